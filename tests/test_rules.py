@@ -1,0 +1,562 @@
+"""The rules: what passes, what breaks, and where in openapi.json each one stands."""
+
+import copy
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+import pytest
+from conftest import email_request
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonpointer import resolve_pointer
+
+from stoq_public_api_client.models import CreateIntentRequest, Customer, NewIntent, Product
+from stoq_public_api_client.types import UNSET
+from stoqapp import RULES, Violation, check, check_shop
+from stoqapp.rules import FIELDS, REQUIRED_SECTIONS, SCHEMA, Field, Rule, check_body
+from stoqapp.wire import SECTIONS, body_from_request
+
+SPEC = json.loads((Path(__file__).parent.parent / "openapi.json").read_text("utf-8"))
+
+VALID: dict[str, Any] = {
+    "intent": {
+        "shopify_variant_id": 4711,
+        "shopify_product_id": 42,
+        "shopify_market_id": 7,
+        "channel": "sms",
+        "quantity": 1,
+        "source": "api",
+    },
+    "customer": {
+        "id": "1",
+        "name": "Ada Example",
+        "email": "ada@example.com",
+        "phone": "15550109999",
+        "push": "push-token",
+        "country_code": "1",
+        "country": "us",
+        "accepts_marketing": True,
+        "locale": "en",
+        "shopify_market_id": 7,
+        "shopify_customer_id": "815",
+    },
+    "product": {
+        "variant_count": 3,
+        "title": "Lamp",
+        "variant_title": "Blue",
+        "vendor": "Example",
+        "sku": "LAMP-BLUE",
+    },
+}
+DELETED = object()
+
+
+def valid_body_but(path: str, value: object) -> dict[str, Any]:
+    """Return a valid body with one place changed, or taken out."""
+    body = copy.deepcopy(VALID)
+    *sections, name = path.split(".")
+    place = body[sections[0]] if sections else body
+    if value is DELETED:
+        del place[name]
+    else:
+        place[name] = value
+    return body
+
+
+def broken(body: object) -> list[tuple[str, str]]:
+    return [(violation.rule, violation.path) for violation in check_body(body)]
+
+
+def test_a_request_with_every_field_breaks_no_rule() -> None:
+    """A request that uses all fields of the spec as the spec states them is fine."""
+    assert check(CreateIntentRequest.from_dict(VALID)) == []
+
+
+@pytest.mark.parametrize("path", ["intent", "customer", *(f.path for f in FIELDS if f.required)])
+def test_required(path: str) -> None:
+    """A missing required field is reported at its path, once."""
+    assert broken(valid_body_but(path, DELETED)) == [("required", path)]
+
+
+@pytest.mark.parametrize("path", ["product", *(f.path for f in FIELDS if not f.required)])
+def test_optional_fields_may_be_missing(path: str) -> None:
+    """A field that is not listed as required may be left out, where the channel does not need it."""
+    expected = [("channel_contact", path)] if path == "customer.phone" else []
+    assert broken(valid_body_but(path, DELETED)) == expected
+
+
+WRONG_TYPES: dict[str, list[Any]] = {
+    "integer": [None, True, False, 1.0, "1", "１２", [], {}, b"1"],
+    "string": [None, True, 1, 1.5, [], {}, b"us"],
+    "boolean": [None, 0, 1, "true", [], {}],
+}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [(field, value) for field in FIELDS for value in WRONG_TYPES[field.type]],
+    ids=lambda value: value.path if isinstance(value, Field) else repr(value),
+)
+def test_type(field: Field, value: object) -> None:
+    """A value of another JSON type is reported at its path; `True` is no integer, 1 no boolean."""
+    assert ("type", field.path) in broken(valid_body_but(field.path, value))
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+@pytest.mark.parametrize("value", [None, 5, "x", [], object()])
+def test_type_of_sections(section: str, value: object) -> None:
+    """A section that is no object is reported once, and not as missing."""
+    assert broken(valid_body_but(section, value)) == [("type", section)]
+
+
+@pytest.mark.parametrize("value", [None, 5, "x", [], object(), Customer()])
+def test_type_of_the_request(value: Any) -> None:
+    """Something that is no request at all is told so."""
+    assert [(violation.rule, violation.path) for violation in check(value)] == [("type", "")]
+
+
+@pytest.mark.parametrize(("type_", "path"), [(int, "intent.quantity"), (str, "customer.name")])
+def test_type_of_subclasses(type_: type, path: str) -> None:
+    """A value of a subclass, such as an enum's, passes where its base type does."""
+    assert broken(valid_body_but(path, type("Sub", (type_,), {})("2"))) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        ("intent.channel", "email", []),
+        ("intent.channel", "sms", []),
+        ("intent.channel", "push", []),
+        ("intent.channel", "Email", [("enum", "intent.channel")]),
+        ("intent.channel", "", [("enum", "intent.channel")]),
+        ("intent.channel", "email\n", [("enum", "intent.channel")]),
+        ("intent.source", "api", []),
+        ("intent.source", "API", [("enum", "intent.source")]),
+        ("intent.source", "web", [("enum", "intent.source")]),
+    ],
+)
+def test_enum(path: str, value: str, expected: list[tuple[str, str]]) -> None:
+    """Only the listed values pass."""
+    assert broken(valid_body_but(path, value)) == expected
+
+
+@pytest.mark.parametrize(
+    ("country", "passes"),
+    [
+        ("us", True),
+        ("az", True),
+        ("zz", True),
+        ("US", False),
+        ("uS", False),
+        ("us\n", False),
+        ("\nus", False),
+        (" us", False),
+        ("u", False),
+        ("usa", False),
+        ("", False),
+        ("u1", False),
+        ("ùs", False),
+        ("ｕｓ", False),
+        ("ſs", False),
+    ],
+)
+def test_pattern(country: str, passes: bool) -> None:
+    """A country is exactly two of a-z, from end to end."""
+    expected = [] if passes else [("pattern", "customer.country")]
+    assert broken(valid_body_but("customer.country", country)) == expected
+
+
+@pytest.mark.parametrize(
+    ("channel", "contact"), [("email", "email"), ("sms", "phone"), ("push", "push")]
+)
+@pytest.mark.parametrize("value", [DELETED, "", " ", "\t\n", "\u200b", "\u00a0\ufeff"])
+def test_channel_contact(channel: str, contact: str, value: object) -> None:
+    """The contact that the channel needs must be there and hold something visible."""
+    body = valid_body_but(f"customer.{contact}", value)
+    body["intent"]["channel"] = channel
+    assert ("channel_contact", f"customer.{contact}") in broken(body)
+
+
+@pytest.mark.parametrize(
+    ("channel", "contact"), [("email", "email"), ("sms", "phone"), ("push", "push")]
+)
+def test_channel_contact_needs_only_its_own(channel: str, contact: str) -> None:
+    """The contacts of the other channels may be missing."""
+    body = copy.deepcopy(VALID)
+    body["intent"]["channel"] = channel
+    body["customer"] = {contact: VALID["customer"][contact]}
+    assert broken(body) == []
+
+
+def test_channel_contact_of_a_wrong_type_is_reported_once() -> None:
+    """A contact of a wrong type is a matter of its type alone."""
+    assert broken(valid_body_but("customer.phone", 15550109999)) == [("type", "customer.phone")]
+
+
+@pytest.mark.parametrize(
+    ("phone", "passes"),
+    [
+        ("15550109999", True),
+        ("447911123456", True),
+        ("1234567", True),
+        ("123456789012345", True),
+        ("999999999999999", True),
+        ("123456", False),
+        ("1234567890123456", False),
+        ("+15550109999", False),
+        ("0015550109999", False),
+        ("05550109999", False),
+        ("1 555 010 9999", False),
+        ("1-555-010-9999", False),
+        ("15550109999\n", False),
+        ("１５５５０１０９９９９", False),
+        ("1555010999x", False),
+        ("٣١٥٥٥٠١٠٩٩", False),
+    ],
+)
+def test_phone_digits(phone: str, passes: bool) -> None:
+    """A phone number is 7 to 15 ASCII digits that begin with a country code."""
+    expected = [] if passes else [("phone_digits", "customer.phone")]
+    assert broken(valid_body_but("customer.phone", phone)) == expected
+
+
+def test_phone_digits_on_another_channel() -> None:
+    """A phone number is looked at whatever the channel is."""
+    body = valid_body_but("customer.phone", "+1")
+    body["intent"]["channel"] = "email"
+    assert broken(body) == [("phone_digits", "customer.phone")]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "intent.shopify_variant_id",
+        "intent.shopify_product_id",
+        "intent.shopify_market_id",
+        "customer.shopify_market_id",
+    ],
+)
+@pytest.mark.parametrize(
+    ("value", "passes"), [(1, True), (2**63 - 1, True), (0, False), (-1, False)]
+)
+def test_positive_id(path: str, value: int, passes: bool) -> None:
+    """An id is a positive 64-bit integer."""
+    assert broken(valid_body_but(path, value)) == ([] if passes else [("positive_id", path)])
+
+
+def test_positive_id_beyond_64_bits() -> None:
+    """An id beyond 64 bits is no id, and has no portable form in JSON either."""
+    path = "intent.shopify_variant_id"
+    assert broken(valid_body_but(path, 2**63)) == [("positive_id", path), ("sendable", path)]
+
+
+@pytest.mark.parametrize(("value", "passes"), [(1, True), (2, True), (0, False), (-1, False)])
+def test_positive_quantity(value: int, passes: bool) -> None:
+    """A customer waits for at least one."""
+    expected = [] if passes else [("positive_quantity", "intent.quantity")]
+    assert broken(valid_body_but("intent.quantity", value)) == expected
+
+
+def nested(depth: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(depth - 1):
+        value = [value]
+    return value
+
+
+CYCLE: list[Any] = []
+CYCLE.append(CYCLE)
+
+
+@pytest.mark.parametrize("section", ["", "intent", "customer", "product"])
+@pytest.mark.parametrize(
+    ("name", "value", "passes"),
+    [
+        ("extra", "text", True),
+        ("extra", "Zoë ☂ 😀", True),
+        ("extra", None, True),
+        ("extra", True, True),
+        ("extra", 2**63 - 1, True),
+        ("extra", -(2**63) + 1, True),
+        ("extra", 1.5, True),
+        ("extra", {"a": [1, {"b": (2, None)}]}, True),
+        ("extra", nested(50), True),
+        ("", 1, True),
+        ("extra", "\ud800", False),
+        ("\udfff", 1, False),
+        ("extra", ["\ud800"], False),
+        ("extra", {"\ud800": 1}, False),
+        ("extra", {"a": {1: 2}}, False),
+        (5, 1, False),
+        ("extra", float("nan"), False),
+        ("extra", float("inf"), False),
+        ("extra", 2**63, False),
+        ("extra", -(2**63), False),
+        ("extra", [10**5000], False),
+        ("extra", b"bytes", False),
+        ("extra", UNSET, False),
+        ("extra", object(), False),
+        ("extra", {1, 2}, False),
+        ("extra", nested(51), False),
+        ("extra", CYCLE, False),
+    ],
+)
+def test_sendable_extras(section: str, name: Any, value: object, passes: bool) -> None:
+    """Properties that the schema does not list pass when JSON and UTF-8 can hold them."""
+    body = copy.deepcopy(VALID)
+    (body[section] if section else body)[name] = value
+    path = f"{section}.additional_properties".removeprefix(".")
+    assert broken(body) == ([] if passes else [("sendable", path)])
+    if passes:
+        json.dumps(body, allow_nan=False, ensure_ascii=False).encode()
+
+
+def test_sendable_fields() -> None:
+    """Half of a surrogate pair has no bytes, in a declared field too."""
+    assert broken(valid_body_but("customer.name", "a\ud800b")) == [("sendable", "customer.name")]
+
+
+@pytest.mark.parametrize(
+    ("shop", "passes"),
+    [
+        ("demo.myshopify.com", True),
+        ("Demo-2.myshopify.com", True),
+        ("shop.example.com", True),
+        ("a.b", True),
+        ("a.1", False),
+        (f"{'a' * 63}.example.com", True),
+        (f"{'a' * 64}.example.com", False),
+        (f"demo.{'a' * 63}", True),
+        (f"demo.{'a' * 64}", False),
+        (".".join(["a" * 49] * 5) + ".com", True),
+        (".".join(["a" * 49] * 5) + ".shop", False),
+        ("demo", False),
+        ("demo.myshopify.com.", False),
+        (".myshopify.com", False),
+        ("demo..com", False),
+        ("-demo.myshopify.com", False),
+        ("demo-.myshopify.com", False),
+        ("demo_1.myshopify.com", False),
+        ("https://demo.myshopify.com", False),
+        ("demo.myshopify.com/", False),
+        ("demo.myshopify.com:443", False),
+        ("demo.myshopify.com\n", False),
+        ("demo.myshopify.com\r\nX-Evil: 1", False),
+        (" demo.myshopify.com", False),
+        ("dëmo.myshopify.com", False),
+        ("127.0.0.1", False),
+        ("", False),
+        (None, False),
+        (5, False),
+    ],
+)
+def test_shop_domain(shop: object, passes: bool) -> None:
+    """The value of the shop header is a plain host name and nothing else."""
+    expected = [] if passes else [("shop_domain", "shop")]
+    assert [(violation.rule, violation.path) for violation in check_shop(shop)] == expected
+
+
+def test_all_violations_at_once() -> None:
+    """Every broken rule is reported in one go, in the order of RULES."""
+    body = {
+        "intent": {"shopify_variant_id": True, "shopify_product_id": 0, "channel": "sms",
+                   "quantity": 0, "source": "web"},
+        "customer": {"country": "US", "phone": "", "name": "\ud800"},
+        "product": [],
+    }  # fmt: skip
+    assert broken(body) == [
+        ("type", "product"),
+        ("type", "intent.shopify_variant_id"),
+        ("enum", "intent.source"),
+        ("pattern", "customer.country"),
+        ("channel_contact", "customer.phone"),
+        ("phone_digits", "customer.phone"),
+        ("positive_id", "intent.shopify_product_id"),
+        ("positive_quantity", "intent.quantity"),
+        ("sendable", "customer.name"),
+    ]
+
+
+def test_check_after_assignment() -> None:
+    """A value that was assigned later is looked at like one that came with the constructor."""
+    request = email_request()
+    request.customer.country = "US"
+    request.intent["extra"] = float("nan")
+    assert [v.path for v in check(request)] == ["customer.country", "intent.additional_properties"]
+
+
+def test_check_reads_what_would_be_sent() -> None:
+    """An additional property with the name of an unset field is sent, so it is judged as such."""
+    request = email_request()
+    request.customer["country"] = "US"
+    assert [violation.path for violation in check(request)] == ["customer.country"]
+
+
+def test_check_of_broken_models() -> None:
+    """Deleted attributes and foreign additional properties are reported, not raised."""
+    request = email_request()
+    del request.customer.email
+    request.intent.additional_properties = None  # type: ignore[assignment]
+    request.additional_properties = 5  # type: ignore[assignment]
+    request.product = Product()
+    del request.product.additional_properties
+    assert [(v.rule, v.path) for v in check(request)] == [
+        ("channel_contact", "customer.email"),
+        ("sendable", "additional_properties"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.deepcopy, lambda request: pickle.loads(pickle.dumps(request))]
+)
+def test_copies_of_a_request_are_as_good(copied: Any) -> None:
+    """A deep copy or a pickle of a request, with UNSETs of its own, is checked and read alike."""
+    request = copied(email_request())
+    assert check(request) == []
+    assert body_from_request(email_request()) == body_from_request(request)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+contacts = st.sampled_from(["ada@example.com", "15550109999", "", " ", "+1", "us", "US", "us\n"])
+values = json_values | contacts | st.sampled_from(["email", "sms", "push", "api", 0, 1, 2**70])
+
+
+def sections(model: str) -> st.SearchStrategy[dict[str, Any]]:
+    names = [field.name for field in FIELDS if field.section == model]
+    changed = st.dictionaries(st.sampled_from(names) | st.text(max_size=3), values, max_size=4)
+    left_out = st.sets(st.sampled_from(names), max_size=2)
+    return st.builds(
+        lambda extra, gone: {
+            name: value
+            for name, value in (VALID[model] | extra).items()
+            if name not in gone or name in extra
+        },
+        changed,
+        left_out,
+    )
+
+
+bodies = st.fixed_dictionaries(
+    {}, optional={name: sections(name) | values for name in SECTIONS} | {"extra": values}
+)
+
+
+@given(bodies)
+def test_check_never_raises(body: dict[str, Any]) -> None:
+    """Whatever the models hold, check answers with a list of violations."""
+    request = CreateIntentRequest(intent=UNSET, customer=UNSET)  # type: ignore[arg-type]
+    for name, model in SECTIONS.items():
+        if name in body:
+            section = body[name]
+            if isinstance(section, dict):
+                built = object.__new__(model)
+                built.additional_properties = {}
+                for key, value in section.items():
+                    if hasattr(model, key) and key in model.__slots__:
+                        setattr(built, key, value)
+                    else:
+                        built.additional_properties[key] = value
+                section = built
+            setattr(request, name, section)
+    request.additional_properties = {"extra": body.get("extra")}
+    assert all(isinstance(violation, Violation) for violation in check(request))
+
+
+SCHEMA_JUDGE = jsonschema_rs.Draft4Validator(resolve_pointer(SPEC, SCHEMA))
+PROSE = {"channel_contact", "phone_digits"}
+
+
+@given(bodies)
+def test_an_independent_judge_agrees(body: dict[str, Any]) -> None:
+    """What the schema says, a JSON Schema library says too: the same bodies pass and fail."""
+    found = check_body(body)
+    try:
+        json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+    except (TypeError, ValueError):
+        return
+    by_schema = [v for v in found if v.origin == "spec" and v.rule not in PROSE]
+    assert (by_schema == []) == SCHEMA_JUDGE.is_valid(body)
+
+
+@given(bodies)
+def test_a_body_that_passes_can_be_sent(body: dict[str, Any]) -> None:
+    """A body without violations has a form in JSON."""
+    if check_body(body) == []:
+        json.dumps(body, ensure_ascii=False, allow_nan=False).encode("utf-8")
+
+
+@given(bodies)
+def test_violations_repeat_no_value(body: dict[str, Any]) -> None:
+    """No message, path or repr holds a string that the request held, unless it is a rule's own."""
+    marker = "marker-of-a-person"
+    planted = json.loads(
+        json.dumps(body, default=lambda _: marker).replace("ada@example.com", marker)
+    )
+    planted.setdefault("customer", {})
+    if isinstance(planted["customer"], dict):
+        planted["customer"] |= {"email": [marker], "phone": marker, marker: {marker: object()}}
+    assert marker not in repr(check_body(planted))
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+def test_each_rule_quotes_the_spec(rule: Rule) -> None:
+    """Each rule stands on a place of openapi.json, and the words there have not changed."""
+    assert rule.sources
+    assert [source.text for source in rule.sources] == [
+        resolve_pointer(SPEC, source.pointer) for source in rule.sources
+    ]
+
+
+def test_names_of_rules() -> None:
+    """Rules have names of their own, and those that go beyond the spec are marked as ours."""
+    assert len(RULES) == len({rule.name for rule in RULES})
+    assert ["positive_id", "positive_quantity", "sendable"] == [
+        rule.name for rule in RULES if rule.origin == "stoqapp"
+    ]
+
+
+def test_the_fields_are_those_of_the_spec() -> None:
+    """FIELDS says of every field what the schema says, of no other, and the schema says no more."""
+    schema = resolve_pointer(SPEC, SCHEMA)
+    declared = {
+        f"{section}.{name}": {key: value for key, value in field.items() if key != "description"}
+        for section, content in schema["properties"].items()
+        for name, field in content["properties"].items()
+    }
+    assert {
+        field.path: {"type": field.type}
+        | ({"enum": list(field.enum)} if field.enum else {})
+        | ({"pattern": field.pattern} if field.pattern else {})
+        for field in FIELDS
+    } == declared
+
+
+def test_the_required_fields_are_those_of_the_spec() -> None:
+    """What the schema requires is what the rules require, and it has no further keywords."""
+    schema = resolve_pointer(SPEC, SCHEMA)
+    assert list(REQUIRED_SECTIONS) == schema["required"]
+    assert {"type", "required", "properties"} == set(schema)
+    for name, content in schema["properties"].items():
+        required = [f.name for f in FIELDS if f.section == name and f.required]
+        assert sorted(required) == sorted(content.get("required", []))
+        assert set(content) <= {"type", "required", "properties", "description"}
+
+
+def test_the_body_is_what_the_generated_model_would_send() -> None:
+    """Reading a request gives what its generated to_dict gives, where that one can."""
+    request = CreateIntentRequest.from_dict(VALID)
+    request["extra"] = 1
+    request.customer["extra"] = {"a": 1}
+    assert request.to_dict() == body_from_request(request)
+
+
+def test_a_new_intent_needs_its_fields() -> None:
+    """The generated constructor wants exactly the fields that the spec requires."""
+    assert NewIntent(4711, 42, "email", 1, "api") == email_request().intent
