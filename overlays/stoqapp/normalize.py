@@ -1,0 +1,350 @@
+"""From what people have in hand to what the API wants.
+
+Each function takes one input, returns it in the API's form together with what it changed,
+and raises `UnusableInputError` where the input names nothing, or could name more than one thing: it
+never guesses. Messages hold no value that can be a person's.
+"""
+
+import re
+import unicodedata
+from collections.abc import Callable
+from typing import Any, Final, Generic, Literal, TypeVar
+from urllib.parse import urlsplit
+
+import phonenumbers
+from attrs import field, frozen
+from phonenumbers import PhoneNumber, ValidationResult
+
+from stoq_public_api_client.models import CreateIntentRequest, Customer, NewIntent, Product
+from stoq_public_api_client.types import UNSET
+from stoqapp.errors import InvalidIntentError
+from stoqapp.rules import Violation, check, check_shop
+
+T = TypeVar("T")
+Kind = Literal["ProductVariant", "Product", "Market", "Customer"]
+
+_KINDS: Final = ("ProductVariant", "Product", "Market", "Customer")
+
+
+class UnusableInputError(ValueError):
+    """An input that cannot be made into what the API wants; the message says why."""
+
+
+@frozen
+class Normal(Generic[T]):
+    """An input in the API's form.
+
+    Attributes:
+        value: What to send.
+        change: What was done to the input, without its value; None when it was taken as it is.
+    """
+
+    value: T = field(repr=False)
+    change: str | None = None
+
+
+@frozen
+class Change:
+    """What was done to one input: the field's path, and the deed (``"lower-cased"``)."""
+
+    path: str
+    deed: str
+
+
+def id_from(given: object, kind: Kind) -> Normal[int]:
+    """Return the number in *given*: an integer, its digits, or a ``gid://shopify/KIND/123``.
+
+    Raises:
+        UnusableInputError: It is none of these, or the global id of something else than a *kind*.
+    """
+    if isinstance(given, int) and not isinstance(given, bool):
+        return Normal(given)
+    wanted = f"give the number, or a global id like gid://shopify/{kind}/123"
+    if not isinstance(given, str):
+        raise UnusableInputError(f"must be a Shopify id, not {type(given).__name__}: {wanted}")
+    text = given.strip()
+    if re.fullmatch("[0-9]{1,19}", text):
+        return Normal(int(text))
+    gid = re.fullmatch(r"gid://shopify/([A-Za-z]+)/([0-9]{1,19})(?:\?.*)?", text)
+    if gid is None:
+        raise UnusableInputError(f"is no Shopify id: {wanted}")
+    if gid[1] != kind:
+        named = f"a {gid[1]}" if gid[1] in _KINDS else "something else"
+        raise UnusableInputError(f"is the global id of {named}, where a {kind} is needed: {wanted}")
+    return Normal(int(gid[2]), "number taken out of a global id")
+
+
+def shop_from(given: object) -> Normal[str]:
+    """Return the host name of a shop given as handle, host name, shop URL or admin URL.
+
+    Raises:
+        UnusableInputError: No shop can be read from it.
+    """
+    wanted = "give the shop's host name, like demo.myshopify.com"
+    if not isinstance(given, str):
+        raise UnusableInputError(f"must be a string, not {type(given).__name__}: {wanted}")
+    text = given.strip()
+    # urlsplit would drop line breaks and tabs without a word.
+    if not text.isascii() or re.search(r"[\s\x00-\x1f\x7f]", text):
+        raise UnusableInputError(f"holds characters that no host name has: {wanted}")
+    if re.fullmatch("[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?", text):
+        host = f"{text}.myshopify.com"
+    else:
+        host = _host_from_url(text, wanted)
+    host = host.lower().removesuffix(".")
+    if check_shop(host):
+        raise UnusableInputError(f"is no shop: {wanted}")
+    return Normal(host, None if host == given else "host name of the shop taken")
+
+
+def _host_from_url(text: str, wanted: str) -> str:
+    try:
+        url = urlsplit(text if "://" in text else f"https://{text}")
+        default_port = url.port in (None, 80, 443)
+    except ValueError:
+        raise UnusableInputError(f"is no shop: {wanted}") from None
+    if url.scheme not in ("http", "https") or "@" in url.netloc or not default_port:
+        raise UnusableInputError(f"is no plain shop URL: {wanted}")
+    host = url.hostname or ""
+    if host != "admin.shopify.com":
+        return host
+    store = re.match("/store/([A-Za-z0-9][A-Za-z0-9-]*)(?:/|$)", url.path)
+    if store is None:
+        raise UnusableInputError(f"is an admin address without a store: {wanted}")
+    return f"{store[1]}.myshopify.com"
+
+
+def country_from(given: object) -> Normal[str]:
+    """Return a two-letter country code in lower case.
+
+    Raises:
+        UnusableInputError: It is not two letters from A to Z.
+    """
+    wanted = "give the two-letter code (ISO 3166-1 alpha-2), like us"
+    if not isinstance(given, str):
+        raise UnusableInputError(f"must be a string, not {type(given).__name__}: {wanted}")
+    code = given.strip().lower()
+    if not re.fullmatch("[a-z]{2}", code):
+        raise UnusableInputError(f"is no country code: {wanted}")
+    return Normal(code, None if code == given else "lower-cased")
+
+
+def phone_from(given: object, country: str | None = None) -> Normal[str]:
+    """Return a phone number as digits with the country code and no ``+``.
+
+    Read are ``+`` and ``00`` forms, with any punctuation; a national number when *country*
+    (two lower-case letters) says whose, also when the digits carry that country's code already.
+    Bare digits without a country are taken for the API's own form when the numbering plans
+    know such a number; else they could be anybody's (``2125550123``).
+
+    Raises:
+        UnusableInputError: It is no phone number, or more than one.
+    """
+    if not isinstance(given, str):
+        raise UnusableInputError(
+            f"must be a string, not {type(given).__name__}: write it in quotes"
+        )
+    # NFKC makes ASCII of the digits and signs that an East Asian keyboard gives.
+    text = unicodedata.normalize("NFKC", given).strip()
+    if not re.fullmatch(r"\+?[0-9 ().\u2010-\u2015-]*", text):
+        raise UnusableInputError(
+            "holds more than a number (letters, an extension, a second number?): give the number"
+            " alone, like +15550109999"
+        )
+    if text.startswith(("+", "00")):
+        number = _possible("+" + text[2:] if text.startswith("00") else text, None)
+    elif country is None:
+        number = _possible(f"+{text}", None) if re.fullmatch("[1-9][0-9]*", text) else None
+        if number is None or not phonenumbers.is_valid_number(number):
+            raise UnusableInputError(
+                "does not say whose number it is: write it with '+' and the country code,"
+                " like +15550109999, or give its country"
+            )
+    else:
+        number = _national(text, country)
+    if number is None:
+        raise UnusableInputError(
+            "is no possible phone number: check its digits, and write it with '+' and the"
+            " country code, like +15550109999"
+        )
+    digits = _digits(number)
+    return Normal(digits, None if digits == given else "digits with the country code taken")
+
+
+def _national(text: str, country: str) -> PhoneNumber | None:
+    region = country.upper()
+    code = phonenumbers.country_code_for_region(region)
+    if code == 0:
+        raise UnusableInputError(
+            "is a national number of a country whose numbering is not known: write it with '+'"
+            " and the country code (and see that the country is an ISO 3166-1 code)"
+        )
+    carrying = _possible(f"+{text}", None)
+    if carrying is not None and carrying.country_code != code:
+        carrying = None
+    readings: dict[str, PhoneNumber] = {}
+    for number in (_possible(text, region), carrying):
+        if number is not None:
+            readings[_digits(number)] = number
+    if len(readings) > 1:
+        raise UnusableInputError(
+            "can be read both with and without a country code: write it with '+' and the"
+            " country code, like +15550109999"
+        )
+    return next(iter(readings.values()), None)
+
+
+def _digits(number: PhoneNumber) -> str:
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)[1:]
+
+
+def _possible(text: str, region: str | None) -> PhoneNumber | None:
+    try:
+        number = phonenumbers.parse(text, region)
+    except phonenumbers.NumberParseException:
+        return None
+    reason = phonenumbers.is_possible_number_with_reason(number)
+    return number if reason == ValidationResult.IS_POSSIBLE else None
+
+
+class _Intake:
+    """Takes the inputs of one request one by one; keeps what was changed and what is unusable."""
+
+    def __init__(self) -> None:
+        self.changes: list[Change] = []
+        self.violations: list[Violation] = []
+
+    def take(self, path: str, given: object, read: Callable[[Any], Normal[Any]]) -> Any:
+        """Return what *read* makes of *given*, and ``UNSET`` where that is nothing."""
+        if _is_nothing(given):
+            return UNSET
+        try:
+            normal = read(given)
+        except UnusableInputError as reason:
+            self.violations.append(Violation(path, "usable_input", str(reason), "stoqapp"))
+            return UNSET
+        if normal.change:
+            self.changes.append(Change(path, normal.change))
+        return normal.value
+
+
+def _is_nothing(given: object) -> bool:
+    return given is None or (isinstance(given, str) and not given.strip())
+
+
+def _text_from(given: object) -> Normal[Any]:
+    if not isinstance(given, str) or given == given.strip():
+        return Normal(given)
+    return Normal(given.strip(), "surrounding space removed")
+
+
+def _customer_id_from(given: object) -> Normal[str]:
+    digits = str(id_from(given, "Customer").value)
+    return Normal(digits, None if digits == given else "digits of the id taken")
+
+
+def _channel_from(given: object) -> Normal[Any]:
+    if not isinstance(given, str):
+        return Normal(given)
+    channel = given.strip().lower()
+    return Normal(channel, None if channel == given else "lower-cased")
+
+
+def _channel_of(contacts: dict[str, object]) -> Normal[str]:
+    given = [channel for channel, contact in contacts.items() if not _is_nothing(contact)]
+    if len(given) == 1:
+        return Normal(given[0], "inferred from the only contact given")
+    if not given:
+        raise UnusableInputError("cannot be told without a contact: give email, phone or push")
+    raise UnusableInputError(
+        f"could be {' or '.join(given)}, since several contacts are given: say which with channel="
+    )
+
+
+def request_from_fields(
+    *,
+    variant: int | str,
+    product: int | str,
+    email: str | None = None,
+    phone: str | None = None,
+    push: str | None = None,
+    channel: str | None = None,
+    quantity: int = 1,
+    market: int | str | None = None,
+    name: str | None = None,
+    country: str | None = None,
+    country_code: str | None = None,
+    accepts_marketing: bool | None = None,
+    locale: str | None = None,
+    customer_id: str | None = None,
+    customer_market: int | str | None = None,
+    shopify_customer_id: int | str | None = None,
+    product_title: str | None = None,
+    variant_title: str | None = None,
+    variant_count: int | None = None,
+    vendor: str | None = None,
+    sku: str | None = None,
+) -> tuple[CreateIntentRequest, tuple[Change, ...]]:
+    """Return the request that stands for what people have in hand, and what was changed.
+
+    The arguments are explained at `stoqapp.Stoq.subscribe`. Of the request's rules only those
+    are looked at here that can be reported together with an unusable input.
+
+    Raises:
+        InvalidIntentError: An input is unusable; the violations name every one of them, and
+            every rule that the rest breaks.
+    """
+    intake = _Intake()
+    take = intake.take
+    contacts = {"email": email, "sms": phone, "push": push}
+    region = take("customer.country", country, country_from)
+    customer = Customer(
+        id=take("customer.id", customer_id, _text_from),
+        name=take("customer.name", name, _text_from),
+        email=take("customer.email", email, _text_from),
+        phone=take("customer.phone", phone, lambda given: phone_from(given, region or None)),
+        push=take("customer.push", push, _text_from),
+        country_code=take("customer.country_code", country_code, _text_from),
+        country=region,
+        accepts_marketing=take("customer.accepts_marketing", accepts_marketing, Normal),
+        locale=take("customer.locale", locale, _text_from),
+        shopify_market_id=take(
+            "customer.shopify_market_id", customer_market, lambda given: id_from(given, "Market")
+        ),
+        shopify_customer_id=take(
+            "customer.shopify_customer_id", shopify_customer_id, _customer_id_from
+        ),
+    )
+    intent = NewIntent(
+        shopify_variant_id=take(
+            "intent.shopify_variant_id", variant, lambda given: id_from(given, "ProductVariant")
+        ),
+        shopify_product_id=take(
+            "intent.shopify_product_id", product, lambda given: id_from(given, "Product")
+        ),
+        channel=(
+            take("intent.channel", contacts, _channel_of)
+            if _is_nothing(channel)
+            else take("intent.channel", channel, _channel_from)
+        ),
+        quantity=take("intent.quantity", quantity, Normal),
+        source="api",
+        shopify_market_id=take(
+            "intent.shopify_market_id", market, lambda given: id_from(given, "Market")
+        ),
+    )
+    details = Product(
+        variant_count=take("product.variant_count", variant_count, Normal),
+        title=take("product.title", product_title, _text_from),
+        variant_title=take("product.variant_title", variant_title, _text_from),
+        vendor=take("product.vendor", vendor, _text_from),
+        sku=take("product.sku", sku, _text_from),
+    )
+    request = CreateIntentRequest(intent=intent, customer=customer)
+    if details != Product():
+        request.product = details
+    if intake.violations:
+        unusable = {violation.path for violation in intake.violations}
+        broken = [violation for violation in check(request) if violation.path not in unusable]
+        raise InvalidIntentError([*intake.violations, *broken])
+    return request, tuple(intake.changes)
