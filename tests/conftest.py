@@ -1,0 +1,120 @@
+"""What the test modules share: both modes of the client, cassettes, and a sandbox."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import pytest
+import pytest_socket
+import vcr
+from record_cassettes import COMMAND, SHOP, Scenario
+from vcr.cassette import Cassette
+from vcr.record_mode import RecordMode
+from vcr.request import Request
+
+from stoq_public_api_client.models import CreateIntentRequest, Customer, NewIntent
+from stoqapp import AsyncStoq, IntentCreated, Stoq
+from stoqapp.rules import SHOP_HEADER
+from stoqapp.sandbox import Sandbox
+
+REPLAYER = vcr.VCR(
+    record_mode=RecordMode.NONE,
+    match_on=["method", "scheme", "host", "port", "path", "query", "body", "spec_headers"],
+)
+
+
+def _spec_headers(asked: Request, recorded: Request) -> None:
+    """Compare the headers that the spec asks for."""
+    for name in ("content-type", SHOP_HEADER):
+        assert asked.headers[name] == recorded.headers[name]
+
+
+REPLAYER.register_matcher("spec_headers", _spec_headers)
+
+
+def email_request(**customer: Any) -> CreateIntentRequest:
+    """Return a request that breaks no rule."""
+    intent = NewIntent(4711, 42, "email", quantity=1, source="api")
+    return CreateIntentRequest(
+        intent=intent, customer=Customer(**({"email": "ada@example.com"} | customer))
+    )
+
+
+class Caller:
+    """Calls one method of a client that lives for just that call, in one of the two modes."""
+
+    def __init__(self, mode: str) -> None:
+        self.mode = mode
+
+    def __repr__(self) -> str:
+        return self.mode
+
+    def create_intent(self, request: CreateIntentRequest, **client: Any) -> IntentCreated:
+        return self._call(lambda stoq: stoq.create_intent(request), **client)
+
+    def subscribe(self, fields: dict[str, Any], **client: Any) -> IntentCreated:
+        return self._call(lambda stoq: stoq.subscribe(**fields), **client)
+
+    def _call(self, call: Callable[[Any], Any], **client: Any) -> IntentCreated:
+        settings = {"shop": SHOP} | client
+        if self.mode == "sync":
+            with Stoq(**settings) as stoq:
+                return call(stoq)
+
+        async def in_loop() -> IntentCreated:
+            async with AsyncStoq(**settings) as stoq:
+                return await call(stoq)
+
+        return asyncio.run(in_loop())
+
+
+@pytest.fixture(params=["sync", "async"])
+def caller(request: pytest.FixtureRequest) -> Caller:
+    """Both modes of the client, one test each."""
+    return Caller(request.param)
+
+
+@contextmanager
+def replayed(scenario: Scenario) -> Iterator[Cassette]:
+    """Replay the scenario's cassette with the network closed; fail unless all of it was played."""
+    if not scenario.path.is_file():
+        pytest.fail(
+            f"the cassette {scenario.path.name} is lost: record it with"
+            f" `{COMMAND} {scenario.name}`",
+            pytrace=False,
+        )
+    pytest_socket.disable_socket(allow_unix_socket=True)
+    try:
+        with REPLAYER.use_cassette(str(scenario.path)) as cassette:
+            yield cassette
+    finally:
+        pytest_socket.enable_socket()
+    assert cassette.all_played, f"{scenario.path.name} holds an answer that was never asked for"
+
+
+@pytest.fixture
+def replay() -> Callable[[Scenario], AbstractContextManager[Cassette]]:
+    """`replayed`, for tests that name it as an argument."""
+    return replayed
+
+
+@pytest.fixture(scope="session")
+def _sandbox_of_the_session() -> Iterator[Sandbox]:
+    with Sandbox() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def sandbox(_sandbox_of_the_session: Sandbox) -> Sandbox:
+    """A running sandbox that holds nothing."""
+    _sandbox_of_the_session.reset()
+    return _sandbox_of_the_session
+
+
+@pytest.fixture(autouse=True)
+def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting of the machine decides a test."""
+    for name in ("STOQ_SHOP", "STOQ_BASE_URL", "STOQ_TIMEOUT", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)

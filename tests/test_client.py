@@ -1,0 +1,375 @@
+"""Stoq and AsyncStoq: what is sent, and what comes back, in both modes."""
+
+import asyncio
+import inspect
+import json
+import logging
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import pytest
+from conftest import Caller, email_request
+from record_cassettes import SCENARIOS, SHOP, Scenario
+from vcr.cassette import Cassette
+
+from stoq_public_api_client import Client
+from stoq_public_api_client.api.intents import create_intent
+from stoqapp import (
+    AnswerError,
+    AsyncStoq,
+    BadRequestError,
+    ConfigurationError,
+    IntentCreated,
+    InvalidIntentError,
+    NotFoundError,
+    NotSentError,
+    OutcomeUnknownError,
+    ProcessedWithErrorsError,
+    RateLimitedError,
+    ServerError,
+    Stoq,
+    UnauthorizedError,
+)
+from stoqapp.client import BASE_URL
+from stoqapp.sandbox import Sandbox
+from stoqapp.transport import LARGEST_BODY_BYTES
+from stoqapp.wire import body_from_request
+
+Replay = Callable[[Scenario], AbstractContextManager[Cassette]]
+
+ERRORS: dict[int, type[AnswerError]] = {
+    200: ProcessedWithErrorsError,
+    400: BadRequestError,
+    401: UnauthorizedError,
+    404: NotFoundError,
+    429: RateLimitedError,
+    500: ServerError,
+    503: ServerError,
+}
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+def test_every_recorded_answer(scenario: Scenario, caller: Caller, replay: Replay) -> None:
+    """Each recorded answer ends in its outcome, from the same cassette in both modes."""
+    with replay(scenario):
+        if scenario.status == 201:
+            created = caller.create_intent(scenario.request)
+            assert isinstance(created, IntentCreated)
+            assert [intent["channel"] for intent in created.intents] == [
+                scenario.request.intent.channel
+            ]
+        else:
+            with pytest.raises(ERRORS[scenario.status]) as caught:
+                caller.create_intent(scenario.request)
+            assert caught.value.status == scenario.status
+            assert caught.value.messages
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+def test_the_generated_client_sends_the_same(scenario: Scenario, replay: Replay) -> None:
+    """The plain generated client finds its answer in the same cassette: same URL, headers, body."""
+    with replay(scenario), Client(base_url=BASE_URL) as client:
+        answer = create_intent.sync_detailed(
+            client=client, body=scenario.request, x_shopify_shop_domain=SHOP
+        )
+        assert answer.status_code == scenario.status
+
+
+def test_subscribe_sends_what_people_have_in_hand(caller: Caller, replay: Replay) -> None:
+    """Global ids, a shop URL and a formatted number end in the recorded request."""
+    scenario = next(scenario for scenario in SCENARIOS if scenario.name == "created_by_sms")
+    with replay(scenario):
+        created = caller.subscribe(
+            {
+                "variant": "gid://shopify/ProductVariant/4711",
+                "product": "gid://shopify/Product/42",
+                "phone": "+1 (555) 010-9999",
+            },
+            shop="https://admin.shopify.com/store/stoqapp-demo",
+        )
+    assert [change.path for change in created.changes] == [
+        "customer.phone",
+        "intent.shopify_variant_id",
+        "intent.shopify_product_id",
+        "intent.channel",
+    ]
+
+
+def test_a_broken_rule_sends_nothing(caller: Caller, sandbox: Sandbox) -> None:
+    """A request that breaks rules never reaches the service."""
+    request = email_request(email=" ", country="US")
+    with pytest.raises(InvalidIntentError) as caught:
+        caller.create_intent(request, base_url=sandbox.base_url)
+    assert [violation.path for violation in caught.value.violations] == [
+        "customer.country",
+        "customer.email",
+    ]
+    sandbox.fail_next(503)
+    with pytest.raises(ServerError):
+        caller.create_intent(email_request(), base_url=sandbox.base_url)
+
+
+def test_what_was_checked_is_what_is_sent(caller: Caller, sandbox: Sandbox) -> None:
+    """The service receives the body that was looked at, additional properties and all."""
+    request = email_request(name="Zoë ☂ 😀")
+    request.customer["extra"] = {"a": [1, None, True]}
+    caller.create_intent(request, base_url=sandbox.base_url)
+    assert sandbox.intents[0]["request"] == body_from_request(request)
+    assert sandbox.intents[0]["shop"] == SHOP
+
+
+def test_a_duplicate_is_told(caller: Caller, sandbox: Sandbox) -> None:
+    """The second identical intent is answered 200 with errors, and that is no success."""
+    caller.create_intent(email_request(), base_url=sandbox.base_url)
+    with pytest.raises(ProcessedWithErrorsError) as caught:
+        caller.create_intent(email_request(), base_url=sandbox.base_url)
+    assert caught.value.messages
+    assert caught.value.carried_out is False
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return int(listening.getsockname()[1])
+
+
+def test_a_host_that_does_not_listen(caller: Caller) -> None:
+    """Without a connection nothing was sent, and the cause is there."""
+    with pytest.raises(NotSentError) as caught:
+        caller.create_intent(email_request(), base_url=f"http://127.0.0.1:{free_port()}")
+    assert caught.value.carried_out is False
+    assert caught.value.__cause__ is not None
+
+
+@contextmanager
+def raw_server(answer: bytes, *, keep_open: bool = False) -> Iterator[str]:
+    """Serve one connection that answers *answer* to a whole request; yield the base URL."""
+    done = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                received = b""
+                while b"\r\n\r\n" not in received or not received.endswith(b"}"):
+                    received += connection.recv(65536)
+                try:
+                    connection.sendall(answer)
+                    if keep_open:
+                        done.wait(timeout=30)
+                except OSError:
+                    pass
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            done.set()
+            thread.join()
+
+
+@pytest.mark.parametrize(
+    "answer", [b"", b"HTTP/1.1 20", b"HTTP/1.1 201 Created\r\nContent-", b"garbage\r\n\r\n"]
+)
+def test_no_status_line_leaves_the_outcome_unknown(caller: Caller, answer: bytes) -> None:
+    """A connection that ends before status and headers are read tells nothing."""
+    with raw_server(answer) as base_url, pytest.raises(OutcomeUnknownError) as caught:
+        caller.create_intent(email_request(), base_url=base_url)
+    assert caught.value.carried_out is None
+
+
+def test_a_timeout_leaves_the_outcome_unknown(caller: Caller) -> None:
+    """A service that does not answer in time may have taken the intent."""
+    with (
+        raw_server(b"", keep_open=True) as base_url,
+        pytest.raises(OutcomeUnknownError, match="in time"),
+    ):
+        caller.create_intent(email_request(), base_url=base_url, timeout=0.2)
+
+
+HEAD = b"HTTP/1.1 201 Created\r\nContent-Type: application/json\r\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "keep_open"),
+    [
+        (HEAD + b'Content-Length: 500\r\n\r\n{"intents":', False),
+        (HEAD + b'Content-Length: 500\r\n\r\n{"intents":', True),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\nnonsense", False),
+        (HEAD + b"Content-Length: 9\r\nContent-Encoding: gzip\r\n\r\nnot gzip!", False),
+        (HEAD + b"Content-Length: 2\r\nContent-Encoding: br\r\n\r\n??", False),
+        (HEAD + b"\r\n" + b"x" * (LARGEST_BODY_BYTES + 1), False),
+    ],
+)
+def test_a_body_that_cannot_be_read_does_not_undo_a_201(
+    caller: Caller, answer: bytes, keep_open: bool
+) -> None:
+    """Once the status line is read, the intent is created, and the answer says it is cut."""
+    with raw_server(answer, keep_open=keep_open) as base_url:
+        created = caller.create_intent(email_request(), base_url=base_url, timeout=0.5)
+    assert created.answer.status == 201
+    assert created.answer.complete is False
+    assert len(created.answer.body) <= LARGEST_BODY_BYTES
+
+
+def test_a_complete_body_is_told_so(caller: Caller, sandbox: Sandbox) -> None:
+    """An answer that was read to its end says that it is complete."""
+    created = caller.create_intent(email_request(), base_url=sandbox.base_url)
+    assert created.answer.complete is True
+    assert json.loads(created.answer.body)["intents"]
+    assert created.answer.headers["x-ratelimit-limit"] == "360"
+
+
+def test_cookies_are_not_kept(sandbox: Sandbox) -> None:
+    """What the service sets for one customer does not travel with the next one's intent."""
+    sandbox.fail_next(500, headers={"Set-Cookie": "session=1; Path=/"})
+    with Stoq(SHOP, base_url=sandbox.base_url) as stoq:
+        with pytest.raises(ServerError) as caught:
+            stoq.create_intent(email_request())
+        assert "session=1" in caught.value.headers["set-cookie"]
+        assert list(stoq._transport._client.cookies.jar) == []
+
+
+def test_redirects_are_not_followed(caller: Caller, sandbox: Sandbox) -> None:
+    """A redirect is an answer, and nothing is sent to where it points."""
+    sandbox.fail_next(307, headers={"Location": f"{sandbox.base_url}/intents.json"})
+    with pytest.raises(AnswerError) as caught:
+        caller.create_intent(email_request(), base_url=sandbox.base_url)
+    assert caught.value.status == 307
+    assert sandbox.intents == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind"),
+    [
+        ({"shop": "a\r\nX-Evil: 1"}, InvalidIntentError),
+        ({"shop": "dëmo.myshopify.com"}, InvalidIntentError),
+        ({"shop": 5}, InvalidIntentError),
+        ({"shop": None}, ConfigurationError),
+        ({"base_url": "http://app.stoqapp.com/api/v1"}, ConfigurationError),
+        ({"base_url": "app.stoqapp.com"}, ConfigurationError),
+        ({"base_url": "ftp://127.0.0.1"}, ConfigurationError),
+        ({"base_url": "https://user:secret@app.stoqapp.com"}, ConfigurationError),
+        ({"base_url": "https://app.stoqapp.com/?q=1"}, ConfigurationError),
+        ({"base_url": "https://[::1"}, ConfigurationError),
+        ({"base_url": "https://"}, ConfigurationError),
+        ({"base_url": 5}, ConfigurationError),
+        ({"timeout": 0}, ConfigurationError),
+        ({"timeout": -1}, ConfigurationError),
+        ({"timeout": float("inf")}, ConfigurationError),
+        ({"timeout": float("nan")}, ConfigurationError),
+        ({"timeout": True}, ConfigurationError),
+        ({"timeout": "soon"}, ConfigurationError),
+        ({"timeout": 10**400}, ConfigurationError),
+    ],
+)
+@pytest.mark.parametrize("client", [Stoq, AsyncStoq])
+def test_unusable_settings(client: Any, settings: dict[str, Any], kind: type[Exception]) -> None:
+    """A client that could not work is refused when it is made."""
+    with pytest.raises(kind):
+        client(**({"shop": SHOP} | settings))
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    ["https://example.com/api/", "http://127.0.0.1:1", "http://[::1]:1", "http://localhost"],
+)
+def test_usable_base_urls(base_url: str) -> None:
+    """https goes anywhere, plain http to loopback; a trailing slash is no matter."""
+    with Stoq(SHOP, base_url=base_url) as stoq:
+        assert repr(stoq) == f"Stoq(shop={SHOP!r}, base_url={base_url.rstrip('/')!r})"
+
+
+def test_the_default_timeout_is_finite() -> None:
+    """Nobody waits for ever by default."""
+    with Stoq(SHOP) as stoq:
+        assert stoq._settings.timeout_seconds == 10.0
+
+
+def test_the_environment_fills_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """STOQ_SHOP, STOQ_BASE_URL and STOQ_TIMEOUT stand in for arguments that are not given."""
+    monkeypatch.setenv("STOQ_SHOP", "other")
+    monkeypatch.setenv("STOQ_BASE_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("STOQ_TIMEOUT", "2.5")
+    with Stoq() as stoq:
+        assert stoq.shop == "other.myshopify.com"
+        assert "http://127.0.0.1:1" in repr(stoq)
+        assert stoq._settings.timeout_seconds == 2.5
+    with Stoq("demo", base_url="http://127.0.0.1:2", timeout=3) as stoq:
+        assert stoq.shop == "demo.myshopify.com"
+        assert "http://127.0.0.1:2" in repr(stoq)
+        assert stoq._settings.timeout_seconds == 3
+
+
+def test_both_clients_are_one_promise() -> None:
+    """The two clients have the same public methods with the same parameters."""
+
+    def public(client: type) -> dict[str, Any]:
+        return {
+            name: [
+                (parameter.name, parameter.kind, parameter.default)
+                for parameter in inspect.signature(member).parameters.values()
+            ]
+            for name, member in inspect.getmembers(client, inspect.isfunction)
+            if not name.startswith("_") or name == "__init__"
+        }
+
+    assert public(Stoq) == public(AsyncStoq)
+    for name in public(Stoq):
+        if name != "__init__":
+            assert inspect.iscoroutinefunction(getattr(AsyncStoq, name))
+
+
+def test_many_at_once(sandbox: Sandbox) -> None:
+    """One client serves many threads, and one many tasks."""
+    with Stoq(SHOP, base_url=sandbox.base_url) as stoq:
+        threads = [
+            threading.Thread(
+                target=stoq.create_intent, args=[email_request(email=f"t{number}@example.com")]
+            )
+            for number in range(16)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    async def tasks() -> None:
+        async with AsyncStoq(SHOP, base_url=sandbox.base_url) as stoq:
+            requests = [email_request(email=f"a{number}@example.com") for number in range(16)]
+            await asyncio.gather(*map(stoq.create_intent, requests))
+
+    asyncio.run(tasks())
+    assert {intent["email"] for intent in sandbox.intents} == {
+        f"{mode}{number}@example.com" for mode in "ta" for number in range(16)
+    }
+
+
+PERSONAL = {
+    "name": "marker-name",
+    "email": "marker-email@example.com",
+    "phone": "15550101234",
+    "push": "marker-push",
+    "id": "marker-id",
+}
+
+
+@pytest.mark.parametrize("status", [None, 201, 200, 404, 429, 500])
+def test_no_persons_data_in_logs_and_texts(
+    caller: Caller, sandbox: Sandbox, caplog: pytest.LogCaptureFixture, status: int | None
+) -> None:
+    """No log line, at DEBUG, and no text or repr of an outcome holds what the customer gave."""
+    caplog.set_level(logging.DEBUG)
+    if status is not None:
+        body = {"errors": list(PERSONAL.values()), "intents": [PERSONAL]}
+        sandbox.fail_next(status, body=body)
+    request = email_request(**PERSONAL, country=None if status is None else "us")
+    try:
+        outcome: object = caller.create_intent(request, base_url=sandbox.base_url)
+    except (AnswerError, InvalidIntentError) as error:
+        outcome = error
+    told = f"{outcome} {outcome!r} {caplog.text}"
+    assert [value for value in PERSONAL.values() if value in told] == []
