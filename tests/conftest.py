@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import pytest_socket
 import vcr
-from record_cassettes import COMMAND, SHOP, Scenario
 from vcr.cassette import Cassette
 from vcr.record_mode import RecordMode
 from vcr.request import Request
 
+from record_cassettes import COMMAND, SHOP, Scenario
 from stoq_public_api_client.models import CreateIntentRequest, Customer, NewIntent
 from stoqapp import AsyncStoq, IntentCreated, Stoq
 from stoqapp.rules import SHOP_HEADER

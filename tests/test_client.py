@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 from conftest import Caller, email_request
-from record_cassettes import SCENARIOS, SHOP, Scenario
 from vcr.cassette import Cassette
 
+from record_cassettes import SCENARIOS, SHOP, Scenario
 from stoq_public_api_client import Client
 from stoq_public_api_client.api.intents import create_intent
 from stoqapp import (

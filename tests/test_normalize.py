@@ -6,10 +6,9 @@ from typing import Any
 import pytest
 
 from stoq_public_api_client.types import UNSET
-from stoqapp import AsyncStoq, Change, InvalidIntentError, Stoq
+from stoqapp import AsyncStoq, Change, InvalidIntentError, Stoq, UnusableInputError
 from stoqapp.normalize import (
     Normal,
-    UnusableInputError,
     country_from,
     id_from,
     phone_from,

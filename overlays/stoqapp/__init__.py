@@ -26,6 +26,7 @@ from stoqapp.errors import (
     UnauthorizedError,
     UnexpectedAnswerError,
     UnprocessableIntentError,
+    UnusableInputError,
 )
 from stoqapp.normalize import Change
 from stoqapp.outcomes import IntentCreated
@@ -58,6 +59,7 @@ __all__ = [
     "UnauthorizedError",
     "UnexpectedAnswerError",
     "UnprocessableIntentError",
+    "UnusableInputError",
     "Violation",
     "__version__",
     "check",

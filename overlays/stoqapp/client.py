@@ -8,8 +8,8 @@ from typing import Final, Self
 from attrs import evolve
 
 from stoq_public_api_client.models import CreateIntentRequest
-from stoqapp.errors import ConfigurationError, InvalidIntentError
-from stoqapp.normalize import UnusableInputError, request_from_fields, shop_from
+from stoqapp.errors import ConfigurationError, InvalidIntentError, UnusableInputError
+from stoqapp.normalize import request_from_fields, shop_from
 from stoqapp.outcomes import IntentCreated, created_from_answer
 from stoqapp.rules import SHOP_HEADER, Violation, check_body
 from stoqapp.transport import AsyncTransport, Transport, check_base_url

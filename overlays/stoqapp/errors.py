@@ -4,6 +4,7 @@
 
     StoqError
     ├── ConfigurationError            an argument of the client is unusable
+    ├── UnusableInputError            an input of stoqapp.normalize means nothing, or too much
     ├── InvalidIntentError            our rules are broken; nothing was sent
     ├── NotSentError                  the request never left
     ├── OutcomeUnknownError           it left, and no status line came back
@@ -63,6 +64,10 @@ class StoqError(Exception):
 
 class ConfigurationError(StoqError, ValueError):
     """An argument of the client, or of the command line, is unusable."""
+
+
+class UnusableInputError(StoqError, ValueError):
+    """An input that cannot be made into what the API wants; the message says why."""
 
 
 class InvalidIntentError(StoqError, ValueError):

@@ -6,28 +6,21 @@ never guesses. Messages hold no value that can be a person's.
 """
 
 import re
-import unicodedata
 from collections.abc import Callable
 from typing import Any, Final, Generic, Literal, TypeVar
 from urllib.parse import urlsplit
 
-import phonenumbers
 from attrs import field, frozen
-from phonenumbers import PhoneNumber, ValidationResult
 
 from stoq_public_api_client.models import CreateIntentRequest, Customer, NewIntent, Product
 from stoq_public_api_client.types import UNSET
-from stoqapp.errors import InvalidIntentError
+from stoqapp.errors import InvalidIntentError, UnusableInputError
 from stoqapp.rules import Violation, check, check_shop
 
 T = TypeVar("T")
 Kind = Literal["ProductVariant", "Product", "Market", "Customer"]
 
 _KINDS: Final = ("ProductVariant", "Product", "Market", "Customer")
-
-
-class UnusableInputError(ValueError):
-    """An input that cannot be made into what the API wants; the message says why."""
 
 
 @frozen
@@ -144,67 +137,11 @@ def phone_from(given: object, country: str | None = None) -> Normal[str]:
         raise UnusableInputError(
             f"must be a string, not {type(given).__name__}: write it in quotes"
         )
-    # NFKC makes ASCII of the digits and signs that an East Asian keyboard gives.
-    text = unicodedata.normalize("NFKC", given).strip()
-    if not re.fullmatch(r"\+?[0-9 ().\u2010-\u2015-]*", text):
-        raise UnusableInputError(
-            "holds more than a number (letters, an extension, a second number?): give the number"
-            " alone, like +15550109999"
-        )
-    if text.startswith(("+", "00")):
-        number = _possible("+" + text[2:] if text.startswith("00") else text, None)
-    elif country is None:
-        number = _possible(f"+{text}", None) if re.fullmatch("[1-9][0-9]*", text) else None
-        if number is None or not phonenumbers.is_valid_number(number):
-            raise UnusableInputError(
-                "does not say whose number it is: write it with '+' and the country code,"
-                " like +15550109999, or give its country"
-            )
-    else:
-        number = _national(text, country)
-    if number is None:
-        raise UnusableInputError(
-            "is no possible phone number: check its digits, and write it with '+' and the"
-            " country code, like +15550109999"
-        )
-    digits = _digits(number)
+    # The numbering plans take 30 ms to load, which who has no phone number need not pay.
+    from stoqapp.phones import digits_from_number
+
+    digits = digits_from_number(given, country)
     return Normal(digits, None if digits == given else "digits with the country code taken")
-
-
-def _national(text: str, country: str) -> PhoneNumber | None:
-    region = country.upper()
-    code = phonenumbers.country_code_for_region(region)
-    if code == 0:
-        raise UnusableInputError(
-            "is a national number of a country whose numbering is not known: write it with '+'"
-            " and the country code (and see that the country is an ISO 3166-1 code)"
-        )
-    carrying = _possible(f"+{text}", None)
-    if carrying is not None and carrying.country_code != code:
-        carrying = None
-    readings: dict[str, PhoneNumber] = {}
-    for number in (_possible(text, region), carrying):
-        if number is not None:
-            readings[_digits(number)] = number
-    if len(readings) > 1:
-        raise UnusableInputError(
-            "can be read both with and without a country code: write it with '+' and the"
-            " country code, like +15550109999"
-        )
-    return next(iter(readings.values()), None)
-
-
-def _digits(number: PhoneNumber) -> str:
-    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)[1:]
-
-
-def _possible(text: str, region: str | None) -> PhoneNumber | None:
-    try:
-        number = phonenumbers.parse(text, region)
-    except phonenumbers.NumberParseException:
-        return None
-    reason = phonenumbers.is_possible_number_with_reason(number)
-    return number if reason == ValidationResult.IS_POSSIBLE else None
 
 
 class _Intake:
