@@ -1,0 +1,206 @@
+"""The cassettes: where they come from, what they hold, and how they are made."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from conftest import replayed
+from vcr.errors import CannotOverwriteExistingCassetteException
+
+import record_cassettes
+from record_cassettes import CASSETTES, KEPT_HEADERS, SCENARIOS, Scenario, main, record
+from stoq_public_api_client.models import CreateIntentRequest, Customer, NewIntent
+from stoqapp import AnswerError, Stoq
+from stoqapp.client import BASE_URL
+from stoqapp.rules import FIELDS
+from stoqapp.sandbox import Sandbox
+
+BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
+
+
+@pytest.fixture
+def cassettes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of its own to record into."""
+    monkeypatch.setattr(record_cassettes, "CASSETTES", tmp_path)
+    return tmp_path
+
+
+def test_every_scenario_has_its_cassette_and_no_other_is_there() -> None:
+    """The folder holds the scenarios' cassettes and nothing else."""
+    assert {f"{scenario.name}.yaml" for scenario in SCENARIOS} == {
+        path.name for path in CASSETTES.iterdir()
+    }
+
+
+def test_every_answer_of_the_spec_is_recorded() -> None:
+    """Each status that openapi.json lists has a scenario."""
+    spec = json.loads((CASSETTES.parent.parent / "openapi.json").read_text("utf-8"))
+    listed = {int(status) for status in spec["paths"]["/intents.json"]["post"]["responses"]}
+    assert listed <= {scenario.status for scenario in SCENARIOS}
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+def test_each_cassette_says_what_it_is(scenario: Scenario) -> None:
+    """A cassette says where it was recorded, and holds production URLs and listed headers alone."""
+    content = yaml.safe_load(scenario.path.read_text("utf-8"))
+    assert content["metadata"]["recorded_from"] in ("sandbox", "live")
+    for exchange in content["interactions"]:
+        assert exchange["request"]["uri"] == f"{BASE_URL}/intents.json"
+        assert set(exchange["response"]["headers"]) <= KEPT_HEADERS
+    addresses = re.findall(r"[\w.+-]+@[\w.-]+", scenario.path.read_text("utf-8"))
+    assert {address.partition("@")[2] for address in addresses} <= {"example.com", "example.org"}
+
+
+def test_a_lost_cassette_names_the_command_that_records_it(cassettes: Path) -> None:
+    """Without its cassette a test fails, and says how to get it back."""
+    with (
+        pytest.raises(pytest.fail.Exception, match=r"scripts/record_cassettes\.py duplicate"),
+        replayed(BY_NAME["duplicate"]),
+    ):
+        pass
+
+
+def test_a_recorded_answer_that_nobody_asks_for_fails() -> None:
+    """A test that does not play its cassette to the end cannot pass."""
+    with pytest.raises(AssertionError, match="never asked for"), replayed(BY_NAME["duplicate"]):
+        pass
+
+
+def test_another_body_finds_no_answer() -> None:
+    """A request whose body differs from the recorded one is not answered, nor sent."""
+    other = CreateIntentRequest.from_dict(BY_NAME["duplicate"].request.to_dict())
+    other.intent.quantity = 2
+    with (
+        pytest.raises(AssertionError, match="never asked for"),
+        replayed(BY_NAME["duplicate"]),
+        Stoq(record_cassettes.SHOP) as stoq,
+        pytest.raises(CannotOverwriteExistingCassetteException, match="differ in body"),
+    ):
+        stoq.create_intent(other)
+
+
+def test_recording_anew(cassettes: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without arguments every scenario is recorded from the sandbox, as it was before."""
+    assert main([]) == 0
+    assert f"{len(SCENARIOS)}" == str(capsys.readouterr().out.count("recorded"))
+    volatile = re.compile(r"'\d{10}'|\d+ seconds|\"retry_after\":\d+|- '\d+'")
+    for scenario in SCENARIOS:
+        committed = Path(record_cassettes.__file__).parent.parent / "tests/cassettes"
+        fresh, old = (
+            volatile.sub("", " ".join(path.read_text("utf-8").split()))
+            for path in (scenario.path, committed / scenario.path.name)
+        )
+        assert fresh == old
+
+
+def test_recording_one(cassettes: Path) -> None:
+    """A named scenario is recorded alone."""
+    assert main(["duplicate"]) == 0
+    assert [path.name for path in cassettes.iterdir()] == ["duplicate.yaml"]
+
+
+@pytest.mark.parametrize(
+    "arguments", [["nonsense"], ["--live"], ["--live", "--shop", "demo", "--variant", "1"]]
+)
+def test_recording_what_cannot_be(cassettes: Path, arguments: list[str]) -> None:
+    """An unknown scenario, or a live recording without a shop, is a usage error."""
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert list(cassettes.iterdir()) == []
+
+
+def test_an_unexpected_answer_keeps_the_old_cassette(
+    cassettes: Path, sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """When the service answers something else, the cassette stays and the exit code says so."""
+    scenario = BY_NAME["created_by_email"]
+    scenario.path.write_text("old")
+    sandbox.fail_next(500)
+    arguments = ["--live", "--yes", "--shop", "demo", "--variant", "1", "--product", "2"]
+    arguments += ["--email", "ada@example.com", "--base-url", sandbox.base_url, scenario.name]
+    assert main(arguments) == 1
+    assert scenario.path.read_text() == "old"
+    assert "answered 500 where 201 was expected" in capsys.readouterr().err
+
+
+def test_a_live_recording_is_asked_for_first(
+    cassettes: Path, monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox
+) -> None:
+    """Nothing real is created without a yes."""
+    monkeypatch.setattr("builtins.input", lambda: "n")
+    arguments = ["--live", "--shop", "demo", "--variant", "1", "--product", "2"]
+    arguments += ["--email", "ada@example.com", "--base-url", sandbox.base_url]
+    assert main(arguments) == 2
+    assert sandbox.intents == []
+
+
+PLANTED = {
+    "id": "planted-id",
+    "name": "Planted Name",
+    "email": "planted.email@example.org",
+    "phone": "15550107777",
+    "push": "planted-push",
+    "country_code": "planted-code",
+    "country": "zz",
+    "locale": "planted-locale",
+    "shopify_customer_id": "planted-customer",
+}
+
+
+def planted_answers() -> Iterator[Any]:
+    every = list(PLANTED.values())
+    yield {"intents": [PLANTED | {"customer": PLANTED, "note": every, "type": every[2]}]}
+    yield {"errors": [f"{value}, is taken" for value in every], "debug": every}
+    yield {"error": {"message": " ".join(every)}, "message": f"<{PLANTED['email'].upper()}>"}
+    yield every
+    yield f"<html>{every}</html>"
+
+
+@pytest.mark.parametrize("answer", list(planted_answers()))
+@pytest.mark.parametrize("status", [200, 201, 404, 500])
+def test_personal_data_never_reaches_a_cassette(
+    tmp_path: Path, sandbox: Sandbox, answer: Any, status: int
+) -> None:
+    """A marker in every personal field, sent and answered back, is not in the recorded file."""
+    cookie = {"Set-Cookie": PLANTED["email"], "X-Customer": PLANTED["name"]}
+    sandbox.fail_next(status, headers=cookie, body=answer)
+    sent = CreateIntentRequest(
+        intent=NewIntent(986745, 132435, "email", 1, "api"), customer=Customer(**PLANTED)
+    )
+    scenario = Scenario("planted", BY_NAME["duplicate"].request, status)
+    path = tmp_path / "planted.yaml"
+    with Stoq("planted-shop", base_url=sandbox.base_url) as stoq:
+        assert status == record(scenario, stoq, sent, "live", path)
+    written = path.read_text("utf-8").lower()
+    markers = [*PLANTED.values(), "planted-shop", "986745", "132435"]
+    assert [marker for marker in markers if marker != "zz" and marker.lower() in written] == []
+    assert "recorded_from: live" in written
+
+
+def test_the_planted_fields_are_all_there_are() -> None:
+    """Every text field of a customer is planted in the test above."""
+    assert set(PLANTED) == {
+        f.name for f in FIELDS if f.section == "customer" and f.type == "string"
+    }
+
+
+def test_a_scrubbed_live_cassette_is_replayed_like_any_other(
+    cassettes: Path, sandbox: Sandbox
+) -> None:
+    """What was recorded for a real customer answers the scenario's own request."""
+    scenario = BY_NAME["duplicate"]
+    arguments = ["--live", "--yes", "--shop", "other", "--variant", "1", "--product", "2"]
+    arguments += ["--email", "planted@example.org", "--base-url", sandbox.base_url, scenario.name]
+    assert main(arguments) == 0
+    with (
+        replayed(scenario),
+        Stoq(record_cassettes.SHOP) as stoq,
+        pytest.raises(AnswerError) as caught,
+    ):
+        stoq.create_intent(scenario.request)
+    assert caught.value.status == 200
