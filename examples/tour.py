@@ -1,0 +1,53 @@
+"""A tour of the SDK on the embedded sandbox: what goes out, and what comes back.
+
+Needs no shop and no network. Run it with ``scripts/demo``, or, where ``stoqapp[sandbox]`` is
+installed, with ``python examples/tour.py``.
+"""
+
+import json
+from typing import Any
+
+from stoqapp import InvalidIntentError, ProcessedWithErrorsError, Stoq
+from stoqapp.normalize import request_from_fields
+from stoqapp.sandbox import Sandbox
+
+VARIANT = "gid://shopify/ProductVariant/4711"
+PRODUCT = "gid://shopify/Product/42"
+
+CUSTOMERS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("by email", {"email": "ada@example.com", "name": "Ada", "country": "US"}),
+    ("by sms", {"phone": "+1 (555) 010-9999", "quantity": 2}),
+    ("by push", {"push": "token-of-a-device", "market": "gid://shopify/Market/7"}),
+    ("by sms, with no phone number", {"channel": "sms", "email": "ada@example.com"}),
+    ("by email, a second time", {"email": "ada@example.com", "name": "Ada", "country": "US"}),
+)
+
+
+def subscribe(stoq: Stoq, customer: dict[str, Any]) -> None:
+    """Put one customer on the list and print both sides of the exchange."""
+    try:
+        request, changes = request_from_fields(variant=VARIANT, product=PRODUCT, **customer)
+        print(f"   {'; '.join(f'{change.path}: {change.deed}' for change in changes)}")
+        print(f"-> {json.dumps(request.to_dict())}")
+        created = stoq.create_intent(request)
+    except InvalidIntentError as error:
+        for violation in error.violations:
+            print(f"-- not sent: {violation.path} {violation.message}")
+    except ProcessedWithErrorsError as error:
+        print(f"<- {error.status} {'; '.join(error.messages)}")
+    else:
+        print(f"<- {created.answer.status} {created.answer.body.decode()}")
+
+
+def main() -> None:
+    """Run the tour."""
+    with Sandbox() as sandbox, Stoq("demo", base_url=sandbox.base_url) as stoq:
+        print(f"The sandbox listens on {sandbox.base_url}; the shop is {stoq.shop}.")
+        for number, (title, customer) in enumerate(CUSTOMERS, start=1):
+            print(f"\n{number}. {title}")
+            subscribe(stoq, customer)
+        print(f"\nOn the waitlist of the sandbox: {len(sandbox.intents)} intents.")
+
+
+if __name__ == "__main__":
+    main()

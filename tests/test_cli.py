@@ -1,0 +1,216 @@
+"""The command line: arguments in, exit code out, and nobody's data in its messages."""
+
+import inspect
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stoqapp import Stoq, __version__
+from stoqapp.cli import main
+from stoqapp.sandbox import Sandbox
+
+README = Path(__file__).parent.parent / "README.md"
+FIELDS = ["--shop", "demo", "--variant", "4711", "--product", "42"]
+EMAIL = ["--email", "ada@example.com"]
+
+
+def create(sandbox: Sandbox, *words: str) -> int:
+    return main(["create", "--base-url", sandbox.base_url, *FIELDS, *words])
+
+
+def test_created(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
+    """A created intent ends with 0 and names the intent."""
+    assert create(sandbox, *EMAIL) == 0
+    assert capsys.readouterr().out.splitlines()[0] == "created: intent 1"
+    assert len(sandbox.intents) == 1
+
+
+def test_every_field_can_be_given(sandbox: Sandbox) -> None:
+    """Each argument of subscribe has its option, and its value arrives."""
+    words = {
+        "phone": "(555) 010-9999",
+        "push": "push-token",
+        "channel": "sms",
+        "quantity": "2",
+        "market": "gid://shopify/Market/7",
+        "name": "Ada",
+        "country": "US",
+        "country-code": "1",
+        "locale": "en",
+        "customer-id": "1",
+        "customer-market": "8",
+        "shopify-customer-id": "815",
+        "product-title": "Lamp",
+        "variant-title": "Blue",
+        "variant-count": "3",
+        "vendor": "Example",
+        "sku": "LAMP-BLUE",
+    }
+    given = [word for name, value in words.items() for word in (f"--{name}", value)]
+    assert create(sandbox, *EMAIL, *given, "--no-accepts-marketing") == 0
+    assert sandbox.intents[0]["request"] == {
+        "intent": {
+            "shopify_variant_id": 4711,
+            "shopify_product_id": 42,
+            "shopify_market_id": 7,
+            "channel": "sms",
+            "quantity": 2,
+            "source": "api",
+        },
+        "customer": {
+            "id": "1",
+            "name": "Ada",
+            "email": "ada@example.com",
+            "phone": "15550109999",
+            "push": "push-token",
+            "country_code": "1",
+            "country": "us",
+            "accepts_marketing": False,
+            "locale": "en",
+            "shopify_market_id": 8,
+            "shopify_customer_id": "815",
+        },
+        "product": {
+            "variant_count": 3,
+            "title": "Lamp",
+            "variant_title": "Blue",
+            "vendor": "Example",
+            "sku": "LAMP-BLUE",
+        },
+    }
+    arguments = set(inspect.signature(Stoq.subscribe).parameters) - {"self"}
+    options = {name.replace("-", "_") for name in words} | {"variant", "product", "email"}
+    assert options | {"accepts_marketing"} == arguments
+
+
+def test_the_json_of_a_created_intent(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
+    """--json prints one object that tells the whole outcome."""
+    assert create(sandbox, *EMAIL, "--country", "US", "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["outcome"], report["carried_out"], report["status"]) == ("created", True, 201)
+    assert report["intents"][0]["email"] == "ada@example.com"
+    assert {"path": "customer.country", "deed": "lower-cased"} in report["changes"]
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "outcome", "carried_out"),
+    [
+        (200, 3, "refused", False),
+        (400, 3, "refused", False),
+        (401, 3, "refused", False),
+        (404, 3, "refused", False),
+        (429, 6, "rate limited", False),
+        (500, 5, "unknown", None),
+        (503, 5, "unknown", None),
+        (302, 5, "unknown", None),
+    ],
+)
+def test_other_answers(
+    sandbox: Sandbox,
+    capsys: pytest.CaptureFixture[str],
+    status: int,
+    code: int,
+    outcome: str,
+    carried_out: bool | None,
+) -> None:
+    """Each kind of answer has its exit code; what the service said is in the JSON alone."""
+    sandbox.fail_next(status, body={"errors": ["words of the service"]})
+    assert create(sandbox, *EMAIL, "--json") == code
+    said = capsys.readouterr()
+    report = json.loads(said.out)
+    assert (report["outcome"], report["carried_out"]) == (outcome, carried_out)
+    assert (report["status"], report["messages"]) == (status, ["words of the service"])
+    assert f"STOQ answered {status}" in said.err
+    assert "words of the service" not in said.err
+
+
+def test_not_sent(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a connection the exit code says that nothing was sent."""
+    words = ["create", *FIELDS, *EMAIL, "--base-url", "http://127.0.0.1:1", "--json"]
+    assert main(words) == 4
+    said = capsys.readouterr()
+    assert json.loads(said.out)["outcome"] == "not sent"
+    assert said.err.startswith("stoqapp create: nothing was sent")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ([], "required: command"),
+        (["secret@example.com"], "invalid choice"),
+        (["create"], "--variant, --product"),
+        (["create", *FIELDS, "secret@example.com"], "stray argument"),
+        (["create", *FIELDS, "--emial", "secret@example.com"], "unknown option --emial"),
+        (["create", *FIELDS, "--emial=secret@example.com"], "unknown option --emial"),
+        (["create", *FIELDS, "--json=secret@example.com"], "--json"),
+        (["create", *FIELDS, "--quantity", "secret@example.com"], "--quantity: must be a whole"),
+        (["create", *FIELDS, "--quantity", "1.5"], "--quantity: must be a whole"),
+        (["create", *FIELDS, "--quantity", "9" * 5000], "--quantity: must be a whole"),
+        (["create", *FIELDS, "--quantity", "0", *EMAIL], "intent.quantity must be at least 1"),
+        (["create", *FIELDS], "give email, phone or push"),
+        (["create", *FIELDS, *EMAIL, "--channel", "sms"], "customer.phone is needed"),
+        (["create", *FIELDS, "--phone", "5550109999"], "customer.phone does not say whose"),
+        (["create", *FIELDS, *EMAIL, "--timeout", "soon"], "timeout must be"),
+        (["create", *FIELDS, *EMAIL, "--base-url", "http://example.com"], "must be https"),
+        (["create", "--variant", "1", "--product", "2", *EMAIL], "no shop"),
+        (["sandbox", "--port", "secret@example.com"], "--port: must be a whole"),
+    ],
+)
+def test_usage_and_broken_rules(
+    capsys: pytest.CaptureFixture[str], words: list[str], says: str
+) -> None:
+    """What cannot be sent ends with 2, says why, and does not repeat what was typed."""
+    assert main(words) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert says in said.err
+    assert "secret" not in said.err
+    assert "ada@" not in said.err
+
+
+@pytest.mark.parametrize("port", ["70000", "1"])
+def test_a_sandbox_that_cannot_start(
+    capsys: pytest.CaptureFixture[str], sandbox: Sandbox, port: str
+) -> None:
+    """A port that cannot be had ends with 1 and one line."""
+    taken = str(sandbox.port) if port == "1" else port
+    assert main(["sandbox", "--port", taken]) == 1
+    assert re.fullmatch("stoqapp sandbox: [^\n]*port[^\n]*\n", capsys.readouterr().err)
+
+
+def test_an_interrupted_call(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ctrl-C during a call says that the intent may be on the list."""
+
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Stoq, "subscribe", interrupted)
+    assert create(sandbox, *EMAIL) == 130
+    assert "may be on the list" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [[], ["create"], ["sandbox"]])
+def test_help_documents_the_exit_codes(
+    command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--help of every command lists each exit code."""
+    with pytest.raises(SystemExit) as caught:
+        main([*command, "--help"])
+    assert caught.value.code == 0
+    listed = re.findall(r"^  (\d+) +\w", capsys.readouterr().out, re.MULTILINE)
+    assert listed == ["0", "1", "2", "3", "4", "5", "6", "130"]
+
+
+def test_it_runs_as_a_module() -> None:
+    """``python -m stoqapp`` is the same command."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "stoqapp", "--version"], capture_output=True, text=True, check=True
+    )
+    assert ran.stdout == f"stoqapp {__version__}\n"

@@ -1,0 +1,45 @@
+"""The demo: what it shows, and that it leaves nothing behind."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+DEMO = Path(__file__).parent.parent / "scripts" / "demo"
+
+
+@pytest.fixture(scope="module")
+def shown() -> str:
+    """What the demo prints, run from a folder that is not the project's."""
+    ran = subprocess.run([DEMO], cwd="/", capture_output=True, text=True, check=True, timeout=120)
+    return ran.stdout
+
+
+def test_it_shows_what_went_out_and_what_came_back(shown: str) -> None:
+    """One intent per channel is created, one is refused by a rule, one is a duplicate."""
+    assert re.findall(r"^(->|<- \d+|--)", shown, re.MULTILINE) == [
+        *["->", "<- 201"] * 3,
+        *["->", "--"],
+        *["->", "<- 200"],
+    ]
+    assert re.findall(r'^-> .*"channel": "(\w+)"', shown, re.MULTILINE) == [
+        "email",
+        "sms",
+        "push",
+        "sms",
+        "email",
+    ]
+    assert "not sent: customer.phone is needed by channel 'sms'" in shown
+    assert "On the waitlist of the sandbox: 3 intents." in shown
+
+
+def test_it_leaves_no_process_behind(shown: str) -> None:
+    """When the demo has ended, nothing listens where its sandbox was."""
+    port = re.search(r"http://127\.0\.0\.1:(\d+)/", shown)
+    assert port is not None
+    listening = subprocess.run(
+        ["python3", "-c", f"import socket; socket.create_server(('127.0.0.1', {port[1]}))"],
+        check=False,
+    )
+    assert listening.returncode == 0

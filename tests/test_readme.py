@@ -1,0 +1,91 @@
+"""Every snippet of the README is run."""
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from sybil import Document, Example
+from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser
+
+from stoqapp.sandbox import Sandbox
+
+ROOT = Path(__file__).parent.parent
+SCRIPTS = Path(sysconfig.get_path("scripts"))
+BEHIND_A_DOOR = {
+    # The suite cannot run itself to the end, so the door is tried with an argument for pytest.
+    "scripts/test": "scripts/test --version",
+    # Recording rewrites the committed cassettes; test_cassettes records them elsewhere.
+    ".venv/bin/python scripts/record_cassettes.py": "python scripts/record_cassettes.py --help",
+}
+
+
+def _commands(example: Example) -> None:
+    for line in example.parsed.splitlines():
+        prompt, _, command = line.partition(" ")
+        assert prompt == "$"
+        example.namespace["run"](command)
+
+
+def examples(language: str) -> list[Example]:
+    parsers = {
+        "python": PythonCodeBlockParser(),
+        "console": CodeBlockParser("console", _commands),
+    }
+    document = Document.parse(str(ROOT / "README.md"), parsers[language])
+    return list(document.examples())
+
+
+def test_every_block_is_of_a_kind_that_is_run() -> None:
+    """The README has no fenced block that the tests below pass over."""
+    opened = re.findall(r"^```(\w*)$", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)[::2]
+    assert set(opened) == {"python", "console"}
+    assert len(opened) == sum(len(examples(language)) for language in set(opened))
+
+
+@pytest.mark.parametrize("example", examples("python"), ids=lambda example: f"line-{example.line}")
+def test_python(example: Example, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each Python snippet runs as it stands, against the sandbox."""
+    monkeypatch.setenv("STOQ_BASE_URL", sandbox.base_url)
+    example.document.namespace.clear()
+    example.evaluate()
+
+
+@pytest.fixture
+def run() -> Iterator[Callable[[str], None]]:
+    """Runs a command as a person would; one that serves goes on until the test ends."""
+    serving: list[subprocess.Popen[str]] = []
+    path = os.pathsep.join([str(SCRIPTS), os.environ["PATH"]])
+
+    def run_one(command: str) -> None:
+        words = shlex.split(BEHIND_A_DOOR.get(command, command))
+        if words[0] == ".venv/bin/python":
+            words[0] = sys.executable
+        if words[:2] == ["stoqapp", "sandbox"]:
+            server = subprocess.Popen(
+                words, env=os.environ | {"PATH": path}, stdout=subprocess.PIPE, text=True
+            )
+            serving.append(server)
+            assert server.stdout is not None
+            assert server.stdout.readline().startswith("stoqapp sandbox on http://127.0.0.1:8321")
+            return
+        subprocess.run(words, cwd=ROOT, env=os.environ | {"PATH": path}, check=True, timeout=120)
+
+    yield run_one
+    for server in serving:
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(timeout=20) == 0
+        server.communicate()
+
+
+def test_console(run: Callable[[str], None]) -> None:
+    """Each command runs, in the order of the README, and ends well."""
+    for example in examples("console"):
+        example.namespace["run"] = run
+        example.evaluate()
