@@ -1,0 +1,20 @@
+# Generated, do not edit: made by openapi-python-client 0.29.1
+# from openapi.json sha256 5c330b0c2d0f59392e3a72353017b44e9e7268ec752af76e91a19be304c46bcc.
+# To change it, change the spec or its corrections, and run scripts/regenerate.py.
+
+"""Contains shared errors types that can be raised from API functions"""
+
+
+class UnexpectedStatus(Exception):
+    """Raised by api functions when the response status an undocumented status and Client.raise_on_unexpected_status is True"""
+
+    def __init__(self, status_code: int, content: bytes):
+        self.status_code = status_code
+        self.content = content
+
+        super().__init__(
+            f"Unexpected status code: {status_code}\n\nResponse content:\n{content.decode(errors='ignore')}"
+        )
+
+
+__all__ = ["UnexpectedStatus"]

@@ -1,0 +1,19 @@
+# Generated, do not edit: made by openapi-python-client 0.29.1
+# from openapi.json sha256 5c330b0c2d0f59392e3a72353017b44e9e7268ec752af76e91a19be304c46bcc.
+# To change it, change the spec or its corrections, and run scripts/regenerate.py.
+
+from typing import Literal
+
+NewIntentSource = Literal["api"]
+
+NEW_INTENT_SOURCE_VALUES: set[NewIntentSource] = {
+    "api",
+}
+
+
+def check_new_intent_source(value: str) -> NewIntentSource:
+    if value in NEW_INTENT_SOURCE_VALUES:
+        return value
+    raise TypeError(
+        f"Unexpected value {value!r}. Expected one of {NEW_INTENT_SOURCE_VALUES!r}"
+    )
