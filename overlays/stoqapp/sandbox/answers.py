@@ -1,0 +1,42 @@
+"""What the sandbox answers with."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from attrs import field, frozen
+
+
+@frozen
+class Answer:
+    """An HTTP answer.
+
+    Attributes:
+        status: The status code.
+        body: The bytes of the body.
+        headers: Headers, their names in lower case.
+    """
+
+    status: int
+    body: bytes = field(repr=False)
+    headers: Mapping[str, str]
+
+
+def json_answer(status: int, content: Any, headers: Mapping[str, str] | None = None) -> Answer:
+    """Return an answer with a JSON body.
+
+    Raises:
+        TypeError, ValueError: *content* has no form in JSON.
+    """
+    body = json.dumps(content, ensure_ascii=False, allow_nan=False).encode("utf-8")
+    return Answer(status, body, {"content-type": "application/json", **(headers or {})})
+
+
+def messages_answer(status: int, messages: Sequence[str]) -> Answer:
+    """Return an answer that lists *messages*."""
+    return json_answer(status, {"errors": list(messages)})
+
+
+def error_answer(status: int, error: str, headers: Mapping[str, str] | None = None) -> Answer:
+    """Return an answer with one reason."""
+    return json_answer(status, {"error": error}, headers)

@@ -1,0 +1,40 @@
+"""What can keep the sandbox from running.
+
+::
+
+    SandboxError                      a StoqError
+    ├── PortInUseError            another program listens there
+    └── SandboxNotInstalledError  the extra [sandbox] is missing (also an ImportError)
+"""
+
+from stoqapp.errors import StoqError
+
+
+class SandboxError(StoqError):
+    """The sandbox cannot run; the message says why and what to do."""
+
+
+class PortInUseError(SandboxError):
+    """The wanted port is taken.
+
+    Attributes:
+        host: The address that was asked for.
+        port: The port that was asked for.
+    """
+
+    def __init__(self, host: str, port: int) -> None:
+        super().__init__(
+            f"port {port} on {host} is in use: end the program that listens there,"
+            " or choose another port (0 takes any free one)"
+        )
+        self.host = host
+        self.port = port
+
+
+class SandboxNotInstalledError(SandboxError, ImportError):
+    """A package that only the sandbox needs is not installed."""
+
+    def __init__(self, missing: str) -> None:
+        super().__init__(
+            f"the sandbox needs the package {missing!r}: pip install 'stoqapp[sandbox]'"
+        )

@@ -1,0 +1,113 @@
+"""A uvicorn server that says when it is ready and goes when it is told."""
+
+import signal
+import socket
+import threading
+from asyncio import get_running_loop
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import Any, Final
+
+import h11
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from stoqapp.sandbox.answers import error_answer
+
+_GRACE_SECONDS: Final = 0.2
+_LAST_RESORT_SECONDS: Final = 2
+
+
+class _Protocol(H11Protocol):
+    """HTTP/1.1 with no access log, and a JSON answer to what is no HTTP."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # uvicorn's own switch works on the logger, which the user's program may share.
+        self.access_log = False
+
+    def send_400_response(self, msg: str) -> None:
+        refusal = error_answer(400, msg)
+        headers = {**refusal.headers, "content-length": str(len(refusal.body))}
+        # Where an answer has begun already, h11 lets no other follow.
+        with suppress(h11.LocalProtocolError):
+            for event in (
+                h11.Response(
+                    status_code=refusal.status,
+                    headers=[*headers.items(), ("connection", "close")],
+                    reason="Bad Request",
+                ),
+                h11.Data(data=refusal.body),
+                h11.EndOfMessage(),
+            ):
+                self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
+
+
+class Listener(uvicorn.Server):
+    """Serves *app* on sockets that the caller has bound.
+
+    Args:
+        app: The ASGI app.
+        on_ready: Called once connections are accepted, in the thread that serves.
+    """
+
+    def __init__(self, app: ASGIApp, on_ready: Callable[[], object]) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                # Chosen, so that what else is installed does not change the answers.
+                http=_Protocol,
+                loop="asyncio",
+                ws="none",
+                lifespan="off",
+                interface="asgi3",
+                log_config=None,
+                server_header=False,
+                proxy_headers=False,
+                timeout_graceful_shutdown=_LAST_RESORT_SECONDS,
+            )
+        )
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to accept connections, then say so."""
+        await super().startup(sockets=sockets)
+        self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Answer what can be answered at once, then hang up on whoever is left."""
+        hang_up = get_running_loop().call_later(_GRACE_SECONDS, self._hang_up)
+        await super().shutdown(sockets=sockets)
+        hang_up.cancel()
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        for connection in list(self.server_state.connections):
+            transport: Any = connection.transport
+            transport.abort()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        """Take a signal as the wish to end."""
+        self.should_exit = True
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Listen to SIGINT and SIGTERM while serving in the main thread.
+
+        uvicorn's own would raise them again at the end, and so end the process by a signal
+        where a clean end with exit status 0 is wanted.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        wanted = (signal.SIGINT, signal.SIGTERM)
+        originals = {number: signal.signal(number, self.handle_exit) for number in wanted}
+        try:
+            yield
+        finally:
+            for number, original in originals.items():
+                if original is not None:
+                    signal.signal(number, original)
