@@ -83,7 +83,7 @@ def test_required(path: str) -> None:
 
 @pytest.mark.parametrize("path", ["product", *(f.path for f in FIELDS if not f.required)])
 def test_optional_fields_may_be_missing(path: str) -> None:
-    """A field that is not listed as required may be left out, where the channel does not need it."""
+    """A field that is not required may be left out, unless the channel needs it."""
     expected = [("channel_contact", path)] if path == "customer.phone" else []
     assert broken(valid_body_but(path, DELETED)) == expected
 
@@ -357,6 +357,69 @@ def test_shop_domain(shop: object, passes: bool) -> None:
     """The value of the shop header is a plain host name and nothing else."""
     expected = [] if passes else [("shop_domain", "shop")]
     assert [(violation.rule, violation.path) for violation in check_shop(shop)] == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("intent", DELETED, "is required: set it to a NewIntent"),
+        ("customer", DELETED, "is required: set it to a Customer"),
+        ("intent.quantity", DELETED, "is required: set it to an integer"),
+        ("intent.source", DELETED, "is required: set it to a string"),
+        ("product", [], "must be a Product, not list"),
+        ("intent.quantity", "1", "must be an integer, not str"),
+        ("customer.name", 5, "must be a string, not int"),
+        ("customer.accepts_marketing", 1, "must be True or False, not int"),
+        ("customer.name", None, "must be a string, not None (leave the field out instead)"),
+        ("intent.channel", "fax", "must be 'email' or 'sms' or 'push'"),
+        ("customer.country", "US", "must be two lower-case letters from a to z, like 'us'"),
+        (
+            "customer.phone",
+            DELETED,
+            "is needed by channel 'sms': set it, or choose the channel of a contact that you have",
+        ),
+        (
+            "customer.phone",
+            "+1",
+            "must be the country code and number, 7 to 15 digits 0-9 alone, with no '+', no"
+            " leading 0 and no spaces, like '15550109999'",
+        ),
+        (
+            "intent.shopify_product_id",
+            0,
+            "must be a Shopify id: a whole number from 1 to 2^63 - 1",
+        ),
+        ("intent.quantity", 0, "must be at least 1"),
+        ("customer.name", "\ud800", "must be valid Unicode: it holds half of a surrogate pair"),
+        ("intent.quantity", 2**63, "must fit in 64 bits"),
+        ("extra", float("nan"), "must be a finite number: JSON has no NaN and no infinity"),
+        ("extra", nested(51), "must not be nested deeper than 50 levels"),
+        ("extra", {1: 2}, "must have names that are strings"),
+        ("extra", b"bytes", "must be something that JSON can hold, not bytes"),
+        ("additional_properties", 5, "must be a dict, not int"),
+    ],
+)
+def test_messages(path: str, value: object, message: str) -> None:
+    """Each breach says what to do about it."""
+    assert [v.message for v in check_body(valid_body_but(path, value))] == [message]
+
+
+@pytest.mark.parametrize(
+    ("shop", "message"),
+    [
+        (None, "must be a string, not None (leave the field out instead)"),
+        ("https://x.com", "must be the shop's host name alone, like 'demo.myshopify.com'"),
+    ],
+)
+def test_messages_of_the_shop(shop: object, message: str) -> None:
+    """A shop that is no host name is told what to give, as the vendor's rule."""
+    assert check_shop(shop) == [Violation("shop", "shop_domain", message, "spec")]
+
+
+def test_message_of_the_request() -> None:
+    """Something that is no request is told what to give, as the vendor's rule."""
+    message = "must be a CreateIntentRequest, not int"
+    assert check_body(5) == [Violation("", "type", message, "spec")]
 
 
 def test_all_violations_at_once() -> None:
