@@ -23,20 +23,24 @@ from pathlib import Path
 from typing import Any, Final
 
 import vcr
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 from vcr.record_mode import RecordMode
 from vcr.request import Request
 
 from stoq_public_api_client.models import CreateIntentRequest, Customer, NewIntent, Product
 from stoqapp import AnswerError, Stoq, StoqError
-from stoqapp.client import BASE_URL
 from stoqapp.rules import SHOP_HEADER
 from stoqapp.sandbox import Sandbox
+from stoqapp.settings import BASE_URL
 from stoqapp.wire import body_from_request
 
 CASSETTES: Final = Path(__file__).resolve().parent.parent / "tests" / "cassettes"
 COMMAND: Final = "scripts/record_cassettes.py"
 SHOP: Final = "stoqapp-demo.myshopify.com"
+
+# One request, one answer, sent at once: a cassette holds what the service said, not what the
+# client then did about it.
+AS_IT_COMES: Final[dict[str, Any]] = {"max_retries": 0, "budget": None}
 
 KEPT_HEADERS: Final = frozenset(
     {
@@ -88,17 +92,19 @@ class Scenario:
         name: Of the scenario and its cassette.
         request: What is sent.
         status: What it is answered.
-        forced: Whether the sandbox must be told to answer so.
+        forced: What the sandbox is told to answer first: status and headers of each.
         live: Whether the real service can be brought to this answer by a few harmless requests.
         repeated: Whether the request is sent once before, unrecorded.
+        options: Of the client that sends it, where it is to retry.
     """
 
     name: str
     request: CreateIntentRequest
     status: int
-    forced: bool = False
+    forced: tuple[tuple[int, Mapping[str, str]], ...] = ()
     live: bool = True
     repeated: bool = False
+    options: Mapping[str, Any] = field(factory=dict)
 
     @property
     def path(self) -> Path:
@@ -139,12 +145,37 @@ SCENARIOS: Final = (
     Scenario("created_by_push", _request("push", push="push-token"), 201),
     Scenario("created_with_every_field", _every_field(), 201, live=False),
     Scenario("duplicate", _BY_EMAIL, 200, repeated=True),
-    Scenario("bad_request", _BY_EMAIL, 400, forced=True, live=False),
-    Scenario("unauthorized", _BY_EMAIL, 401, forced=True, live=False),
-    Scenario("not_found", _BY_EMAIL, 404, forced=True, live=False),
-    Scenario("rate_limited", _BY_EMAIL, 429, forced=True, live=False),
-    Scenario("server_error", _BY_EMAIL, 500, forced=True, live=False),
-    Scenario("unavailable", _BY_EMAIL, 503, forced=True, live=False),
+    Scenario("bad_request", _BY_EMAIL, 400, forced=((400, {}),), live=False),
+    Scenario("unauthorized", _BY_EMAIL, 401, forced=((401, {}),), live=False),
+    Scenario("not_found", _BY_EMAIL, 404, forced=((404, {}),), live=False),
+    Scenario("rate_limited", _BY_EMAIL, 429, forced=((429, {}),), live=False),
+    Scenario("server_error", _BY_EMAIL, 500, forced=((500, {}),), live=False),
+    Scenario("unavailable", _BY_EMAIL, 503, forced=((503, {}),), live=False),
+    Scenario(
+        "rate_limited_then_created",
+        _BY_EMAIL,
+        201,
+        forced=((429, {"Retry-After": "7"}),),
+        live=False,
+        options={"max_retries": 1},
+    ),
+    Scenario(
+        "unavailable_then_created",
+        _BY_EMAIL,
+        201,
+        forced=((503, {"Retry-After": "3"}),),
+        live=False,
+        options={"max_retries": 1},
+    ),
+    Scenario(
+        "unknown_then_duplicate",
+        _BY_EMAIL,
+        200,
+        forced=((502, {}),),
+        live=False,
+        repeated=True,
+        options={"max_retries": 1, "retry_unknown": True},
+    ),
 )
 
 
@@ -205,6 +236,7 @@ def record(
     sent: CreateIntentRequest,
     recorded_from: str,
     path: Path,
+    sandbox: Sandbox | None = None,
 ) -> int | None:
     """Send *sent* for *scenario*, and keep the exchange at *path* if the answer is the expected.
 
@@ -214,6 +246,7 @@ def record(
         sent: What is really sent.
         recorded_from: What the cassette says of itself, ``sandbox`` or ``live``.
         path: The cassette.
+        sandbox: What to tell the forced answers, where it is the one that is asked.
 
     Returns:
         The status of the answer; None where none came.
@@ -226,11 +259,17 @@ def record(
     )
     if scenario.repeated:
         _status_of(stoq, sent)
+    if sandbox is not None:
+        for forced, headers in scenario.forced:
+            sandbox.fail_next(forced, headers=headers)
+    client = stoq.with_options(**scenario.options)
+    # What the client waits for between attempts is not in the cassette.
+    client._sleep = lambda _: None
     with tempfile.TemporaryDirectory() as folder:
         fresh = Path(folder) / path.name
         with recorder.use_cassette(str(fresh)) as cassette:
             cassette.get_metadata("recorded_from", recorded_from)
-            status = _status_of(stoq, sent)
+            status = _status_of(client, sent)
         if status == scenario.status:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(fresh.read_bytes())
@@ -249,12 +288,10 @@ def _status_of(stoq: Stoq, request: CreateIntentRequest) -> int | None:
 
 def _record_from_sandbox(scenarios: Iterable[Scenario]) -> bool:
     expected = True
-    with Sandbox() as sandbox, Stoq(SHOP, base_url=sandbox.base_url) as stoq:
+    with Sandbox() as sandbox, Stoq(SHOP, base_url=sandbox.base_url, **AS_IT_COMES) as stoq:
         for scenario in scenarios:
             sandbox.reset()
-            if scenario.forced:
-                sandbox.fail_next(scenario.status)
-            status = record(scenario, stoq, scenario.request, "sandbox", scenario.path)
+            status = record(scenario, stoq, scenario.request, "sandbox", scenario.path, sandbox)
             expected &= _report(scenario, status)
     return expected
 
@@ -262,7 +299,7 @@ def _record_from_sandbox(scenarios: Iterable[Scenario]) -> bool:
 def _record_live(scenarios: Iterable[Scenario], arguments: argparse.Namespace) -> bool:
     expected = True
     contacts = {name: getattr(arguments, name) for name in ("email", "phone", "push")}
-    with Stoq(arguments.shop, base_url=arguments.base_url) as stoq:
+    with Stoq(arguments.shop, base_url=arguments.base_url, **AS_IT_COMES) as stoq:
         for scenario in scenarios:
             channel = scenario.request.intent.channel
             contact = {"email": "email", "sms": "phone", "push": "push"}[channel]

@@ -42,10 +42,14 @@ def email_request(**customer: Any) -> CreateIntentRequest:
 
 
 class Caller:
-    """Calls one method of a client that lives for just that call, in one of the two modes."""
+    """Calls one method of a client that lives for just that call, in one of the two modes.
+
+    Does not wait between attempts: what a client would have waited is in `waits`.
+    """
 
     def __init__(self, mode: str) -> None:
         self.mode = mode
+        self.waits: list[float] = []
 
     def __repr__(self) -> str:
         return self.mode
@@ -57,13 +61,18 @@ class Caller:
         return self._call(lambda stoq: stoq.subscribe(**fields), **client)
 
     def _call(self, call: Callable[[Any], Any], **client: Any) -> IntentCreated:
-        settings = {"shop": SHOP} | client
+        settings = {"shop": SHOP, "budget": None, "max_retries": 0} | client
         if self.mode == "sync":
             with Stoq(**settings) as stoq:
+                stoq._sleep = self.waits.append
                 return call(stoq)
+
+        async def do_not_wait(seconds: float) -> None:
+            self.waits.append(seconds)
 
         async def in_loop() -> IntentCreated:
             async with AsyncStoq(**settings) as stoq:
+                stoq._sleep = do_not_wait
                 return await call(stoq)
 
         return asyncio.run(in_loop())

@@ -120,7 +120,7 @@ def test_other_answers(
 ) -> None:
     """Each kind of answer has its exit code; what the service said is in the JSON alone."""
     sandbox.fail_next(status, body={"errors": ["words of the service"]})
-    assert create(sandbox, *EMAIL, "--json") == code
+    assert create(sandbox, *EMAIL, "--max-retries", "0", "--json") == code
     said = capsys.readouterr()
     report = json.loads(said.out)
     assert (report["outcome"], report["carried_out"]) == (outcome, carried_out)
@@ -132,6 +132,7 @@ def test_other_answers(
 def test_not_sent(capsys: pytest.CaptureFixture[str]) -> None:
     """Without a connection the exit code says that nothing was sent."""
     words = ["create", *FIELDS, *EMAIL, "--base-url", "http://127.0.0.1:1", "--json"]
+    words += ["--max-retries", "0"]
     assert main(words) == 4
     said = capsys.readouterr()
     assert json.loads(said.out)["outcome"] == "not sent"
@@ -159,6 +160,9 @@ def test_not_sent(capsys: pytest.CaptureFixture[str]) -> None:
         (["create", *FIELDS, *EMAIL, "--base-url", "http://example.com"], "must be https"),
         (["create", "--variant", "1", "--product", "2", *EMAIL], "no shop"),
         (["sandbox", "--port", "secret@example.com"], "--port: must be a whole"),
+        (["sandbox", "--rate-limit", "secret@example.com/60"], "points and seconds, like 360/60"),
+        (["sandbox", "--rate-limit", "360/secret@example.com"], "points and seconds, like 360/60"),
+        (["sandbox", "--rate-limit", "7"], "points and seconds, like 360/60"),
     ],
 )
 def test_usage_and_broken_rules(
@@ -171,6 +175,26 @@ def test_usage_and_broken_rules(
     assert says in said.err
     assert "secret" not in said.err
     assert "ada@" not in said.err
+
+
+@pytest.mark.parametrize(
+    ("words", "limit"), [([], None), (["--rate-limit", "360/2.5"], (360, 2.5))]
+)
+def test_the_rate_limit_of_the_sandbox(
+    monkeypatch: pytest.MonkeyPatch, words: list[str], limit: tuple[int, float] | None
+) -> None:
+    """The sandbox is told the limit as points and seconds, and none where none is given."""
+    told: list[Any] = []
+    monkeypatch.setattr("stoqapp.sandbox.serve", lambda **given: told.append(given["rate_limit"]))
+    assert main(["sandbox", *words]) == 0
+    assert told == [limit]
+
+
+@pytest.mark.parametrize("limit", ["0/60", "360/0", "360/nan", "360/inf"])
+def test_a_rate_limit_that_is_none(capsys: pytest.CaptureFixture[str], limit: str) -> None:
+    """A limit that makes no sense ends with 1 and one line."""
+    assert main(["sandbox", "--rate-limit", limit]) == 1
+    assert re.fullmatch("stoqapp sandbox: rate_limit must be [^\n]*\n", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize("port", ["70000", "1"])

@@ -21,7 +21,10 @@ from stoqapp import (
     AnswerError,
     AsyncStoq,
     BadRequestError,
+    Budget,
+    ClientClosedError,
     ConfigurationError,
+    HttpOptions,
     IntentCreated,
     InvalidIntentError,
     NotFoundError,
@@ -31,10 +34,11 @@ from stoqapp import (
     RateLimitedError,
     ServerError,
     Stoq,
+    Timeout,
     UnauthorizedError,
 )
-from stoqapp.client import BASE_URL
 from stoqapp.sandbox import Sandbox
+from stoqapp.settings import BASE_URL
 from stoqapp.transport import LARGEST_BODY_BYTES
 from stoqapp.wire import body_from_request
 
@@ -51,7 +55,10 @@ ERRORS: dict[int, type[AnswerError]] = {
 }
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+ONE_ANSWER = [scenario for scenario in SCENARIOS if not scenario.options]
+
+
+@pytest.mark.parametrize("scenario", ONE_ANSWER, ids=lambda scenario: scenario.name)
 def test_every_recorded_answer(scenario: Scenario, caller: Caller, replay: Replay) -> None:
     """Each recorded answer ends in its outcome, from the same cassette in both modes."""
     with replay(scenario):
@@ -68,7 +75,28 @@ def test_every_recorded_answer(scenario: Scenario, caller: Caller, replay: Repla
             assert caught.value.messages
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+@pytest.mark.parametrize(
+    ("name", "waits", "confirmed"),
+    [
+        ("rate_limited_then_created", [7.0], False),
+        ("unavailable_then_created", [3.0], False),
+        ("unknown_then_duplicate", None, True),
+    ],
+)
+def test_recorded_retries(
+    name: str, waits: list[float] | None, confirmed: bool, caller: Caller, replay: Replay
+) -> None:
+    """What was turned away is sent again after the wait asked for; a duplicate after an unknown
+    attempt is a created intent."""
+    scenario = next(scenario for scenario in SCENARIOS if scenario.name == name)
+    with replay(scenario):
+        created = caller.create_intent(scenario.request, **scenario.options)
+    assert (created.attempts, created.confirmed_by_duplicate) == (2, confirmed)
+    assert created.waited_seconds == sum(caller.waits) > 0
+    assert waits in (None, caller.waits)
+
+
+@pytest.mark.parametrize("scenario", ONE_ANSWER, ids=lambda scenario: scenario.name)
 def test_the_generated_client_sends_the_same(scenario: Scenario, replay: Replay) -> None:
     """The plain generated client finds its answer in the same cassette: same URL, headers, body."""
     with replay(scenario), Client(base_url=BASE_URL) as client:
@@ -264,6 +292,15 @@ def test_redirects_are_not_followed(caller: Caller, sandbox: Sandbox) -> None:
         ({"timeout": True}, ConfigurationError),
         ({"timeout": "soon"}, ConfigurationError),
         ({"timeout": 10**400}, ConfigurationError),
+        ({"timeout": Timeout(1, 0, 1, 1)}, ConfigurationError),
+        ({"total_timeout": 0}, ConfigurationError),
+        ({"max_retries": -1}, ConfigurationError),
+        ({"max_retries": True}, ConfigurationError),
+        ({"max_retries": 1.5}, ConfigurationError),
+        ({"budget": 360}, ConfigurationError),
+        ({"on_attempt": "print"}, ConfigurationError),
+        ({"http": HttpOptions(max_connections=0)}, ConfigurationError),
+        ({"http": HttpOptions(ca_file="missing.pem")}, ConfigurationError),
     ],
 )
 @pytest.mark.parametrize("client", [Stoq, AsyncStoq])
@@ -283,10 +320,59 @@ def test_usable_base_urls(base_url: str) -> None:
         assert repr(stoq) == f"Stoq(shop={SHOP!r}, base_url={base_url.rstrip('/')!r})"
 
 
+@pytest.mark.parametrize("proxy", ["nonsense", "ftp://user:secret@example.com", "http://[::1"])
+def test_an_unusable_proxy(caller: Caller, proxy: str) -> None:
+    """A proxy that cannot be one is told when it is first needed, without its password."""
+    with pytest.raises(ConfigurationError, match="HttpOptions") as caught:
+        caller.create_intent(email_request(), http=HttpOptions(proxy=proxy))
+    assert caught.value.__cause__ is None
+    assert "secret" not in str(caught.value) + repr(HttpOptions(proxy=proxy))
+
+
+def test_a_copy_with_other_options(sandbox: Sandbox) -> None:
+    """with_options changes what it is given, keeps the rest, and shares the connections."""
+    with Stoq(SHOP, base_url=sandbox.base_url, budget=None, max_retries=1) as stoq:
+        other = stoq.with_options(shop="other", max_retries=0)
+        assert (other.shop, other._settings.terms.policy.max_retries) == ("other.myshopify.com", 0)
+        assert other._transport is stoq._transport
+        assert other._settings.terms.budget is None
+        assert (stoq.shop, stoq._settings.terms.policy.max_retries) == (SHOP, 1)
+        other.create_intent(email_request())
+        with pytest.raises(TypeError, match="base_url"):
+            stoq.with_options(base_url="http://127.0.0.1:1")  # type: ignore[call-arg]
+        with pytest.raises(ConfigurationError):
+            stoq.with_options(timeout=0)
+    with pytest.raises(ClientClosedError):
+        other.create_intent(email_request())
+    assert [intent["shop"] for intent in sandbox.intents] == ["other.myshopify.com"]
+
+
+def test_one_budget_is_shared_by_default() -> None:
+    """Clients pace by one budget of the process, unless they are told otherwise."""
+    own = Budget(share=0.5)
+    with Stoq("a") as a, Stoq("b") as b, Stoq("c", budget=own) as c, Stoq("d", budget=None) as d:
+        budgets = [client._settings.terms.budget for client in (a, b, c, d)]
+    assert budgets[0] is budgets[1] is not None
+    assert budgets[2:] == [own, None]
+
+
+def test_a_paced_client_waits_before_it_sends(caller: Caller, sandbox: Sandbox) -> None:
+    """When the points are used up, the next call waits until they are free again."""
+    budget = Budget(points=4, window_seconds=60.0)
+    moment = 0.0
+    budget._clock = lambda: moment + sum(caller.waits)
+    for number in range(3):
+        request = email_request(email=f"{number}@example.com")
+        caller.create_intent(request, base_url=sandbox.base_url, budget=budget, total_timeout=None)
+    assert len(sandbox.intents) == 3
+    assert sum(caller.waits) == pytest.approx(61.8, abs=0.1)
+
+
 def test_the_default_timeout_is_finite() -> None:
     """Nobody waits for ever by default."""
     with Stoq(SHOP) as stoq:
-        assert stoq._settings.timeout_seconds == 10.0
+        assert stoq._settings.timeout == Timeout(10.0, 10.0, 10.0, 10.0)
+        assert stoq._settings.terms.total_timeout_seconds == 60.0
 
 
 def test_the_environment_fills_in(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -297,11 +383,11 @@ def test_the_environment_fills_in(monkeypatch: pytest.MonkeyPatch) -> None:
     with Stoq() as stoq:
         assert stoq.shop == "other.myshopify.com"
         assert "http://127.0.0.1:1" in repr(stoq)
-        assert stoq._settings.timeout_seconds == 2.5
+        assert stoq._settings.timeout.read == 2.5
     with Stoq("demo", base_url="http://127.0.0.1:2", timeout=3) as stoq:
         assert stoq.shop == "demo.myshopify.com"
         assert "http://127.0.0.1:2" in repr(stoq)
-        assert stoq._settings.timeout_seconds == 3
+        assert stoq._settings.timeout.read == 3
 
 
 def test_both_clients_are_one_promise() -> None:
@@ -319,7 +405,7 @@ def test_both_clients_are_one_promise() -> None:
 
     assert public(Stoq) == public(AsyncStoq)
     for name in public(Stoq):
-        if name != "__init__":
+        if name not in ("__init__", "with_options"):
             assert inspect.iscoroutinefunction(getattr(AsyncStoq, name))
 
 

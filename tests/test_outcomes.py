@@ -31,6 +31,7 @@ from stoqapp import (
 from stoqapp.outcomes import created_from_answer
 
 PERSON = "ada@example.com"
+NOW = 2014800000.0
 
 
 def answer(status: int, content: Any = b"", **headers: str) -> Answer:
@@ -40,7 +41,7 @@ def answer(status: int, content: Any = b"", **headers: str) -> Answer:
 
 def error_from(given: Answer) -> AnswerError:
     with pytest.raises(AnswerError) as caught:
-        created_from_answer(given)
+        created_from_answer(given, NOW)
     return caught.value
 
 
@@ -64,7 +65,7 @@ ODD_BODIES = [
 @pytest.mark.parametrize("body", ODD_BODIES)
 def test_a_201_is_created_whatever_its_body(body: bytes) -> None:
     """No body makes an error of a 201; what cannot be read stays in the answer."""
-    created = created_from_answer(answer(201, body))
+    created = created_from_answer(answer(201, body), NOW)
     assert (created.intents, created.messages) == ((), ())
     assert created.answer.body == body
 
@@ -72,7 +73,7 @@ def test_a_201_is_created_whatever_its_body(body: bytes) -> None:
 def test_what_a_201_says() -> None:
     """The intents that can be read are given, and the errors beside them."""
     content = {"intents": [{"id": "9", "quantity": 1}, "odd"], "errors": ["careful"], "more": 1}
-    created = created_from_answer(answer(201, content))
+    created = created_from_answer(answer(201, content), NOW)
     assert [intent.to_dict() for intent in created.intents] == [{"id": "9", "quantity": 1}]
     assert created.messages == ("careful",)
 
@@ -154,9 +155,10 @@ DATE = "Sun, 06 Nov 2033 08:49:37 GMT"
         (answer(429, retry_after="Sun, 06 Nov 2033 08:50:07 GMT", date=DATE), 30.0),
         (answer(429, retry_after="Sunday, 06-Nov-33 08:50:07 GMT", date=DATE), 30.0),
         (answer(429, retry_after="Sun Nov  6 08:50:07 2033", date=DATE), 30.0),
-        (answer(429, retry_after="Sun, 06 Nov 2033 08:50:07 GMT", date="soon"), None),
+        (answer(429, retry_after="2033-11-06T08:50:07Z", date=DATE), 30.0),
+        (answer(429, retry_after="Sun, 06 Nov 2033 08:50:07 GMT", date="soon"), 79807.0),
         (answer(429, retry_after="Sun, 06 Nov 2033 08:49:07 GMT", date=DATE), None),
-        (answer(429, retry_after="Sun, 06 Nov 2033 08:50:07 GMT"), None),
+        (answer(429, retry_after="Sun, 06 Nov 2033 08:50:07 GMT"), 79807.0),
         (answer(429, {"retry_after": 9}, retry_after="soon"), 9.0),
         (answer(429, {"retry_after": True}), None),
         (answer(429, {"retry_after": [9]}), None),
@@ -164,6 +166,9 @@ DATE = "Sun, 06 Nov 2033 08:49:37 GMT"
         (answer(429, retry_after="inf"), None),
         (answer(429, retry_after="nan"), None),
         (answer(429, retry_after="9" * 400), None),
+        (answer(429, x_ratelimit_reset="2014879807", date=DATE), 30.0),
+        (answer(429, x_ratelimit_reset="2014800007"), 7.0),
+        (answer(429, retry_after="24", x_ratelimit_reset="2014800007"), 24.0),
         (answer(429), None),
     ],
 )
@@ -226,6 +231,7 @@ def test_the_tree_of_errors_is_drawn_where_it_lives() -> None:
 
 def test_the_repr_of_a_created_intent_is_silent() -> None:
     """What was created can be printed without telling who the customer is."""
-    created = created_from_answer(answer(201, {"intents": [{"email": PERSON}], "errors": [PERSON]}))
+    content = {"intents": [{"email": PERSON}], "errors": [PERSON]}
+    created = created_from_answer(answer(201, content), NOW)
     assert PERSON not in repr(created)
     assert "intents=1" in repr(created)

@@ -50,9 +50,12 @@ def test_every_block_is_of_a_kind_that_is_run() -> None:
 
 
 @pytest.mark.parametrize("example", examples("python"), ids=lambda example: f"line-{example.line}")
-def test_python(example: Example, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_python(
+    example: Example, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Each Python snippet runs as it stands, against the sandbox."""
     monkeypatch.setenv("STOQ_BASE_URL", sandbox.base_url)
+    monkeypatch.chdir(tmp_path)
     example.document.namespace.clear()
     example.evaluate()
 

@@ -762,6 +762,72 @@ def test_points_by_window_and_shop() -> None:
     assert (first.points_left, first.resets_at, first.seconds_left) == (358, 240, 60)
 
 
+# -- the rate limit, enforced --------------------------------------------------------------------
+
+
+def test_points_that_are_enforced() -> None:
+    """Where it is enforced, what goes beyond the points is refused and costs nothing."""
+    now = 121.0
+    budget = Budget(clock=lambda: now, points=5, window_seconds=2.5, enforced=True)
+    spent = [budget.spend("a.b", method) for method in ("POST", "POST", "POST", "GET", "GET")]
+
+    assert [balance.points_left for balance in spent] == [3, 1, 1, 0, 0]
+    assert [balance.refused for balance in spent] == [False, False, True, False, True]
+    assert (spent[0].resets_at, spent[0].seconds_left, spent[0].points) == (123, 2, 5)
+    assert not budget.spend("c.d", "POST").refused
+
+    now = 122.49
+    assert (budget.spend("a.b", "POST").refused, budget.spend("a.b", "GET").seconds_left) == (
+        True,
+        1,
+    )
+    now = 122.5
+    assert budget.spend("a.b", "POST").points_left == 3
+
+
+def test_beyond_the_limit_is_the_vendors_429() -> None:
+    """A request beyond the limit is told so as the vendor does, and is neither judged nor kept."""
+    with (
+        Sandbox(rate_limit=(5, 3600.0)) as sandbox,
+        httpx.Client(
+            base_url=sandbox.url,
+            headers={"X-Shopify-Shop-Domain": SHOP, "Content-Type": "application/json"},
+            verify=TLS,
+        ) as client,
+    ):
+        made = [post(client, body(customer__email=f"{name}@a.bc")) for name in "abc"]
+        unjudged = post(client, b"{")
+        elsewhere = post(client, body(), **{"X-Shopify-Shop-Domain": "other.myshopify.com"})
+        sandbox.fail_next(503)
+        refused = post(client, body())
+        sandbox.reset()
+        again = post(client, body())
+
+    assert [answer.status_code for answer in made] == [201, 201, 429]
+    assert [answer.status_code for answer in (unjudged, elsewhere, refused)] == [429, 201, 429]
+    assert again.status_code == 201
+    seconds = int(made[2].headers["retry-after"])
+    assert 0 < seconds <= 3600
+    assert sorted(made[2].json()) == ["error", "message", "retry_after"]
+    assert made[2].json()["retry_after"] == seconds
+    assert [answer.headers["x-ratelimit-remaining"] for answer in made] == ["3", "1", "1"]
+    assert {answer.headers["x-ratelimit-limit"] for answer in made} == {"5"}
+    assert made[2].headers["x-ratelimit-reset"] == made[0].headers["x-ratelimit-reset"]
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [
+        *((0, 60), (-1, 60), (1.5, 60), (360, 0), (360, -1), (360, float("nan"))),
+        *((360, float("inf")), (360,), 360, "360/60", ("360", 60), (360, "60"), (360, 60, 1)),
+    ],
+)
+def test_a_rate_limit_that_cannot_be(limit: Any) -> None:
+    """A limit that makes no sense is an error that shows one that does."""
+    with pytest.raises(SandboxError, match=r"like \(360, 60\)"):
+        Sandbox(rate_limit=limit)
+
+
 # -- scripted answers --------------------------------------------------------------------------
 
 

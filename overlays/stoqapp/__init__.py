@@ -5,44 +5,96 @@ is wrong with a request before it is sent. The generated models that requests ar
 in `stoq_public_api_client.models`.
 """
 
-from stoqapp.client import AsyncStoq, Stoq
-from stoqapp.errors import (
-    Answer,
-    AnswerError,
-    BadRequestError,
-    ConfigurationError,
-    ConflictError,
-    ForbiddenError,
-    IntentRefusedError,
-    InvalidIntentError,
-    NotFoundError,
-    NotSentError,
-    OutcomeUnknownError,
-    PayloadTooLargeError,
-    ProcessedWithErrorsError,
-    RateLimitedError,
-    ServerError,
-    StoqError,
-    UnauthorizedError,
-    UnexpectedAnswerError,
-    UnprocessableIntentError,
-    UnusableInputError,
-)
-from stoqapp.normalize import Change
-from stoqapp.outcomes import IntentCreated
-from stoqapp.rules import RULES, Rule, Violation, check, check_shop
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
 from stoqapp.version import __version__
+
+if TYPE_CHECKING:
+    from stoqapp.budgets import Budget
+    from stoqapp.client import AsyncStoq, Stoq
+    from stoqapp.delivery import Attempt
+    from stoqapp.errors import (
+        Answer,
+        AnswerError,
+        BadRequestError,
+        BudgetUnavailableError,
+        ClientClosedError,
+        ConfigurationError,
+        ConflictError,
+        ForbiddenError,
+        IntentRefusedError,
+        InvalidIntentError,
+        NotFoundError,
+        NotSentError,
+        OutcomeUnknownError,
+        PayloadTooLargeError,
+        ProcessedWithErrorsError,
+        RateLimitedError,
+        ServerError,
+        StoqError,
+        UnauthorizedError,
+        UnexpectedAnswerError,
+        UnprocessableIntentError,
+        UnusableInputError,
+    )
+    from stoqapp.normalize import Change
+    from stoqapp.outcomes import IntentCreated
+    from stoqapp.rules import RULES, Rule, Violation, check, check_shop
+    from stoqapp.transport import HttpOptions, Timeout
+
+# httpx takes most of the time that importing this package would take (over 200 ms where rich and
+# click are installed), and a program that only parses its arguments need not pay that.
+_ROOM_OF: Final = {
+    "budgets": ("Budget",),
+    "client": ("AsyncStoq", "Stoq"),
+    "delivery": ("Attempt",),
+    "errors": (
+        "Answer",
+        "AnswerError",
+        "BadRequestError",
+        "BudgetUnavailableError",
+        "ClientClosedError",
+        "ConfigurationError",
+        "ConflictError",
+        "ForbiddenError",
+        "IntentRefusedError",
+        "InvalidIntentError",
+        "NotFoundError",
+        "NotSentError",
+        "OutcomeUnknownError",
+        "PayloadTooLargeError",
+        "ProcessedWithErrorsError",
+        "RateLimitedError",
+        "ServerError",
+        "StoqError",
+        "UnauthorizedError",
+        "UnexpectedAnswerError",
+        "UnprocessableIntentError",
+        "UnusableInputError",
+    ),
+    "normalize": ("Change",),
+    "outcomes": ("IntentCreated",),
+    "rules": ("RULES", "Rule", "Violation", "check", "check_shop"),
+    "transport": ("HttpOptions", "Timeout"),
+}
+_ROOM_OF_NAME: Final = {name: room for room, names in _ROOM_OF.items() for name in names}
 
 __all__ = [
     "RULES",
     "Answer",
     "AnswerError",
     "AsyncStoq",
+    "Attempt",
     "BadRequestError",
+    "Budget",
+    "BudgetUnavailableError",
     "Change",
+    "ClientClosedError",
     "ConfigurationError",
     "ConflictError",
     "ForbiddenError",
+    "HttpOptions",
     "IntentCreated",
     "IntentRefusedError",
     "InvalidIntentError",
@@ -56,6 +108,7 @@ __all__ = [
     "ServerError",
     "Stoq",
     "StoqError",
+    "Timeout",
     "UnauthorizedError",
     "UnexpectedAnswerError",
     "UnprocessableIntentError",
@@ -65,3 +118,16 @@ __all__ = [
     "check",
     "check_shop",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name when it is first used (PEP 562)."""
+    if name not in _ROOM_OF_NAME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_ROOM_OF_NAME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

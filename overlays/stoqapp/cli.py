@@ -11,6 +11,7 @@ from attrs import asdict
 from stoqapp.client import Stoq
 from stoqapp.errors import (
     AnswerError,
+    BudgetUnavailableError,
     ConfigurationError,
     IntentRefusedError,
     InvalidIntentError,
@@ -19,6 +20,7 @@ from stoqapp.errors import (
     StoqError,
 )
 from stoqapp.outcomes import IntentCreated
+from stoqapp.settings import MAX_RETRIES, TOTAL_TIMEOUT_SECONDS
 from stoqapp.version import __version__
 
 CREATED: Final = 0
@@ -94,6 +96,14 @@ def _whole_number(text: str) -> int:
     return int(text)
 
 
+def _rate_limit(text: str) -> tuple[int, float]:
+    points, _, seconds = text.partition("/")
+    try:
+        return _whole_number(points), float(seconds)
+    except (argparse.ArgumentTypeError, ValueError):
+        raise argparse.ArgumentTypeError("must be points and seconds, like 360/60") from None
+
+
 def _parser() -> _Parser:
     parser = _Parser(
         prog="stoqapp",
@@ -124,6 +134,24 @@ def _parser() -> _Parser:
     )
     create.add_argument("--base-url", help="where the API is ($STOQ_BASE_URL)")
     create.add_argument("--timeout", metavar="SECONDS", help="time to wait ($STOQ_TIMEOUT)")
+    create.add_argument(
+        "--total-timeout",
+        default=TOTAL_TIMEOUT_SECONDS,
+        metavar="SECONDS",
+        help="time for all attempts and waits together (default: %(default)g)",
+    )
+    create.add_argument(
+        "--max-retries",
+        type=_whole_number,
+        default=MAX_RETRIES,
+        metavar="N",
+        help="how often to try again what was certainly not carried out (default: %(default)s)",
+    )
+    create.add_argument(
+        "--retry-unknown",
+        action="store_true",
+        help="try again what may have been carried out, too",
+    )
     create.add_argument("--json", action="store_true", help="print the outcome as one JSON object")
     sandbox = commands.add_parser(
         "sandbox",
@@ -140,6 +168,13 @@ def _parser() -> _Parser:
         default=0,
         metavar="N",
         help="port to listen on (default: any free one)",
+    )
+    sandbox.add_argument(
+        "--rate-limit",
+        type=_rate_limit,
+        metavar="POINTS/SECONDS",
+        help="refuse what goes beyond so many points of a shop per window, like 360/60; an intent"
+        " costs 2 (default: points are counted and shown, and nothing is refused)",
     )
 
     return parser
@@ -168,13 +203,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _sandbox(arguments: argparse.Namespace) -> int:
-    from stoqapp.sandbox import SandboxError, serve
-
     try:
-        serve(port=arguments.port)
+        from stoqapp.sandbox import SandboxError, serve
+
+        serve(port=arguments.port, rate_limit=arguments.rate_limit)
     except SandboxError as error:
         print(f"stoqapp sandbox: {error}", file=sys.stderr)
         return FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
     return CREATED
 
 
@@ -183,7 +220,14 @@ def _create(arguments: argparse.Namespace) -> int:
     given = {name: getattr(arguments, name) for name in (*names, "accepts_marketing")}
     fields = {name: value for name, value in given.items() if value is not None}
     try:
-        with Stoq(arguments.shop, base_url=arguments.base_url, timeout=arguments.timeout) as stoq:
+        with Stoq(
+            arguments.shop,
+            base_url=arguments.base_url,
+            timeout=arguments.timeout,
+            total_timeout=arguments.total_timeout,
+            max_retries=arguments.max_retries,
+            retry_unknown=arguments.retry_unknown,
+        ) as stoq:
             created = stoq.subscribe(**fields)
     except StoqError as error:
         code, outcome = _outcome_of(error)
@@ -205,7 +249,7 @@ def _outcome_of(error: StoqError) -> tuple[int, str]:
     """Return the exit code for *error*, and the word for it."""
     if isinstance(error, InvalidIntentError | ConfigurationError):
         return BROKEN_RULE, "invalid"
-    if isinstance(error, NotSentError):
+    if isinstance(error, NotSentError | BudgetUnavailableError):
         return NOT_SENT, "not sent"
     if isinstance(error, RateLimitedError):
         return RATE_LIMITED, "rate limited"
@@ -219,6 +263,7 @@ def _report_of_error(error: StoqError, outcome: str) -> dict[str, Any]:
         "outcome": outcome,
         "carried_out": error.carried_out,
         "error": type(error).__name__,
+        "attempts": error.attempts,
     }
     if isinstance(error, InvalidIntentError):
         report["violations"] = [asdict(violation) for violation in error.violations]
@@ -232,6 +277,8 @@ def _report_of_created(created: IntentCreated) -> dict[str, Any]:
         "outcome": "created",
         "carried_out": True,
         "status": created.answer.status,
+        "attempts": created.attempts,
+        "confirmed_by_duplicate": created.confirmed_by_duplicate,
         "intents": [intent.to_dict() for intent in created.intents],
         "messages": created.messages,
         "changes": [asdict(change) for change in created.changes],

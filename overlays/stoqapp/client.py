@@ -1,26 +1,35 @@
-"""`Stoq` and `AsyncStoq`: check an intent, send it, and tell what became of it."""
+"""`Stoq` and `AsyncStoq`: check an intent, deliver it, and tell what became of it."""
 
+import asyncio
 import json
-import math
-import os
-from typing import Final, Self
+import time
+from collections.abc import Callable
+from typing import Any, Final, Generic, Literal, Self, TypeVar, Unpack
 
 from attrs import evolve
 
 from stoq_public_api_client.models import CreateIntentRequest
-from stoqapp.errors import ConfigurationError, InvalidIntentError, UnusableInputError
-from stoqapp.normalize import request_from_fields, shop_from
-from stoqapp.outcomes import IntentCreated, created_from_answer
-from stoqapp.rules import SHOP_HEADER, Violation, check_body
-from stoqapp.transport import AsyncTransport, Transport, check_base_url
-from stoqapp.version import __version__
+from stoqapp.budgets import Budget
+from stoqapp.delivery import Attempt, deliver, deliver_async, plan
+from stoqapp.errors import InvalidIntentError
+from stoqapp.log import listen_to_environment
+from stoqapp.normalize import request_from_fields
+from stoqapp.outcomes import IntentCreated
+from stoqapp.rules import check_body
+from stoqapp.settings import (
+    MAX_RETRIES,
+    TOTAL_TIMEOUT_SECONDS,
+    Changes,
+    Options,
+    settings_from,
+)
+from stoqapp.transport import AsyncTransport, HttpOptions, Timeout, Transport
 from stoqapp.wire import body_from_request
-
-BASE_URL: Final = "https://app.stoqapp.com/api/v1"
-TIMEOUT_SECONDS: Final = 10.0
 
 # The operation that the generated client knows as api.intents.create_intent; a test compares.
 _PATH: Final = "/intents.json"
+
+AnyTransport = TypeVar("AnyTransport", Transport, AsyncTransport)
 
 
 def _content_from(request: CreateIntentRequest) -> bytes:
@@ -32,49 +41,73 @@ def _content_from(request: CreateIntentRequest) -> bytes:
     return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 
 
-def _seconds_from(timeout: object) -> float:
-    wanted = "timeout must be a positive, finite number of seconds, like 10.0"
-    if isinstance(timeout, bool) or not isinstance(timeout, int | float | str):
-        raise ConfigurationError(f"{wanted}, not {type(timeout).__name__}")
-    try:
-        seconds = float(timeout)
-    except (ValueError, OverflowError):
-        raise ConfigurationError(wanted) from None
-    if not 0 < seconds < math.inf:
-        raise ConfigurationError(wanted)
-    return seconds
+class _Client(Generic[AnyTransport]):
+    """What both clients have in common: their settings, and the pool that copies share."""
 
+    _transport_class: type[AnyTransport]
+    _transport: AnyTransport
 
-class _Settings:
-    """What both clients are told, looked at once."""
-
-    def __init__(self, shop: str | None, base_url: str | None, timeout: float | None) -> None:
-        environment = os.environ
-        if shop is None:
-            shop = environment.get("STOQ_SHOP")
-        if shop is None:
-            raise ConfigurationError("no shop: give one, like demo.myshopify.com, or set STOQ_SHOP")
-        if base_url is None:
-            base_url = environment.get("STOQ_BASE_URL", BASE_URL)
-        try:
-            self.shop = shop_from(shop).value
-        except UnusableInputError as reason:
-            violation = Violation("shop", "shop_domain", str(reason), "spec")
-            raise InvalidIntentError([violation]) from None
-        self.base_url = check_base_url(base_url)
-        self.timeout_seconds = _seconds_from(
-            environment.get("STOQ_TIMEOUT", TIMEOUT_SECONDS) if timeout is None else timeout
+    def __init__(
+        self,
+        shop: str | None = None,
+        *,
+        base_url: str | None = None,
+        timeout: float | Timeout | None = None,
+        total_timeout: float | None = TOTAL_TIMEOUT_SECONDS,
+        max_retries: int = MAX_RETRIES,
+        retry_unknown: bool = False,
+        budget: Budget | Literal["shared"] | None = "shared",
+        http: HttpOptions | None = None,
+        on_attempt: Callable[[Attempt], object] | None = None,
+    ) -> None:
+        listen_to_environment()
+        self._options = Options(
+            shop=shop,
+            base_url=base_url,
+            timeout=timeout,
+            total_timeout=total_timeout,
+            max_retries=max_retries,
+            retry_unknown=retry_unknown,
+            budget=budget,
+            http=http,
+            on_attempt=on_attempt,
         )
-        self.headers = {
-            SHOP_HEADER: self.shop,
-            "Content-Type": "application/json",
-            "Accept": "application/json",
-            "Accept-Encoding": "identity",
-            "User-Agent": f"stoqapp/{__version__}",
-        }
+        self._settings = settings_from(self._options)
+        self._transport = self._transport_class(
+            self._settings.base_url + _PATH, self._settings.http
+        )
+
+    @property
+    def shop(self) -> str:
+        """The shop's host name, as it is sent."""
+        return self._settings.shop
+
+    def with_options(self, **changes: Unpack[Changes]) -> Self:
+        """Return a copy with other options that uses the same connections.
+
+        Any of *shop*, *timeout*, *total_timeout*, *max_retries*, *retry_unknown*, *budget* and
+        *on_attempt* can be changed. Closing the copy or the original closes both.
+
+        Raises:
+            InvalidIntentError: *shop* names no shop.
+            ConfigurationError: Another option is unusable.
+        """
+        unknown = set(changes) - Changes.__optional_keys__
+        if unknown:
+            raise TypeError(f"with_options cannot change {', '.join(sorted(unknown))}")
+        other = object.__new__(type(self))
+        other._options = evolve(self._options, **changes)
+        # Where the pool leads is settled, whatever the environment says by now.
+        base_url = self._settings.base_url
+        other._settings = settings_from(evolve(other._options, base_url=base_url))
+        other._transport = self._transport
+        return other
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(shop={self.shop!r}, base_url={self._settings.base_url!r})"
 
 
-class Stoq:
+class Stoq(_Client[Transport]):
     """Puts customers on the waitlists of one shop. For many threads; use it with ``with``.
 
     Args:
@@ -82,31 +115,29 @@ class Stoq:
             what ``STOQ_SHOP`` in the environment says.
         base_url: Where the API is, plain http for loopback addresses alone; else
             ``STOQ_BASE_URL``, else the vendor's server.
-        timeout: Seconds to wait for a connection, and again for the answer; else
+        timeout: Seconds for each phase of an attempt, or a `Timeout` that tells them apart; else
             ``STOQ_TIMEOUT``, else 10.
+        total_timeout: Seconds for a call with all its attempts and waits; None for no end.
+        max_retries: How often a call is tried again, where that is safe: it was not sent, or was
+            turned away (429, or 503 with ``Retry-After``).
+        retry_unknown: Also try again what may have been carried out (no answer, 500, 502, ...).
+            Safe as far as the vendor keeps its word that an intent is unique per customer,
+            variant and market: then a second request cannot put the customer on the list twice.
+        budget: What paces the calls: ``"shared"`` is one budget for all clients of the process,
+            a `Budget` of yours can span processes and machines, None turns pacing off.
+        http: Proxy, certificates, connections; see `HttpOptions`.
+        on_attempt: Called with an `Attempt` after each one, for metrics.
 
     Raises:
         InvalidIntentError: *shop* names no shop.
-        ConfigurationError: There is no shop, or *base_url* or *timeout* is unusable.
+        ConfigurationError: There is no shop, or another argument is unusable.
     """
 
-    def __init__(
-        self,
-        shop: str | None = None,
-        *,
-        base_url: str | None = None,
-        timeout: float | None = None,
-    ) -> None:
-        self._settings = _Settings(shop, base_url, timeout)
-        self._transport = Transport(self._settings.base_url, self._settings.timeout_seconds)
-
-    @property
-    def shop(self) -> str:
-        """The shop's host name, as it is sent."""
-        return self._settings.shop
+    _transport_class = Transport
+    _sleep = staticmethod(time.sleep)
 
     def create_intent(self, request: CreateIntentRequest) -> IntentCreated:
-        """Check *request*, send it once, and return what the service says of the new intent.
+        """Check *request*, deliver it, and return what the service says of the new intent.
 
         Raises:
             InvalidIntentError: It breaks rules; nothing was sent.
@@ -115,8 +146,12 @@ class Stoq:
             AnswerError: The service answered anything but 201; see `stoqapp.errors`.
         """
         content = _content_from(request)
-        answer = self._transport.post(_PATH, self._settings.headers, content)
-        return created_from_answer(answer)
+        settings = self._settings
+
+        def post(seconds_left: float) -> Any:
+            return self._transport.post(settings.headers, content, settings.timeout, seconds_left)
+
+        return deliver(plan(settings.terms), post, self._sleep)
 
     def subscribe(
         self,
@@ -205,7 +240,7 @@ class Stoq:
         return evolve(self.create_intent(request), changes=changes)
 
     def close(self) -> None:
-        """Close the connections; what is under way ends first."""
+        """Close the connections; a second time does nothing."""
         self._transport.close()
 
     def __enter__(self) -> Self:
@@ -214,43 +249,26 @@ class Stoq:
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(shop={self.shop!r}, base_url={self._settings.base_url!r})"
 
+class AsyncStoq(_Client[AsyncTransport]):
+    """`Stoq` for asyncio: the same promises and arguments, for the tasks of an event loop."""
 
-class AsyncStoq:
-    """`Stoq` for asyncio: the same promises, for the tasks of one event loop.
-
-    Args:
-        shop: As for `Stoq`.
-        base_url: As for `Stoq`.
-        timeout: As for `Stoq`.
-
-    Raises:
-        InvalidIntentError: *shop* names no shop.
-        ConfigurationError: There is no shop, or *base_url* or *timeout* is unusable.
-    """
-
-    def __init__(
-        self,
-        shop: str | None = None,
-        *,
-        base_url: str | None = None,
-        timeout: float | None = None,
-    ) -> None:
-        self._settings = _Settings(shop, base_url, timeout)
-        self._transport = AsyncTransport(self._settings.base_url, self._settings.timeout_seconds)
-
-    @property
-    def shop(self) -> str:
-        """The shop's host name, as it is sent."""
-        return self._settings.shop
+    _transport_class = AsyncTransport
+    _sleep = staticmethod(asyncio.sleep)
 
     async def create_intent(self, request: CreateIntentRequest) -> IntentCreated:
         """Do as `Stoq.create_intent`."""
         content = _content_from(request)
-        answer = await self._transport.post(_PATH, self._settings.headers, content)
-        return created_from_answer(answer)
+        settings = self._settings
+        budget = settings.terms.budget
+
+        async def post(seconds_left: float) -> Any:
+            return await self._transport.post(
+                settings.headers, content, settings.timeout, seconds_left
+            )
+
+        in_thread = budget is not None and budget.blocking_io
+        return await deliver_async(plan(settings.terms), post, self._sleep, in_thread=in_thread)
 
     async def subscribe(
         self,
@@ -304,7 +322,7 @@ class AsyncStoq:
         return evolve(await self.create_intent(request), changes=changes)
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close the connections; a second time does nothing."""
         await self._transport.close()
 
     async def __aenter__(self) -> Self:
@@ -312,6 +330,3 @@ class AsyncStoq:
 
     async def __aexit__(self, *exc_info: object) -> None:
         await self.close()
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(shop={self.shop!r}, base_url={self._settings.base_url!r})"

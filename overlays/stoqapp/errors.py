@@ -5,8 +5,10 @@
     StoqError
     ├── ConfigurationError            an argument of the client is unusable
     ├── UnusableInputError            an input of stoqapp.normalize means nothing, or too much
+    ├── ClientClosedError             the client was used after close()
     ├── InvalidIntentError            our rules are broken; nothing was sent
     ├── NotSentError                  the request never left
+    ├── BudgetUnavailableError        the file or Redis of a rate budget fails; nothing was sent
     ├── OutcomeUnknownError           it left, and no status line came back
     └── AnswerError                   an answer came, and it is not "created"
         ├── IntentRefusedError        the service said no
@@ -57,13 +59,38 @@ class StoqError(Exception):
     Attributes:
         carried_out: False where this call certainly put nothing on the list, None where nobody
             can know.
+        attempts: How often the request was sent, or tried to be.
+        waited_seconds: Seconds spent waiting between attempts and for the rate budget.
+        answer: The last answer as it came, None where there was none.
     """
 
     carried_out: bool | None = False
+    attempts: int = 0
+    waited_seconds: float = 0.0
+    answer: Answer | None = None
+
+    @property
+    def status(self) -> int | None:
+        """The number in the status line of the answer, None without one."""
+        return None if self.answer is None else self.answer.status
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The answer's headers, by lower-case name; empty without one."""
+        return {} if self.answer is None else self.answer.headers
+
+    @property
+    def body(self) -> bytes:
+        """The answer's body, see `Answer.body`; empty without one."""
+        return b"" if self.answer is None else self.answer.body
 
 
 class ConfigurationError(StoqError, ValueError):
     """An argument of the client, or of the command line, is unusable."""
+
+
+class ClientClosedError(StoqError):
+    """The client was used after it was closed, so nothing was sent; make a new one."""
 
 
 class UnusableInputError(StoqError, ValueError):
@@ -95,6 +122,13 @@ class NotSentError(StoqError):
     """
 
 
+class BudgetUnavailableError(StoqError):
+    """The place that holds a shared rate budget cannot be used, or was closed; nothing was sent.
+
+    The cause is chained (``__cause__``).
+    """
+
+
 class OutcomeUnknownError(StoqError):
     """The request left, and no complete status line and headers came back.
 
@@ -110,32 +144,21 @@ class AnswerError(StoqError):
     """The service answered, and the answer is not "created".
 
     Attributes:
-        answer: Status, headers and body as they came.
         messages: What the service said, read from the body's ``errors``, ``error`` or
             ``message``. May repeat what the customer gave: do not log it.
+        retry_after: Seconds until the service will listen again, None where it did not say.
     """
 
+    answer: Answer
     advice = "see .messages for what the service said"
 
-    def __init__(self, answer: Answer, messages: Sequence[str] = ()) -> None:
-        super().__init__(answer, messages)
+    def __init__(
+        self, answer: Answer, messages: Sequence[str] = (), retry_after: float | None = None
+    ) -> None:
+        super().__init__(answer, messages, retry_after)
         self.answer = answer
         self.messages = tuple(messages)
-
-    @property
-    def status(self) -> int:
-        """The number in the status line."""
-        return self.answer.status
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """The answer's headers, by lower-case name."""
-        return self.answer.headers
-
-    @property
-    def body(self) -> bytes:
-        """The answer's body, see `Answer.body`."""
-        return self.answer.body
+        self.retry_after = retry_after
 
     def __str__(self) -> str:
         return f"STOQ answered {self.status}: {self.advice}"
@@ -208,30 +231,30 @@ class UnprocessableIntentError(IntentRefusedError):
 
 
 class RateLimitedError(AnswerError):
-    """429: the shop's budget of points is used up; nothing was put on the list.
+    """429: the shop's budget of points is used up; nothing was put on the list."""
 
-    Attributes:
-        retry_after: Seconds until the service will listen again, None where it did not say.
+    def __str__(self) -> str:
+        wait = "a minute" if self.retry_after is None else f"{self.retry_after:g} seconds"
+        return (
+            f"STOQ answered {self.status}: the shop's rate budget is used up; send again after"
+            f" {wait}"
+        )
+
+
+class ServerError(AnswerError):
+    """5xx: trouble at the service, or at a proxy before it.
+
+    A 503 that says when to come back (``Retry-After``) was certainly not carried out; of the
+    others nobody can know.
     """
 
     def __init__(
         self, answer: Answer, messages: Sequence[str] = (), retry_after: float | None = None
     ) -> None:
-        super().__init__(answer, messages)
-        self.args = (answer, messages, retry_after)
-        self.retry_after = retry_after
+        super().__init__(answer, messages, retry_after)
+        turned_away = answer.status == 503 and retry_after is not None
+        self.carried_out = False if turned_away else None
 
-    @property
-    def advice(self) -> str:  # type: ignore[override]
-        """What to do next."""
-        wait = "a minute" if self.retry_after is None else f"{self.retry_after:g} seconds"
-        return f"the shop's rate budget is used up; send again after {wait}"
-
-
-class ServerError(AnswerError):
-    """5xx: trouble at the service, or at a proxy before it."""
-
-    carried_out = None
     advice = (
         "trouble at the service, which may have taken the intent all the same; sending the same"
         " intent again cannot put the customer on the list twice"

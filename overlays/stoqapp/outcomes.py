@@ -6,8 +6,9 @@ created intent and every other status is an error of its own class.
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sized
-from datetime import UTC
+import re
+from collections.abc import Iterator, Mapping, Sequence, Sized
+from itertools import islice
 from typing import Any, Final
 
 from attrs import field, frozen
@@ -29,7 +30,9 @@ from stoqapp.errors import (
     UnexpectedAnswerError,
     UnprocessableIntentError,
 )
+from stoqapp.httpdates import seconds_from_http_date
 from stoqapp.normalize import Change
+from stoqapp.pacing import reading_from_headers
 
 _REFUSALS: Final[Mapping[int, type[IntentRefusedError]]] = {
     200: ProcessedWithErrorsError,
@@ -42,6 +45,8 @@ _REFUSALS: Final[Mapping[int, type[IntentRefusedError]]] = {
     422: UnprocessableIntentError,
 }
 _MOST_MESSAGES: Final = 100
+_DEEPEST_MESSAGE: Final = 10
+_DUPLICATE: Final = re.compile(r"\balready\b|\bduplicate|\bexists?\b|\btaken\b", re.IGNORECASE)
 
 
 def _count(values: Sized) -> str:
@@ -58,47 +63,67 @@ class IntentCreated:
             leaves their fields open: ``intent["id"]`` where the service gives one.
         messages: What the service had to say besides; may repeat what the customer gave.
         changes: What `stoqapp.Stoq.subscribe` changed in its inputs before sending.
+        attempts: How often the request was sent.
+        waited_seconds: Seconds spent waiting between attempts and for the rate budget.
+        confirmed_by_duplicate: The answer is no 201: an earlier attempt went without an answer,
+            and a later one was told that the intent is there already.
     """
 
     answer: Answer
     intents: tuple[CreatedIntent, ...] = field(default=(), repr=_count)
     messages: tuple[str, ...] = field(default=(), repr=_count)
     changes: tuple[Change, ...] = ()
+    attempts: int = 1
+    waited_seconds: float = 0.0
+    confirmed_by_duplicate: bool = False
 
 
-def created_from_answer(answer: Answer) -> IntentCreated:
+def created_from_answer(answer: Answer, now: float) -> IntentCreated:
     """Return what a 201 says; anything in it that cannot be read is left out.
+
+    Args:
+        answer: The answer, of any status.
+        now: Our clock, Unix seconds; used for moments that the answer names without its own date.
 
     Raises:
         AnswerError: The status is another one; which class, its docstring says.
     """
     content = _json_from(answer.body)
-    messages = tuple(_messages_from(content))
+    messages = tuple(islice(_messages_from(content), _MOST_MESSAGES))
     if answer.status != 201:
-        raise _error_from(answer, content, messages)
+        retry_after = _retry_after_seconds(answer, content, now)
+        raise _error_class(answer.status)(answer, messages, retry_after)
     intents = content.get("intents") if isinstance(content, dict) else None
-    return IntentCreated(
-        answer,
-        tuple(
-            CreatedIntent.from_dict(intent)
-            for intent in (intents if isinstance(intents, list) else [])
-            if isinstance(intent, dict)
-        ),
-        messages,
-    )
+    read = map(_intent_from, intents if isinstance(intents, list) else [])
+    return IntentCreated(answer, tuple(intent for intent in read if intent), messages)
 
 
-def _error_from(answer: Answer, content: Any, messages: tuple[str, ...]) -> AnswerError:
-    status = answer.status
-    if status == 429:
-        return RateLimitedError(answer, messages, _retry_after_seconds(answer, content))
+def says_duplicate(messages: Sequence[str]) -> bool:
+    """Whether the words of a 200 mean that the intent is there already.
+
+    Assumed: the vendor says only that an intent is unique, not how a second one is answered.
+    """
+    return any(_DUPLICATE.search(message) for message in messages)
+
+
+def _error_class(status: int) -> type[AnswerError]:
     if status in _REFUSALS:
-        return _REFUSALS[status](answer, messages)
+        return _REFUSALS[status]
+    if status == 429:
+        return RateLimitedError
     if 400 <= status < 500:
-        return IntentRefusedError(answer, messages)
+        return IntentRefusedError
     if 500 <= status < 600:
-        return ServerError(answer, messages)
-    return UnexpectedAnswerError(answer, messages)
+        return ServerError
+    return UnexpectedAnswerError
+
+
+def _intent_from(content: Any) -> CreatedIntent | None:
+    # A 201 is never an error, also when a later spec gives the model fields to fail on.
+    try:
+        return CreatedIntent.from_dict(content) if isinstance(content, dict) else None
+    except (TypeError, ValueError, KeyError, AttributeError):
+        return None
 
 
 def _json_from(body: bytes) -> Any:
@@ -109,32 +134,28 @@ def _json_from(body: bytes) -> Any:
 
 
 def _messages_from(content: Any) -> Iterator[str]:
-    if not isinstance(content, dict):
-        return
-    found = (text for key in ("errors", "error", "message") for text in _texts(content.get(key)))
-    for _, text in zip(range(_MOST_MESSAGES), found, strict=False):
-        yield text
+    if isinstance(content, dict):
+        for key in ("errors", "error", "message"):
+            yield from _texts(content.get(key))
 
 
-def _texts(value: Any) -> Iterator[str]:
+def _texts(value: Any, depth: int = 0) -> Iterator[str]:
     if isinstance(value, str):
         yield value
-    elif isinstance(value, list):
-        for item in value:
-            yield from _texts(item)
-    elif isinstance(value, dict):
-        for name, item in value.items():
-            yield from (f"{name}: {text}" for text in _texts(item))
+    elif isinstance(value, list | dict) and depth < _DEEPEST_MESSAGE:
+        for name, item in value.items() if isinstance(value, dict) else enumerate(value):
+            for text in _texts(item, depth + 1):
+                yield f"{name}: {text}" if isinstance(value, dict) else text
 
 
-def _retry_after_seconds(answer: Answer, content: Any) -> float | None:
-    """Return the seconds from ``Retry-After`` (a number or an HTTP date), else from the body."""
-    in_body = content.get("retry_after") if isinstance(content, dict) else None
+def _retry_after_seconds(answer: Answer, content: Any, now: float) -> float | None:
+    """Return how long to wait: by ``Retry-After``, else the body, else the rate limit's reset."""
     header = answer.headers.get("retry-after")
-    for seconds in (_number(header), _seconds_until(header, answer), _number(in_body)):
-        if seconds is not None and 0 <= seconds < math.inf:
-            return seconds
-    return None
+    in_body = content.get("retry_after") if isinstance(content, dict) else None
+    said = [_number(header), _seconds_until(header, answer, now), _number(in_body)]
+    if answer.status == 429:
+        said.append(reading_from_headers(answer.headers, now).resets_in_seconds)
+    return next((wait for wait in said if wait is not None and 0 <= wait < math.inf), None)
 
 
 def _number(said: Any) -> float | None:
@@ -146,16 +167,10 @@ def _number(said: Any) -> float | None:
         return None
 
 
-def _seconds_until(date: str | None, answer: Answer) -> float | None:
-    """Return the seconds from the answer's own ``Date`` to *date*: our clock may be wrong."""
-    if date is None or "date" not in answer.headers:
+def _seconds_until(date: str | None, answer: Answer, now: float) -> float | None:
+    """Return the seconds until an HTTP date, by the answer's own ``Date`` if it has one."""
+    moment = None if date is None else seconds_from_http_date(date)
+    if moment is None:
         return None
-    # dateutil takes 70 ms to import, which the calls that end well need not pay.
-    from dateutil.parser import parse
-
-    try:
-        moment, now = (parse(text) for text in (date, answer.headers["date"]))
-    except (ValueError, OverflowError):
-        return None
-    # RFC 9110: the form of HTTP date that names no zone (asctime) means GMT, too.
-    return (moment.replace(tzinfo=UTC) - now.replace(tzinfo=UTC)).total_seconds()
+    sent = seconds_from_http_date(answer.headers.get("date", ""))
+    return moment - (now if sent is None else sent)

@@ -37,6 +37,12 @@ def messages_answer(status: int, messages: Sequence[str]) -> Answer:
     return json_answer(status, {"errors": list(messages)})
 
 
+def rate_limited_answer(seconds_left: int, message: str) -> Answer:
+    """Return the vendor's answer to who has no points left for *seconds_left* more seconds."""
+    said = {"error": "Rate limit exceeded", "retry_after": seconds_left, "message": message}
+    return json_answer(429, said, {"retry-after": str(seconds_left)})
+
+
 def error_answer(status: int, error: str, headers: Mapping[str, str] | None = None) -> Answer:
     """Return an answer with one reason."""
     return json_answer(status, {"error": error}, headers)

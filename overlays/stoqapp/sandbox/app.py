@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 from starlette.applications import Starlette
@@ -12,7 +13,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from stoqapp.sandbox.answers import Answer, error_answer, json_answer, messages_answer
+from stoqapp.sandbox.answers import (
+    Answer,
+    error_answer,
+    json_answer,
+    messages_answer,
+    rate_limited_answer,
+)
 from stoqapp.sandbox.assumptions import LARGEST_BODY_BYTES, NOT_FOUND
 from stoqapp.sandbox.faults import fault_from
 from stoqapp.sandbox.payload import PayloadError, payload_from_bytes
@@ -91,7 +98,10 @@ def app_for(service: Service) -> Starlette:
 
 
 class _Metered:
-    """Counts each request to the API against its shop and shows the balance in the answer."""
+    """Counts each request to the API against its shop and shows the balance in the answer.
+
+    Where the budget is enforced, a request beyond it is answered here, unjudged.
+    """
 
     def __init__(self, app: ASGIApp, service: Service) -> None:
         self._app = app
@@ -112,7 +122,14 @@ class _Metered:
                     sent.setdefault(name, value)
             await send(message)
 
-        await self._app(scope, receive, send_with_balance)
+        if not balance.refused:
+            await self._app(scope, receive, send_with_balance)
+            return
+        with suppress(ClientDisconnect):
+            await _limited_body(Request(scope, receive))
+        seconds = balance.seconds_left
+        refusal = rate_limited_answer(seconds, f"No points left; try again in {seconds} seconds")
+        await _response(refusal)(scope, receive, send_with_balance)
 
 
 class _Discreet:

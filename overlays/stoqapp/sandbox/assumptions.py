@@ -195,7 +195,7 @@ ASSUMPTIONS: Final = (
         "rate_limited_body",
         "A 429 carries Retry-After in seconds, and error, retry_after and message in its body.",
         "vendor",
-        ("faults.scripted_answer",),
+        ("answers.rate_limited_answer",),
     ),
     Assumption(
         "rate_points",
@@ -228,7 +228,7 @@ ASSUMPTIONS: Final = (
     Assumption(
         "rate_keyless",
         "Creating an intent costs points too, though it needs no key, and so does a request that"
-        " is refused; requests that name no shop share one budget.",
+        " is refused for what it holds; requests that name no shop share one budget.",
         "assumed",
         ("budget.Budget.spend",),
     ),
@@ -240,8 +240,16 @@ ASSUMPTIONS: Final = (
     ),
     Assumption(
         "rate_counted_only",
-        "Points are counted and shown; going beyond them is not refused yet.",
+        "Points are counted and shown; a request beyond them is refused (429) only by a sandbox"
+        " that was given a rate limit, which may have other points and another window.",
         "assumed",
-        ("budget.Budget.spend",),
+        ("budget.Budget.spend", "server.Sandbox", "server.serve"),
+    ),
+    Assumption(
+        "rate_refused_is_free",
+        "A request that is refused for want of points costs none, is not judged, and uses up no"
+        " scripted answer.",
+        "assumed",
+        ("budget.Budget.spend", "app.app_for"),
     ),
 )

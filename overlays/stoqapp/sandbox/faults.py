@@ -9,7 +9,13 @@ from typing import Any, Final
 
 from attrs import define, field
 
-from stoqapp.sandbox.answers import Answer, error_answer, json_answer, messages_answer
+from stoqapp.sandbox.answers import (
+    Answer,
+    error_answer,
+    json_answer,
+    messages_answer,
+    rate_limited_answer,
+)
 from stoqapp.sandbox.assumptions import NOT_FOUND
 from stoqapp.sandbox.budget import Balance
 
@@ -130,10 +136,7 @@ def _usual_answer(status: int, balance: Balance) -> Answer:
         return messages_answer(status, [_SCRIPTED])
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         seconds = balance.seconds_left
-        message = f"{_SCRIPTED}; try again in {seconds} seconds"
-        return json_answer(
-            status, {"error": "Rate limit exceeded", "retry_after": seconds, "message": message}
-        )
+        return rate_limited_answer(seconds, f"{_SCRIPTED}; try again in {seconds} seconds")
     if status == HTTPStatus.NOT_FOUND:
         return error_answer(status, NOT_FOUND)
     try:

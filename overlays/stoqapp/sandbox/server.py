@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import math
 import socket
 import threading
 from collections.abc import Callable, Mapping
@@ -10,6 +11,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from stoqapp.sandbox.budget import Budget
 from stoqapp.sandbox.errors import PortInUseError, SandboxError, SandboxNotInstalledError
 from stoqapp.sandbox.faults import fault_from
 from stoqapp.sandbox.spec import operation_from_spec, spec
@@ -38,16 +40,26 @@ class Sandbox:
     Args:
         host: Address to listen on.
         port: Port to listen on; 0 takes any free one.
+        rate_limit: Points that a shop has per window, and the seconds of a window, like
+            ``(360, 60)``; a request beyond them is answered 429. Windows begin at multiples of
+            the seconds. None counts and shows the vendor's points and refuses nothing.
 
     Raises:
         SandboxNotInstalledError: The extra ``[sandbox]`` is not installed.
-        SandboxError: The vendor's ``openapi.json`` is missing or not as expected.
+        SandboxError: The vendor's ``openapi.json`` is missing or not as expected, or
+            *rate_limit* is unusable.
     """
 
-    def __init__(self, *, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        rate_limit: tuple[int, float] | None = None,
+    ) -> None:
         self._host = host
         self._wanted_port = port
-        self._service = _service()
+        self._service = _service(rate_limit)
         self._address: tuple[str, int] | None = None
         self._listener: Listener | None = None
         self._thread: threading.Thread | None = None
@@ -164,7 +176,9 @@ class Sandbox:
         return self._address
 
 
-def serve(*, host: str = "127.0.0.1", port: int = 0) -> None:
+def serve(
+    *, host: str = "127.0.0.1", port: int = 0, rate_limit: tuple[int, float] | None = None
+) -> None:
     """Serve until SIGINT or SIGTERM, then return.
 
     Prints one line with the URL to standard output once connections are accepted. Meant for
@@ -173,14 +187,15 @@ def serve(*, host: str = "127.0.0.1", port: int = 0) -> None:
     Args:
         host: Address to listen on.
         port: Port to listen on; 0 takes any free one.
+        rate_limit: As for `Sandbox`.
 
     Raises:
         SandboxNotInstalledError: The extra ``[sandbox]`` is not installed.
         PortInUseError: Another program listens there.
-        SandboxError: The address cannot be listened on.
+        SandboxError: The address cannot be listened on, or *rate_limit* is unusable.
     """
     with suppress(KeyboardInterrupt):
-        service = _service()
+        service = _service(rate_limit)
         with _bound(host, port) as listening:
             url = _url(host, listening.getsockname()[1])
             line = f"stoqapp sandbox on {url} (base URL {url}{service.operation.base_path})"
@@ -188,12 +203,26 @@ def serve(*, host: str = "127.0.0.1", port: int = 0) -> None:
             asyncio.run(listener.serve(sockets=[listening]))
 
 
-def _service() -> "Service":
+def _service(rate_limit: tuple[int, float] | None) -> "Service":
     try:
         from stoqapp.sandbox.service import Service
     except ModuleNotFoundError as missing:
         raise _not_installed(missing) from missing
-    return Service(operation_from_spec(spec()))
+    return Service(operation_from_spec(spec()), budget=_budget(rate_limit))
+
+
+def _budget(rate_limit: tuple[int, float] | None) -> Budget:
+    if rate_limit is None:
+        return Budget()
+    try:
+        points, seconds = rate_limit
+        if not (isinstance(points, int) and points >= 1 and 0.001 <= seconds < math.inf):
+            raise ValueError  # noqa: TRY301
+    except (TypeError, ValueError):
+        raise SandboxError(
+            "rate_limit must be whole points, at least 1, and seconds, like (360, 60)"
+        ) from None
+    return Budget(points=points, window_seconds=seconds, enforced=True)
 
 
 def _listener(service: "Service", on_ready: Callable[[], object]) -> "Listener":

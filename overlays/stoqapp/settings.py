@@ -1,0 +1,160 @@
+"""What a client is told, and what is made of it: argument, else environment, else default."""
+
+import math
+import os
+import platform
+from collections.abc import Callable
+from typing import Final, Literal, TypedDict
+from urllib.parse import urlsplit
+
+from attrs import asdict, frozen
+
+from stoqapp.budgets import Budget, shared_budget
+from stoqapp.delivery import Attempt, Terms
+from stoqapp.errors import ConfigurationError, InvalidIntentError, UnusableInputError
+from stoqapp.normalize import shop_from
+from stoqapp.retries import RetryPolicy
+from stoqapp.rules import SHOP_HEADER, Violation
+from stoqapp.transport import HTTPX_VERSION, HttpOptions, Timeout, check_base_url
+from stoqapp.version import __version__
+
+BASE_URL: Final = "https://app.stoqapp.com/api/v1"
+TIMEOUT_SECONDS: Final = 10.0
+TOTAL_TIMEOUT_SECONDS: Final = 60.0
+MAX_RETRIES: Final = 2
+
+_USER_AGENT: Final = (
+    f"stoqapp/{__version__} python/{platform.python_version()} httpx/{HTTPX_VERSION}"
+)
+
+
+@frozen
+class Options:
+    """The arguments of `stoqapp.Stoq`, as they were given."""
+
+    shop: str | None
+    base_url: str | None
+    timeout: float | Timeout | None
+    total_timeout: float | None
+    max_retries: int
+    retry_unknown: bool
+    budget: Budget | Literal["shared"] | None
+    http: HttpOptions | None
+    on_attempt: Callable[[Attempt], object] | None
+
+
+class Changes(TypedDict, total=False):
+    """What `stoqapp.Stoq.with_options` can change."""
+
+    shop: str | None
+    timeout: float | Timeout | None
+    total_timeout: float | None
+    max_retries: int
+    retry_unknown: bool
+    budget: Budget | Literal["shared"] | None
+    on_attempt: Callable[[Attempt], object] | None
+
+
+@frozen
+class Settings:
+    """What a client works by.
+
+    Attributes:
+        shop: The shop's host name.
+        base_url: Where the API is, without a trailing slash.
+        http: How the connections are made.
+        timeout: For the phases of one attempt.
+        terms: What a call is delivered under.
+        headers: Of every request.
+    """
+
+    shop: str
+    base_url: str
+    http: HttpOptions
+    timeout: Timeout
+    terms: Terms
+    headers: dict[str, str]
+
+
+def settings_from(options: Options) -> Settings:
+    """Return what *options* come to.
+
+    Raises:
+        InvalidIntentError: The shop names no shop.
+        ConfigurationError: There is no shop, or another option is unusable.
+    """
+    shop = _shop_from(options.shop)
+    http = options.http or HttpOptions()
+    base_url = options.base_url
+    if base_url is None:
+        base_url = os.environ.get("STOQ_BASE_URL", BASE_URL)
+    base_url = check_base_url(base_url, http.allow_http)
+    retries = options.max_retries
+    if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
+        raise ConfigurationError("max_retries must be a whole number, 0 or more")
+    if options.on_attempt is not None and not callable(options.on_attempt):
+        raise ConfigurationError("on_attempt must be a function of one Attempt")
+    total = options.total_timeout
+    return Settings(
+        shop=shop,
+        base_url=base_url,
+        http=http,
+        timeout=_timeout_from(options.timeout),
+        terms=Terms(
+            shop=shop,
+            host=urlsplit(base_url).hostname or "",
+            policy=RetryPolicy(retries, bool(options.retry_unknown)),
+            total_timeout_seconds=math.inf if total is None else _seconds(total, "total_timeout"),
+            budget=_budget_from(options.budget),
+            on_attempt=options.on_attempt,
+        ),
+        headers={
+            SHOP_HEADER: shop,
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+            "User-Agent": _USER_AGENT,
+        },
+    )
+
+
+def _shop_from(given: str | None) -> str:
+    if given is None:
+        given = os.environ.get("STOQ_SHOP")
+    if given is None:
+        raise ConfigurationError("no shop: give one, like demo.myshopify.com, or set STOQ_SHOP")
+    try:
+        return shop_from(given).value
+    except UnusableInputError as reason:
+        violation = Violation("shop", "shop_domain", str(reason), "spec")
+        raise InvalidIntentError([violation]) from None
+
+
+def _timeout_from(given: float | Timeout | None) -> Timeout:
+    if isinstance(given, Timeout):
+        phases = asdict(given)
+        return Timeout(**{name: _seconds(phases[name], f"timeout.{name}") for name in phases})
+    said = os.environ.get("STOQ_TIMEOUT", TIMEOUT_SECONDS) if given is None else given
+    seconds = _seconds(said, "timeout")
+    return Timeout(connect=seconds, read=seconds, write=seconds, pool=seconds)
+
+
+def _seconds(value: object, name: str) -> float:
+    wanted = f"{name} must be a positive, finite number of seconds, like 10.0"
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ConfigurationError(f"{wanted}, not {type(value).__name__}")
+    try:
+        seconds = float(value)
+    except (ValueError, OverflowError):
+        raise ConfigurationError(wanted) from None
+    if not 0 < seconds < math.inf:
+        raise ConfigurationError(wanted)
+    return seconds
+
+
+def _budget_from(given: Budget | Literal["shared"] | None) -> Budget | None:
+    if given == "shared":
+        return shared_budget()
+    if given is not None and not isinstance(given, Budget):
+        raise ConfigurationError("budget must be a Budget, 'shared', or None for no pacing")
+    return given

@@ -1,0 +1,350 @@
+"""The plan of attempts: pure decisions on a clock of its own, and the drivers that act on it."""
+
+import asyncio
+import copy
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
+
+from stoqapp import (
+    Answer,
+    Attempt,
+    BudgetUnavailableError,
+    IntentCreated,
+    NotSentError,
+    OutcomeUnknownError,
+    ProcessedWithErrorsError,
+    RateLimitedError,
+    ServerError,
+    StoqError,
+)
+from stoqapp.delivery import Ask, Send, Terms, Wait, deliver, deliver_async, plan
+from stoqapp.outcomes import says_duplicate
+from stoqapp.pacing import RateReading
+from stoqapp.retries import (
+    FIRST_WAIT_SECONDS,
+    LONGEST_WAIT_SECONDS,
+    RetryPolicy,
+    wait_before_retry,
+)
+
+CREATED = Answer(201, {"x-ratelimit-remaining": "358"}, b'{"intents": [{"id": "1"}]}')
+DUPLICATE = Answer(200, {}, b'{"errors": ["already waits"]}')
+REFUSED = Answer(200, {}, b'{"errors": ["email is invalid"]}')
+LIMITED = Answer(429, {"retry-after": "7"}, b"{}")
+TURNED_AWAY = Answer(503, {"retry-after": "3"}, b"")
+UNAVAILABLE = Answer(503, {}, b"")
+TROUBLE = Answer(500, {}, b"")
+NOT_FOUND = Answer(404, {}, b"")
+NOT_SENT = NotSentError("nothing was sent")
+UNKNOWN = OutcomeUnknownError("no answer")
+
+Result = Answer | StoqError
+
+
+class FakeBudget:
+    """Says what it is scripted to say, and notes what it is told."""
+
+    blocking_io = False
+
+    def __init__(self, *waits: float | StoqError) -> None:
+        self.waits = list(waits)
+        self.told: list[tuple[str, Any]] = []
+
+    def take(self, shop: str) -> float:
+        wait = self.waits.pop(0) if self.waits else 0.0
+        if isinstance(wait, StoqError):
+            raise wait
+        return wait
+
+    def learn(self, shop: str, reading: RateReading) -> None:
+        self.told.append((shop, reading.remaining))
+
+    def hold(self, shop: str, seconds: float) -> None:
+        self.told.append((shop, seconds))
+
+
+class Run:
+    """One call carried out on a clock that only its own waiting moves."""
+
+    def __init__(
+        self,
+        results: Iterable[Result],
+        *,
+        max_retries: int = 2,
+        retry_unknown: bool = False,
+        total: float = math.inf,
+        budget: Any = None,
+        seconds_of_an_attempt: float = 1.0,
+        on_attempt: Callable[[Attempt], object] | None = None,
+        mode: str = "sync",
+    ) -> None:
+        self.left = list(results)
+        self.clock = 100.0
+        self.waits: list[float] = []
+        self.attempts: list[Attempt] = []
+        self.seconds_of_an_attempt = seconds_of_an_attempt
+        terms = Terms(
+            shop="demo.myshopify.com",
+            host="example.com",
+            policy=RetryPolicy(max_retries, retry_unknown),
+            total_timeout_seconds=total,
+            budget=budget,
+            on_attempt=on_attempt or self.attempts.append,
+        )
+        self.outcome: IntentCreated | StoqError
+        steps = plan(terms, clock=lambda: self.clock, now=lambda: 0.0, jitter=lambda: 1.0)
+        try:
+            if mode == "sync":
+                self.outcome = deliver(steps, self._post, self._sleep)
+            else:
+                self.outcome = asyncio.run(
+                    deliver_async(steps, self._post_async, self._sleep_async, in_thread=True)
+                )
+        except StoqError as error:
+            self.outcome = error
+
+    def _post(self, seconds_left: float) -> Answer:
+        assert seconds_left > 0
+        self.clock += self.seconds_of_an_attempt
+        result = self.left.pop(0)
+        if isinstance(result, StoqError):
+            raise copy.copy(result)
+        return result
+
+    def _sleep(self, seconds: float) -> None:
+        self.clock += seconds
+        self.waits.append(seconds)
+
+    async def _post_async(self, seconds_left: float) -> Answer:
+        return self._post(seconds_left)
+
+    async def _sleep_async(self, seconds: float) -> None:
+        self._sleep(seconds)
+
+
+@pytest.fixture(params=["sync", "async"])
+def mode(request: pytest.FixtureRequest) -> str:
+    """Both drivers."""
+    return str(request.param)
+
+
+@pytest.mark.parametrize(
+    ("results", "retry_unknown", "kind", "waits"),
+    [
+        ([CREATED], False, IntentCreated, []),
+        ([REFUSED], False, ProcessedWithErrorsError, []),
+        ([DUPLICATE], False, ProcessedWithErrorsError, []),
+        ([LIMITED, CREATED], False, IntentCreated, [7.0]),
+        ([TURNED_AWAY, CREATED], False, IntentCreated, [3.0]),
+        ([NOT_SENT, CREATED], False, IntentCreated, [0.5]),
+        ([NOT_SENT, NOT_SENT, CREATED], False, IntentCreated, [0.5, 1.0]),
+        ([LIMITED, TURNED_AWAY, CREATED], False, IntentCreated, [7.0, 3.0]),
+        ([LIMITED, LIMITED, LIMITED], False, RateLimitedError, [7.0, 7.0]),
+        ([UNAVAILABLE], False, ServerError, []),
+        ([TROUBLE], False, ServerError, []),
+        ([UNKNOWN], False, OutcomeUnknownError, []),
+        ([UNAVAILABLE, CREATED], True, IntentCreated, [0.5]),
+        ([TROUBLE, CREATED], True, IntentCreated, [0.5]),
+        ([UNKNOWN, CREATED], True, IntentCreated, [0.5]),
+        ([UNKNOWN, DUPLICATE], True, IntentCreated, [0.5]),
+        ([TROUBLE, DUPLICATE], True, IntentCreated, [0.5]),
+        ([UNKNOWN, REFUSED], True, ProcessedWithErrorsError, [0.5]),
+        ([NOT_SENT, DUPLICATE], True, ProcessedWithErrorsError, [0.5]),
+        ([LIMITED, DUPLICATE], True, ProcessedWithErrorsError, [7.0]),
+        ([NOT_FOUND], True, StoqError, []),
+    ],
+)
+def test_what_is_tried_again(
+    results: list[Result],
+    retry_unknown: bool,
+    kind: type[Exception],
+    waits: list[float],
+    mode: str,
+) -> None:
+    """Sent again is what was certainly not carried out; what may have been, only on request."""
+    run = Run(results, retry_unknown=retry_unknown, mode=mode)
+    assert isinstance(run.outcome, kind)
+    assert (run.outcome.attempts, run.outcome.waited_seconds) == (len(results), sum(waits))
+    assert (run.waits, run.left) == (waits, [])
+
+
+@pytest.mark.parametrize(
+    ("results", "confirmed"),
+    [([UNKNOWN, DUPLICATE], True), ([UNKNOWN, CREATED], False), ([CREATED], False)],
+)
+def test_a_duplicate_after_an_unknown_attempt_is_marked(
+    results: list[Result], confirmed: bool
+) -> None:
+    """That the first attempt arrived is told as created, and that it was told so is marked."""
+    outcome = Run(results, retry_unknown=True).outcome
+    assert isinstance(outcome, IntentCreated)
+    assert outcome.confirmed_by_duplicate is confirmed
+
+
+@pytest.mark.parametrize(
+    ("results", "carried_out"),
+    [
+        ([LIMITED, LIMITED, NOT_FOUND], False),
+        ([UNKNOWN, LIMITED, LIMITED], None),
+        ([UNKNOWN, NOT_SENT, NOT_SENT], None),
+        ([TROUBLE, NOT_FOUND], None),
+        ([UNKNOWN, REFUSED], None),
+        ([LIMITED, UNKNOWN, UNKNOWN], None),
+    ],
+)
+def test_an_unknown_attempt_is_not_forgotten(
+    results: list[Result], carried_out: bool | None
+) -> None:
+    """After an attempt that may have arrived, no later error claims that nothing did."""
+    outcome = Run(results, retry_unknown=True).outcome
+    assert isinstance(outcome, StoqError)
+    assert outcome.carried_out is carried_out
+
+
+@pytest.mark.parametrize(
+    ("total", "kind", "attempts"),
+    [(7.9, RateLimitedError, 1), (8.0, RateLimitedError, 1), (8.1, IntentCreated, 2)],
+)
+def test_a_wait_that_outlasts_the_deadline_ends_the_call(
+    total: float, kind: type[Exception], attempts: int, mode: str
+) -> None:
+    """Retry-After is obeyed in full, or the call stops at once."""
+    run = Run([LIMITED, CREATED], total=total, mode=mode)
+    assert isinstance(run.outcome, kind)
+    assert (run.outcome.attempts, len(run.waits)) == (attempts, attempts - 1)
+
+
+def test_the_deadline_includes_the_attempts() -> None:
+    """What an attempt took is gone from the time for waits."""
+    run = Run([NOT_SENT, CREATED], total=5.0, seconds_of_an_attempt=4.8)
+    assert isinstance(run.outcome, NotSentError)
+    assert run.waits == []
+
+
+def test_pacing_waits_before_sending(mode: str) -> None:
+    """The points are taken first, as often as it needs, and each attempt takes its own."""
+    budget = FakeBudget(0.3, 0.2, 0.0, 0.1)
+    run = Run([LIMITED, CREATED], budget=budget, mode=mode)
+    assert run.waits == [0.3, 0.2, 7.0, 0.1]
+    assert run.outcome.waited_seconds == pytest.approx(7.6)
+    assert budget.told == [
+        ("demo.myshopify.com", None),
+        ("demo.myshopify.com", 7.0),
+        ("demo.myshopify.com", 358),
+    ]
+
+
+def test_a_budget_without_room_sends_nothing(mode: str) -> None:
+    """When the budget frees too late for the deadline, the call ends, unsent."""
+    run = Run([CREATED], budget=FakeBudget(30.0), total=10.0, mode=mode)
+    assert isinstance(run.outcome, NotSentError)
+    assert "rate budget" in str(run.outcome)
+    assert (run.outcome.attempts, run.outcome.carried_out) == (0, False)
+
+
+def test_a_budget_without_room_for_a_retry_tells_the_first_error() -> None:
+    """What the first attempt ended in is not hidden by the budget."""
+    run = Run([UNKNOWN], budget=FakeBudget(0.0, 30.0), total=10.0, retry_unknown=True)
+    assert isinstance(run.outcome, OutcomeUnknownError)
+    assert run.outcome.attempts == 1
+
+
+def test_a_budget_that_fails_before_the_call_sends_nothing(mode: str) -> None:
+    """A budget that cannot be asked is an error of its own."""
+    budget = FakeBudget(BudgetUnavailableError("gone"))
+    run = Run([CREATED], budget=budget, mode=mode)
+    assert isinstance(run.outcome, BudgetUnavailableError)
+    assert (run.outcome.carried_out, run.left) == (False, [CREATED])
+
+
+def test_a_budget_that_fails_after_the_call_does_not_undo_it(
+    mode: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An answer that is there stays, though the budget could not be told."""
+
+    class Failing(FakeBudget):
+        def learn(self, shop: str, reading: RateReading) -> None:
+            raise BudgetUnavailableError("gone")
+
+    run = Run([CREATED], budget=Failing(), mode=mode)
+    assert isinstance(run.outcome, IntentCreated)
+    assert "BudgetUnavailableError" in caplog.text
+
+
+def test_each_attempt_is_reported(mode: str) -> None:
+    """The hook is told of each attempt what a metric needs."""
+    odd_id = Answer(503, {"retry-after": "3", "x-request-id": "ada@example.com"}, b"")
+    good_id = Answer(201, CREATED.headers | {"x-request-id": "0af1-77ee"}, b"")
+    run = Run([NOT_SENT, odd_id, good_id], mode=mode)
+    common = {"method": "POST", "host": "example.com", "seconds": 1.0}
+    assert run.attempts == [
+        Attempt(number=1, status=None, error="NotSentError", points_left=None, request_id=None,
+                retry_in_seconds=0.5, **common),
+        Attempt(number=2, status=503, error="ServerError", points_left=None, request_id=None,
+                retry_in_seconds=3.0, **common),
+        Attempt(number=3, status=201, error=None, points_left=358, request_id="0af1-77ee",
+                retry_in_seconds=None, **common),
+    ]  # fmt: skip
+
+
+def test_a_broken_hook_does_not_cost_the_answer(caplog: pytest.LogCaptureFixture) -> None:
+    """An error in on_attempt is logged, by its class alone."""
+
+    def broken(attempt: Attempt) -> None:
+        raise ZeroDivisionError("ada@example.com")
+
+    assert isinstance(Run([CREATED], on_attempt=broken).outcome, IntentCreated)
+    assert "ZeroDivisionError" in caplog.text
+    assert "ada@" not in caplog.text
+
+
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, asyncio.CancelledError])
+@pytest.mark.parametrize("where", [Send, Wait, Ask])
+def test_interruptions_pass_through(interruption: type[BaseException], where: type) -> None:
+    """Neither Ctrl-C nor a cancellation is swallowed, whatever the call is doing."""
+
+    def interrupted(*_: Any) -> Any:
+        raise interruption
+
+    budget = FakeBudget(0.1)
+    if where is Ask:
+        budget.take = interrupted  # type: ignore[method-assign]
+    terms = Terms("demo", "example.com", RetryPolicy(2, False), math.inf, budget, None)  # type: ignore[arg-type]
+    with pytest.raises(interruption):
+        deliver(
+            plan(terms),
+            interrupted if where is Send else lambda _: CREATED,
+            interrupted if where is Wait else lambda _: None,
+        )
+
+
+def test_waits_double_up_to_a_limit() -> None:
+    """Without a word of the service the wait doubles, and keeps at least half of itself."""
+    policy = RetryPolicy(max_retries=10**6, retry_unknown=False)
+    error = NotSentError("nothing was sent")
+    longest = [wait_before_retry(error, n, policy, math.inf, 1.0) for n in range(1, 8)]
+    assert longest == [0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0]
+    assert longest[0] == FIRST_WAIT_SECONDS
+    assert longest[-1] == LONGEST_WAIT_SECONDS
+    assert wait_before_retry(error, 10**5, policy, math.inf, 1.0) == LONGEST_WAIT_SECONDS
+    assert wait_before_retry(error, 1, policy, math.inf, 0.0) == FIRST_WAIT_SECONDS / 2
+
+
+@pytest.mark.parametrize(
+    ("message", "means_duplicate"),
+    [
+        ("customer: already waits for this variant", True),
+        ("Intent Already exists", True),
+        ("Duplicate intent", True),
+        ("Email has been taken", True),
+        ("email is invalid", False),
+        ("mistaken identity", False),
+        ("", False),
+    ],
+)
+def test_says_duplicate(message: str, means_duplicate: bool) -> None:
+    """What is assumed to mean that the intent is there already stands in one place."""
+    assert means_duplicate is says_duplicate(["other words", message])
