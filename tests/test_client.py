@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from conftest import Caller, email_request
+from httpx_aiohttp import AiohttpTransport
 from vcr.cassette import Cassette
 
 from record_cassettes import SCENARIOS, SHOP, Scenario
@@ -388,6 +389,32 @@ def test_the_environment_fills_in(monkeypatch: pytest.MonkeyPatch) -> None:
         assert stoq.shop == "demo.myshopify.com"
         assert "http://127.0.0.1:2" in repr(stoq)
         assert stoq._settings.timeout.read == 3
+
+
+def test_over_aiohttp(sandbox: Sandbox) -> None:
+    """With the transport of httpx-aiohttp the outcomes are the same."""
+
+    async def outcome_of(base_url: str) -> object:
+        http = HttpOptions(transport=AiohttpTransport(), max_connections=100)
+        settings: dict[str, Any] = {"base_url": base_url, "budget": None, "max_retries": 0}
+        async with AsyncStoq(SHOP, http=http, timeout=0.5, **settings) as stoq:
+            return (
+                await asyncio.gather(stoq.create_intent(email_request()), return_exceptions=True)
+            )[0]
+
+    kinds = [asyncio.run(outcome_of(f"http://127.0.0.1:{free_port()}"))]
+    kinds += [asyncio.run(outcome_of(sandbox.base_url)) for _ in range(2)]
+    with raw_server(HEAD + b"Content-Length: 500\r\n\r\n{", keep_open=True) as base_url:
+        kinds.append(asyncio.run(outcome_of(base_url)))
+    with raw_server(b"", keep_open=True) as base_url:
+        kinds.append(asyncio.run(outcome_of(base_url)))
+    assert [type(kind) for kind in kinds] == [
+        NotSentError,
+        IntentCreated,
+        ProcessedWithErrorsError,
+        IntentCreated,
+        OutcomeUnknownError,
+    ]
 
 
 def test_both_clients_are_one_promise() -> None:
