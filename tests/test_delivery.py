@@ -277,7 +277,8 @@ def test_a_budget_that_fails_after_the_call_does_not_undo_it(
 def test_each_attempt_is_reported(mode: str) -> None:
     """The hook is told of each attempt what a metric needs."""
     odd_id = Answer(503, {"retry-after": "3", "x-request-id": "ada@example.com"}, b"")
-    good_id = Answer(201, CREATED.headers | {"x-request-id": "0af1-77ee"}, b"")
+    request_id = "0af177ee-0000-4000-8000-0123456789ab"
+    good_id = Answer(201, CREATED.headers | {"x-request-id": request_id}, b"")
     run = Run([NOT_SENT, odd_id, good_id], mode=mode)
     common = {"method": "POST", "host": "example.com", "seconds": 1.0}
     assert run.attempts == [
@@ -285,7 +286,7 @@ def test_each_attempt_is_reported(mode: str) -> None:
                 retry_in_seconds=0.5, **common),
         Attempt(number=2, status=503, error="ServerError", points_left=None, request_id=None,
                 retry_in_seconds=3.0, **common),
-        Attempt(number=3, status=201, error=None, points_left=358, request_id="0af1-77ee",
+        Attempt(number=3, status=201, error=None, points_left=358, request_id=request_id,
                 retry_in_seconds=None, **common),
     ]  # fmt: skip
 

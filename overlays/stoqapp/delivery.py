@@ -28,6 +28,7 @@ from stoqapp.outcomes import IntentCreated, created_from_answer, says_duplicate
 from stoqapp.pacing import RateReading, reading_from_headers
 from stoqapp.retries import RetryPolicy, wait_before_retry
 
+_UUID: Final = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _NO_TIME: Final = "the call's total_timeout does not hold that; send it later, or give it more time"
 
 
@@ -224,9 +225,9 @@ def _outcome_of(
 
 
 def _request_id(result: Answer | StoqError) -> str | None:
-    """Return the id that the service gave the request, if it looks like one."""
+    """Return the id that the service gave the request, if it is a UUID and so no person's data."""
     given = result.headers.get("x-request-id", "") if isinstance(result, Answer) else ""
-    return given if re.fullmatch("[0-9a-fA-F-]{8,64}", given) else None
+    return given if _UUID.fullmatch(given) else None
 
 
 def _report(terms: Terms, attempt: Attempt) -> None:

@@ -118,7 +118,7 @@ class InvalidIntentError(StoqError, ValueError):
 class NotSentError(StoqError):
     """The request never left: the name, the connection, TLS or a proxy failed before it.
 
-    Sending again is safe. The cause is chained (``__cause__``).
+    Sending again is safe.
     """
 
 
@@ -133,8 +133,7 @@ class OutcomeUnknownError(StoqError):
     """The request left, and no complete status line and headers came back.
 
     The intent may be on the list or not. An intent is unique per customer, variant and
-    market, so sending the same one again cannot put the customer on the list twice. The cause
-    is chained (``__cause__``).
+    market, so sending the same one again cannot put the customer on the list twice.
     """
 
     carried_out = None

@@ -11,16 +11,15 @@ import ssl
 import threading
 import time
 import weakref
-import zlib
-from collections.abc import Callable, Mapping
-from contextlib import aclosing, closing, suppress
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing, closing
 from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import httpx
-from attrs import field, frozen
+from attrs import asdict, field, frozen
 
 from stoqapp.errors import (
     Answer,
@@ -28,10 +27,14 @@ from stoqapp.errors import (
     ConfigurationError,
     NotSentError,
     OutcomeUnknownError,
-    StoqError,
+)
+from stoqapp.exchange import (
+    UNDER_WAY,
+    Exchange,
+    came_before_a_connection,
+    reason_of_system,
 )
 
-LARGEST_BODY_BYTES: Final = 1024 * 1024
 _LONGEST_SECONDS: Final = 86400.0
 HTTPX_VERSION: Final = httpx.__version__
 
@@ -112,7 +115,18 @@ def _opened(kind: type[Client], settings: dict[str, Any]) -> Client:
         ) from None
 
 
+def _check_proxy(proxy: str) -> None:
+    try:
+        url = httpx.Proxy(proxy).url
+    except (ValueError, TypeError, httpx.InvalidURL):
+        url = httpx.URL("")
+    if not url.host:
+        raise ConfigurationError("the proxy of HttpOptions is no URL of one, like http://host:3128")
+
+
 def _client_settings(url: httpx.URL, http: HttpOptions) -> dict[str, Any]:
+    if http.proxy is not None:
+        _check_proxy(http.proxy)
     connections = http.max_connections
     if isinstance(connections, bool) or not isinstance(connections, int) or connections < 1:
         raise ConfigurationError("max_connections must be a whole number, 1 or more")
@@ -164,108 +178,62 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-class _Exchange:
-    """What is known of one attempt while it is under way.
+def _note_head(response: httpx.Response) -> None:
+    """Take down status and headers, as a response hook: before httpx goes on with them."""
+    response.request.extensions["exchange"].answered(response.status_code, response.headers.raw)
+    # httpx reads this one even where it does not follow it, and raises on what it cannot read.
+    response.headers.pop("location", None)
 
-    Whether the request began to leave is told by httpcore's trace events. A transport that has
-    none (a user's own) leaves that open, which counts as sent.
+
+async def _note_head_async(response: httpx.Response) -> None:
+    _note_head(response)
+
+
+def _request(
+    exchange: Exchange,
+    url: httpx.URL,
+    headers: Mapping[str, str],
+    content: bytes,
+    timeout: Timeout,
+    trace: Callable[..., Any],
+) -> httpx.Request:
+    """Return the request, built past the client's defaults, none of which it needs."""
+    left = exchange.seconds_left
+    phases = {phase: max(0.001, min(seconds, left)) for phase, seconds in asdict(timeout).items()}
+    extensions = {"timeout": phases, "trace": trace, "exchange": exchange}
+    exchange.handed_over = True
+    return httpx.Request("POST", url, headers=headers, content=content, extensions=extensions)
+
+
+def _answer(exchange: Exchange, failure: Exception | None) -> Answer:
+    """Return the answer as far as it came, or say what its absence means.
+
+    The failure itself is not chained: its text may quote what the other side sent.
+
+    Raises:
+        NotSentError: The request never left.
+        OutcomeUnknownError: It left, and no status line and headers came back.
     """
-
-    def __init__(self, timeout: Timeout, seconds_left: float) -> None:
-        self.ends = time.monotonic() + seconds_left
-        self.ended = False
-        self._handed_over = self._traced = self._sending = False
-        self.response: httpx.Response | None = None
-        self._raw = bytearray()
-        self._body_ends = self.ends
-        self._read_seconds = timeout.read
-        self._timeout = {
-            "connect": min(timeout.connect, seconds_left),
-            "read": min(timeout.read, seconds_left),
-            "write": min(timeout.write, seconds_left),
-            "pool": min(timeout.pool, seconds_left),
-        }
-
-    def request(
-        self, url: httpx.URL, headers: Mapping[str, str], content: bytes, trace: Callable[..., Any]
-    ) -> httpx.Request:
-        """Return the request, which httpx has from now on."""
-        self._handed_over = True
-        extensions = {"timeout": self._timeout, "trace": trace}
-        return httpx.Request("POST", url, headers=headers, content=content, extensions=extensions)
-
-    def trace(self, event: str, info: Mapping[str, Any]) -> None:
-        """Note that the request leaves; a proxy's CONNECT before it does not count."""
-        self._traced = True
-        if event.endswith("send_request_headers.started"):
-            self._sending = self._sending or info["request"].method != b"CONNECT"
-
-    async def trace_async(self, event: str, info: Mapping[str, Any]) -> None:
-        """Do as `trace`."""
-        self.trace(event, info)
-
-    def answered(self, response: httpx.Response) -> None:
-        """Note that status line and headers are there."""
-        self.response = response
-        self._body_ends = min(self.ends, time.monotonic() + self._read_seconds)
-
-    def takes(self, chunk: bytes) -> bool:
-        """Keep a part of the raw body; return whether more is wanted."""
-        self._raw += chunk
-        return len(self._raw) <= LARGEST_BODY_BYTES and time.monotonic() < self._body_ends
-
-    def answer(self, failure: BaseException | None) -> Answer:
-        """Return the answer as far as it came, or say what its absence means.
-
-        Raises:
-            NotSentError: The request never left.
-            OutcomeUnknownError: It left, and no status line and headers came back.
-        """
-        if self.response is None:
-            raise self._error(failure) from failure
-        headers: dict[str, str] = {}
-        for raw_name, raw_value in self.response.headers.raw:
-            name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
-            headers[name] = f"{headers[name]}, {value}" if name in headers else value
-        body, whole = _decoded(bytes(self._raw), headers.get("content-encoding", ""))
-        return Answer(
-            self.response.status_code,
-            headers,
-            body[:LARGEST_BODY_BYTES],
-            complete=self.ended and whole,
-        )
-
-    def _error(self, failure: BaseException | None) -> StoqError:
-        reason = next((reason for kind, reason in _NOT_SENT if isinstance(failure, kind)), None)
-        if not self._handed_over or (self._traced and not self._sending):
-            reason = reason or "the call ended while it waited for a connection"
-        if reason:
-            return NotSentError(f"nothing was sent: {reason}; check base_url and the network")
-        timed_out = isinstance(failure, httpx.TimeoutException | TimeoutError)
-        return OutcomeUnknownError(
-            f"the request was sent and no answer came back{' in time' if timed_out else ''}"
-            f" ({type(failure).__name__}), so the intent may be on the list or not; sending the"
-            " same intent again cannot put the customer on it twice"
-        )
-
-
-def _decoded(raw: bytes, encoding: str) -> tuple[bytes, bool]:
-    """Return *raw* decompressed up to the cap, and whether that is all of it.
-
-    We ask for no compression; this is for a proxy that compresses all the same.
-    """
-    encoding = encoding.strip().lower()
-    if encoding in ("", "identity"):
-        return raw, len(raw) <= LARGEST_BODY_BYTES
-    if encoding not in ("gzip", "x-gzip", "deflate"):
-        return raw, False
-    either_gzip_or_zlib = zlib.MAX_WBITS | 32
-    decompressor = zlib.decompressobj(either_gzip_or_zlib)
-    try:
-        body = decompressor.decompress(raw, LARGEST_BODY_BYTES)
-    except zlib.error:
-        return raw, False
-    return body, decompressor.eof
+    if exchange.answer() is None:
+        exchange.read_refused_head()
+    answer = exchange.answer()
+    if answer is not None:
+        return answer
+    reason = next((reason for kind, reason in _NOT_SENT if isinstance(failure, kind)), None)
+    if isinstance(failure, httpx.ConnectTimeout) and not exchange.is_traced:
+        # httpx-aiohttp, which traces nothing, calls a lost connection by this name, too.
+        reason = reason if came_before_a_connection(failure) else None
+    if not exchange.has_left:
+        reason = reason or "the call ended before it had a connection"
+    system = reason_of_system(failure)
+    if reason:
+        raise NotSentError(f"nothing was sent: {reason}{system}; check base_url and the network")
+    timed_out = isinstance(failure, httpx.TimeoutException | TimeoutError)
+    raise OutcomeUnknownError(
+        f"the request was sent and no answer came back{' in time' if timed_out else ''}"
+        f" ({type(failure).__name__}){system}, so the intent may be on the list or not; sending"
+        " the same intent again cannot put the customer on it twice"
+    )
 
 
 class Transport:
@@ -274,19 +242,23 @@ class Transport:
     def __init__(self, url: str, http: HttpOptions) -> None:
         self._url = httpx.URL(url)
         self._settings = _client_settings(self._url, http)
-        self._deadline = threading.local()
+        self._settings["event_hooks"] = {"response": [_note_head]}
+        self._max_connections = http.max_connections
         self._closed = False
         self._begin_anew()
         _TRANSPORTS.add(self)
 
     def _begin_anew(self) -> None:
         self._lock = threading.Lock()
+        # httpcore closes connections under the feet of threads that it lets wait for one, so
+        # no more of them reach it than it has connections.
+        self._turns = threading.BoundedSemaphore(self._max_connections)
         self._client: httpx.Client | None = None
         self._finalizer: weakref.finalize[..., Any] | None = None
 
     def _after_fork(self) -> None:
         # The parent's connections are the parent's: a child that used them would mix the two
-        # conversations. And its lock may have been held at the fork.
+        # conversations. And its locks may have been held at the fork.
         if self._finalizer is not None:
             self._finalizer.detach()
         self._begin_anew()
@@ -321,19 +293,15 @@ class Transport:
             ClientClosedError: The transport is closed.
         """
         client = self._pool()
-        exchange = _Exchange(timeout, seconds_left)
-        self._deadline.ends = exchange.ends
-
-        def trace(event: str, info: Mapping[str, Any]) -> None:
-            exchange.trace(event, info)
-            if event.endswith((".connect_tcp.complete", ".start_tls.complete")):
-                self._bound(info["return_value"])
-
+        turns = self._turns
+        exchange = Exchange(time.monotonic() + seconds_left, timeout.read)
+        if not turns.acquire(timeout=min(timeout.pool, seconds_left, threading.TIMEOUT_MAX)):
+            return _answer(exchange, httpx.PoolTimeout("no turn"))
         failure: Exception | None = None
+        under_way = UNDER_WAY.set(exchange)
         try:
-            request = exchange.request(self._url, headers, content, trace)
+            request = _request(exchange, self._url, headers, content, timeout, exchange.trace)
             with closing(client.send(request, stream=True)) as response:
-                exchange.answered(response)
                 for chunk in response.iter_raw():
                     if not exchange.takes(chunk):
                         break
@@ -341,24 +309,10 @@ class Transport:
                     exchange.ended = True
         except Exception as error:  # noqa: BLE001 - whatever it was, one of the outcomes follows
             failure = error
-        return exchange.answer(failure)
-
-    def _bound(self, stream: Any) -> None:
-        """Make the deadline of the call hold for reads from *stream*.
-
-        httpx's read timeout begins anew with each part: an answer that trickles would outlast
-        any deadline.
-        """
-        read = stream.read
-        deadline = self._deadline
-
-        def read_until_deadline(max_bytes: int, timeout: float | None = None) -> bytes:
-            left: float = deadline.ends - time.monotonic()
-            shortest = 0.001
-            part: bytes = read(max_bytes, max(shortest, min(left, timeout or left)))
-            return part
-
-        stream.read = read_until_deadline
+        finally:
+            UNDER_WAY.reset(under_way)
+            turns.release()
+        return _answer(exchange, failure)
 
     def close(self) -> None:
         """Close the connections; a second time does nothing."""
@@ -381,16 +335,28 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
+async def _kept(client: httpx.AsyncClient) -> AsyncGenerator[None]:
+    """Keep *client* open until this is closed: by hand, or by the event loop.
+
+    asyncio closes every generator that is left when its loop shuts down, and the one that is
+    forgotten while it runs; so the connections of a client that nobody closed are closed, too.
+    """
+    try:
+        yield
+    finally:
+        await client.aclose()
+
+
 class AsyncTransport:
     """`Transport` for asyncio."""
 
     def __init__(self, url: str, http: HttpOptions) -> None:
         self._url = httpx.URL(url)
         self._settings = _client_settings(self._url, http)
+        self._settings["event_hooks"] = {"response": [_note_head_async]}
         self._max_connections = http.max_connections
         self._closed = False
         self._client: httpx.AsyncClient | None = None
-        self._finalizer: weakref.finalize[..., Any] | None = None
         self._process = 0
         self._loop: weakref.ref[asyncio.AbstractEventLoop] | None = None
 
@@ -399,18 +365,17 @@ class AsyncTransport:
         loop = asyncio.get_running_loop()
         return os.getpid() == self._process and self._loop is not None and loop is self._loop()
 
-    def _pool(self) -> httpx.AsyncClient:
+    async def _pool(self) -> httpx.AsyncClient:
         if self._closed:
             raise ClientClosedError("nothing was sent: this client is closed; make a new one")
         if self._client is None or not self._is_at_home():
-            if self._finalizer is not None:
-                self._finalizer.detach()
+            client = _opened(httpx.AsyncClient, self._settings)
+            self._client, self._keeper = client, _kept(client)
             self._process, self._loop = os.getpid(), weakref.ref(asyncio.get_running_loop())
-            self._client = _opened(httpx.AsyncClient, self._settings)
             # httpcore looks at every waiting request whenever one ends, which costs the square
             # of their number: so no more of them reach it than it has connections.
             self._turns = asyncio.Semaphore(self._max_connections)
-            self._finalizer = weakref.finalize(self, _close_soon, self._client, self._loop)
+            await anext(self._keeper)
         return self._client
 
     async def post(
@@ -421,14 +386,22 @@ class AsyncTransport:
         seconds_left: float,
     ) -> Answer:
         """Do as `Transport.post`."""
-        client = self._pool()
-        exchange = _Exchange(timeout, seconds_left)
-        failure: Exception | None = None
+        client = await self._pool()
+        turns = self._turns
+        exchange = Exchange(time.monotonic() + seconds_left, timeout.read)
         try:
-            async with asyncio.timeout(min(seconds_left, _LONGEST_SECONDS)), self._turns:
-                request = exchange.request(self._url, headers, content, exchange.trace_async)
+            async with asyncio.timeout(min(timeout.pool, seconds_left)):
+                await turns.acquire()
+        except TimeoutError:
+            return _answer(exchange, httpx.PoolTimeout("no turn"))
+        failure: Exception | None = None
+        under_way = UNDER_WAY.set(exchange)
+        try:
+            async with asyncio.timeout(min(exchange.seconds_left, _LONGEST_SECONDS)):
+                request = _request(
+                    exchange, self._url, headers, content, timeout, exchange.trace_async
+                )
                 async with aclosing(await client.send(request, stream=True)) as response:
-                    exchange.answered(response)
                     async for chunk in response.aiter_raw():
                         if not exchange.takes(chunk):
                             break
@@ -436,22 +409,14 @@ class AsyncTransport:
                         exchange.ended = True
         except Exception as error:  # noqa: BLE001 - whatever it was, one of the outcomes follows
             failure = error
-        return exchange.answer(failure)
+        finally:
+            UNDER_WAY.reset(under_way)
+            turns.release()
+        return _answer(exchange, failure)
 
     async def close(self) -> None:
         """Close the connections; a second time does nothing."""
         self._closed = True
         client, self._client = self._client, None
-        if client is not None and self._finalizer is not None and self._is_at_home():
-            self._finalizer.detach()
-            await client.aclose()
-
-
-def _close_soon(
-    client: httpx.AsyncClient, loop_of_client: "weakref.ref[asyncio.AbstractEventLoop]"
-) -> None:
-    """Close the connections of a client that nobody closed, if its loop still runs."""
-    loop = loop_of_client()
-    if loop is not None and not loop.is_closed():
-        with suppress(RuntimeError):
-            loop.call_soon_threadsafe(lambda: loop.create_task(client.aclose()))
+        if client is not None and self._is_at_home():
+            await self._keeper.aclose()
