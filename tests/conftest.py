@@ -123,7 +123,8 @@ def sandbox(_sandbox_of_the_session: Sandbox) -> Sandbox:
 
 @pytest.fixture(autouse=True)
 def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No setting of the machine decides a test."""
+    """No setting of the machine decides a test, nor what earlier tests used of the rate budget."""
+    monkeypatch.setattr("stoqapp.budgets.budget._shared", None)
     for name in ("STOQ_SHOP", "STOQ_BASE_URL", "STOQ_TIMEOUT", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)

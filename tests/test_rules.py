@@ -2,21 +2,33 @@
 
 import copy
 import json
+import os
 import pickle
+import string
+import unicodedata
 from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
 import pytest
 from conftest import email_request
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonpointer import resolve_pointer
 
 from stoq_public_api_client.models import CreateIntentRequest, Customer, NewIntent, Product
 from stoq_public_api_client.types import UNSET
 from stoqapp import RULES, Violation, check, check_shop
-from stoqapp.rules import FIELDS, REQUIRED_SECTIONS, SCHEMA, Field, Rule, check_body
+from stoqapp.rules import (
+    FIELDS,
+    OPERATION,
+    REQUIRED_SECTIONS,
+    SCHEMA,
+    SHOP_HEADER,
+    Field,
+    Rule,
+    check_body,
+)
 from stoqapp.wire import SECTIONS, body_from_request
 
 SPEC = json.loads((Path(__file__).parent.parent / "openapi.json").read_text("utf-8"))
@@ -223,6 +235,20 @@ def test_phone_digits(phone: str, passes: bool) -> None:
     assert broken(valid_body_but("customer.phone", phone)) == expected
 
 
+@pytest.mark.parametrize(
+    ("phone", "allowed"), [("{}5550109999", "123456789"), ("155501{}", "0123456789")]
+)
+def test_phone_digits_one_by_one(phone: str, allowed: str) -> None:
+    """Of ASCII, a phone number begins with a digit from 1 to 9, and goes on with 0 to 9."""
+    body = copy.deepcopy(VALID)
+    passing = set()
+    for char in map(chr, range(128)):
+        body["customer"]["phone"] = phone.format(char)
+        if check_body(body) == []:
+            passing.add(char)
+    assert passing == set(allowed)
+
+
 def test_phone_digits_on_another_channel() -> None:
     """A phone number is looked at whatever the channel is."""
     body = valid_body_but("customer.phone", "+1")
@@ -285,11 +311,16 @@ CYCLE.append(CYCLE)
         ("extra", {"a": [1, {"b": (2, None)}]}, True),
         ("extra", nested(50), True),
         ("", 1, True),
+        ("additional_properties", {"a": 1}, True),
+        ("extra", "\ud7ff\ue000", True),
         ("extra", "\ud800", False),
+        ("extra", "middle \udabc", False),
+        ("extra", "last \udfff", False),
         ("\udfff", 1, False),
         ("extra", ["\ud800"], False),
         ("extra", {"\ud800": 1}, False),
         ("extra", {"a": {1: 2}}, False),
+        ("extra", {"a": 1, 2: 3}, False),
         (5, 1, False),
         ("extra", float("nan"), False),
         ("extra", float("inf"), False),
@@ -317,6 +348,11 @@ def test_sendable_extras(section: str, name: Any, value: object, passes: bool) -
 def test_sendable_fields() -> None:
     """Half of a surrogate pair has no bytes, in a declared field too."""
     assert broken(valid_body_but("customer.name", "a\ud800b")) == [("sendable", "customer.name")]
+
+
+def test_sendable_fields_of_a_wrong_type_are_reported_once() -> None:
+    """A value of a wrong type that has no form in JSON either is a matter of its type alone."""
+    assert broken(valid_body_but("customer.name", float("nan"))) == [("type", "customer.name")]
 
 
 @pytest.mark.parametrize(
@@ -357,6 +393,24 @@ def test_shop_domain(shop: object, passes: bool) -> None:
     """The value of the shop header is a plain host name and nothing else."""
     expected = [] if passes else [("shop_domain", "shop")]
     assert [(violation.rule, violation.path) for violation in check_shop(shop)] == expected
+
+
+@pytest.mark.parametrize(
+    ("shop", "allowed"),
+    [
+        ("{}x.example.com", string.ascii_letters + string.digits),
+        ("x{}x.example.com", string.ascii_letters + string.digits + "-."),
+        ("x{}.example.com", string.ascii_letters + string.digits),
+        ("demo.{}", string.ascii_letters),
+        ("demo.{}x", string.ascii_letters),
+        ("demo.x{}x", string.ascii_letters + string.digits + "-."),
+        ("demo.x{}", string.ascii_letters + string.digits),
+    ],
+)
+def test_shop_domain_one_by_one(shop: str, allowed: str) -> None:
+    """Of ASCII, each place of a host name takes the letters, digits and hyphens that it may."""
+    chars = map(chr, range(128))
+    assert {char for char in chars if check_shop(shop.format(char)) == []} == set(allowed)
 
 
 @pytest.mark.parametrize(
@@ -407,7 +461,7 @@ def test_messages(path: str, value: object, message: str) -> None:
 @pytest.mark.parametrize(
     ("shop", "message"),
     [
-        (None, "must be a string, not None (leave the field out instead)"),
+        (None, "must be a string, not NoneType"),
         ("https://x.com", "must be the shop's host name alone, like 'demo.myshopify.com'"),
     ],
 )
@@ -419,7 +473,8 @@ def test_messages_of_the_shop(shop: object, message: str) -> None:
 def test_message_of_the_request() -> None:
     """Something that is no request is told what to give, as the vendor's rule."""
     message = "must be a CreateIntentRequest, not int"
-    assert check_body(5) == [Violation("", "type", message, "spec")]
+    request: Any = 5
+    assert check(request) == [Violation("", "type", message, "spec")]
 
 
 def test_all_violations_at_once() -> None:
@@ -533,19 +588,36 @@ def test_check_never_raises(body: dict[str, Any]) -> None:
 
 
 SCHEMA_JUDGE = jsonschema_rs.Draft4Validator(resolve_pointer(SPEC, SCHEMA))
-PROSE = {"channel_contact", "phone_digits"}
+BODIES = int(os.environ.get("STOQAPP_BODIES", "1000"))
 
 
+def prose_says(body: dict[str, Any]) -> bool:
+    """Judge a body that fits the schema by the sentences of the spec, in words of their own."""
+    customer = body["customer"]
+    contact = customer.get(
+        {"email": "email", "sms": "phone"}.get(body["intent"]["channel"], "push")
+    )
+    reachable = contact is not None and any(
+        unicodedata.category(char)[0] not in "CZ" for char in contact
+    )
+    phone = customer.get("phone")
+    if phone is None:
+        return reachable
+    digits = set(phone) <= set(string.digits) and 7 <= len(phone) <= 15 and phone[0] != "0"
+    return reachable and digits
+
+
+@settings(max_examples=BODIES, suppress_health_check=[HealthCheck.too_slow])
 @given(bodies)
 def test_an_independent_judge_agrees(body: dict[str, Any]) -> None:
-    """What the schema says, a JSON Schema library says too: the same bodies pass and fail."""
+    """check passes the bodies that a JSON Schema library and the prose pass, and no others."""
     found = check_body(body)
     try:
         json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
     except (TypeError, ValueError):
         return
-    by_schema = [v for v in found if v.origin == "spec" and v.rule not in PROSE]
-    assert (by_schema == []) == SCHEMA_JUDGE.is_valid(body)
+    stated = [violation for violation in found if violation.origin == "spec"]
+    assert (stated == []) == (SCHEMA_JUDGE.is_valid(body) and prose_says(body))
 
 
 @given(bodies)
@@ -577,12 +649,60 @@ def test_each_rule_quotes_the_spec(rule: Rule) -> None:
     ]
 
 
+def places(schema: Any, keyword: str, words: str = "") -> list[str]:
+    """Return the pointers, from the schema on, at which the keyword stands with the words."""
+    found = []
+    for section, content in schema["properties"].items():
+        parts = {"": content} | {f"/properties/{k}": v for k, v in content["properties"].items()}
+        for path, part in parts.items():
+            if keyword in part and words in str(part[keyword]):
+                found.append(f"{SCHEMA}/properties/{section}{path}/{keyword}")
+    return found
+
+
+def test_rules_stand_on_every_place_that_states_them() -> None:
+    """The sources of a rule are all places of the spec that say it, and no others."""
+    schema = resolve_pointer(SPEC, SCHEMA)
+    assert {rule.name: sorted(source.pointer for source in rule.sources) for rule in RULES} == {
+        "required": sorted([f"{SCHEMA}/required", *places(schema, "required")]),
+        "type": sorted(places(schema, "type")),
+        "enum": sorted(places(schema, "enum")),
+        "pattern": places(schema, "pattern"),
+        "channel_contact": sorted(
+            places(schema, "description", "required if channel is ")
+            + places(schema, "description", "requires customer.")
+        ),
+        "phone_digits": places(schema, "description", "without '+'"),
+        "positive_id": sorted(
+            f"{f.pointer}/description"
+            for f in FIELDS
+            if f.name.endswith("_id") and f.type == "integer"
+        ),
+        "positive_quantity": [f"{SCHEMA}/properties/intent/properties/quantity/description"],
+        "sendable": [f"{OPERATION}/requestBody/required"],
+        "shop_domain": [f"{OPERATION}/parameters/0/description"],
+    }
+
+
 def test_names_of_rules() -> None:
     """Rules have names of their own, and those that go beyond the spec are marked as ours."""
-    assert len(RULES) == len({rule.name for rule in RULES})
-    assert ["positive_id", "positive_quantity", "sendable"] == [
-        rule.name for rule in RULES if rule.origin == "stoqapp"
+    assert [(rule.name, rule.origin) for rule in RULES] == [
+        ("required", "spec"),
+        ("type", "spec"),
+        ("enum", "spec"),
+        ("pattern", "spec"),
+        ("channel_contact", "spec"),
+        ("phone_digits", "spec"),
+        ("positive_id", "stoqapp"),
+        ("positive_quantity", "stoqapp"),
+        ("sendable", "stoqapp"),
+        ("shop_domain", "spec"),
     ]
+
+
+def test_the_header_of_the_shop_is_that_of_the_spec() -> None:
+    """The shop goes where the spec wants it."""
+    assert resolve_pointer(SPEC, f"{OPERATION}/parameters/0/name") == SHOP_HEADER
 
 
 def test_the_fields_are_those_of_the_spec() -> None:

@@ -82,7 +82,7 @@ class Field:
     type: Literal["integer", "string", "boolean"]
     required: bool = False
     enum: tuple[str, ...] = ()
-    pattern: str | None = None
+    pattern: str = ""
 
     @property
     def path(self) -> str:
@@ -202,7 +202,7 @@ def pattern(body: Body) -> Iterator[tuple[str, str]]:
     """A field with a pattern matches it from end to end: no final newline, no other script."""
     for field, value in _present(body, _PATTERN_FIELDS):
         # fullmatch, because "$" alone also matches before a final line break.
-        if field.pattern and not re.fullmatch(field.pattern, value):
+        if not re.fullmatch(field.pattern, value):
             yield field.path, "must be two lower-case letters from a to z, like 'us'"
 
 
@@ -246,9 +246,9 @@ def positive_id(body: Body) -> Iterator[tuple[str, str]]:
 
 def positive_quantity(body: Body) -> Iterator[tuple[str, str]]:
     """A customer waits for at least one item."""
-    quantity = _section(body, "intent").get("quantity")
-    if isinstance(quantity, int) and _has_type(quantity, "integer") and quantity < 1:
-        yield "intent.quantity", "must be at least 1"
+    for field, value in _present(body, (_FIELD_OF["intent"]["quantity"],)):
+        if value < 1:
+            yield field.path, "must be at least 1"
 
 
 def sendable(body: Body) -> Iterator[tuple[str, str]]:
@@ -275,10 +275,8 @@ def _extra_fault(name: object, value: object) -> str | None:
 def _json_fault(value: object, depth: int = 0) -> str | None:
     if isinstance(value, str):
         # A lone surrogate is the one thing in a str that UTF-8 has no bytes for.
-        if not value.isascii() and re.search("[\ud800-\udfff]", value):
+        if re.search("[\ud800-\udfff]", value):
             return "must be valid Unicode: it holds half of a surrogate pair"
-    elif isinstance(value, bool) or value is None:
-        return None
     elif isinstance(value, int):
         if not -_LARGEST_ID <= value <= _LARGEST_ID:
             return "must fit in 64 bits"
@@ -292,7 +290,7 @@ def _json_fault(value: object, depth: int = 0) -> str | None:
             return "must have names that are strings"
         parts = (*value.keys(), *value.values()) if isinstance(value, dict) else value
         return next(filter(None, (_json_fault(part, depth + 1) for part in parts)), None)
-    else:
+    elif value is not None:
         return f"must be something that JSON can hold, not {_type_name(value)}"
     return None
 
@@ -306,7 +304,7 @@ def shop_domain(body: Body) -> Iterator[tuple[str, str]]:
     """
     shop = body.get("shop")
     if not isinstance(shop, str):
-        yield "shop", f"must be a string, not {_type_name(shop)}"
+        yield "shop", f"must be a string, not {type(shop).__name__}"
         return
     rest = "(?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
     if len(shop) > 253 or not re.fullmatch(rf"(?:[A-Za-z0-9]{rest}\.)+[A-Za-z]{rest}", shop):

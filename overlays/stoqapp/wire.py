@@ -21,7 +21,7 @@ def _names(model: type[Any]) -> tuple[str, ...]:
 _NAMES: Final = {model: _names(model) for model in (CreateIntentRequest, *SECTIONS.values())}
 
 
-def _object(value: object, model: type[Any]) -> object:
+def _object(value: object, model: type[Any]) -> Any:
     """Read one model into a dict of what is set; anything else comes back as it is."""
     if not isinstance(value, model):
         return value
@@ -45,7 +45,7 @@ def body_from_request(request: CreateIntentRequest) -> Any:
     `CreateIntentRequest`. Raises nothing.
     """
     body = _object(request, CreateIntentRequest)
-    if body is request or not isinstance(body, dict):
+    if body is request:
         return body
     for name, model in SECTIONS.items():
         if name in body:
