@@ -41,13 +41,14 @@ class Exchange:
         read_seconds: How long the body may take once the head is there.
         handed_over: Whether the HTTP library has the request.
         ended: Whether the body was read to its end.
+        is_traced: Whether the transport tells what it does.
     """
 
     ends: float
     read_seconds: float
     handed_over: bool = False
     ended: bool = False
-    _traced: bool = False
+    is_traced: bool = False
     _sending: bool = False
     _status: int | None = None
     _headers: dict[str, str] = field(factory=dict, repr=False)
@@ -57,7 +58,7 @@ class Exchange:
 
     def trace(self, event: str, info: Mapping[str, Any]) -> None:
         """Note whether the request leaves; listen to a connection that is made for it."""
-        self._traced = True
+        self.is_traced = True
         if event.endswith("send_request_headers.started"):
             # A proxy's CONNECT goes ahead of the request, and what it was answered is not for us.
             self._sending = info["request"].method != b"CONNECT"
@@ -70,14 +71,9 @@ class Exchange:
         self.trace(event, info)
 
     @property
-    def is_traced(self) -> bool:
-        """Whether the transport tells what it does."""
-        return self._traced
-
-    @property
     def has_left(self) -> bool:
         """Whether the request may be on the wire."""
-        return self.handed_over and (self._sending or not self._traced)
+        return self.handed_over and (self._sending or not self.is_traced)
 
     @property
     def seconds_left(self) -> float:
@@ -98,15 +94,15 @@ class Exchange:
 
         A header that it dislikes, or a 101 that nobody asked for, does not undo the status line.
         """
-        heard = bytes(self._heard) if self._sending else b""
-        while head := _HEAD.match(heard):
+        heard, position = bytes(self._heard) if self._sending else b"", 0
+        while head := _HEAD.match(heard, position):
             status = int(head["status"])
             if status == 101 or status >= 200:
                 lines = [line.partition(b":") for line in head["headers"].split(b"\n")]
                 named = [(name.strip(), value.strip()) for name, colon, value in lines if colon]
                 self.answered(status, named)
                 break
-            heard = heard[head.end() :]
+            position = head.end()
 
     def takes(self, chunk: bytes) -> bool:
         """Keep a part of the body as it was sent; return whether more is wanted."""
