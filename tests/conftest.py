@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import pytest_socket
 import vcr
+from hypothesis import HealthCheck, settings
 from vcr.cassette import Cassette
 from vcr.record_mode import RecordMode
 from vcr.request import Request
@@ -17,6 +18,12 @@ from stoq_public_api_client.models import CreateIntentRequest, Customer, NewInte
 from stoqapp import AsyncStoq, IntentCreated, Stoq
 from stoqapp.rules import SHOP_HEADER
 from stoqapp.sandbox import Sandbox
+
+# A slow machine must not decide a test; whatever profile is in force keeps its other settings.
+settings.register_profile(
+    "untimed", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("untimed")
 
 REPLAYER = vcr.VCR(
     record_mode=RecordMode.NONE,

@@ -12,7 +12,7 @@ from typing import Any
 import jsonschema_rs
 import pytest
 from conftest import email_request
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonpointer import resolve_pointer
 
@@ -607,7 +607,7 @@ def prose_says(body: dict[str, Any]) -> bool:
     return reachable and digits
 
 
-@settings(max_examples=BODIES, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=BODIES)
 @given(bodies)
 def test_an_independent_judge_agrees(body: dict[str, Any]) -> None:
     """check passes the bodies that a JSON Schema library and the prose pass, and no others."""
