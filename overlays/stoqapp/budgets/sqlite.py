@@ -198,7 +198,9 @@ class SqliteStore:
 
 def _usable_path(path: object) -> Path:
     if not isinstance(path, str | os.PathLike) or not os.fspath(path):
-        raise ConfigurationError("the budget's path must be that of a file, like stoq-budget.sqlite")
+        raise ConfigurationError(
+            "the budget's path must be that of a file, like stoq-budget.sqlite"
+        )
     text = os.fspath(path)
     if not isinstance(text, str) or "\0" in text or text == ":memory:":
         raise ConfigurationError(
