@@ -1597,6 +1597,15 @@ def test_a_timeout_around_a_call_is_the_callers() -> None:
         asyncio.run(calls(server))
 
 
+@pytest.fixture
+def _ctrl_c_interrupts() -> Iterator[None]:
+    """Listen to SIGINT, which a shell lets its background jobs ignore."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_ctrl_c_interrupts")
 @pytest.mark.parametrize(
     "start", [b"", http(201, b"{", length=99)], ids=["before the answer", "in the body"]
 )
