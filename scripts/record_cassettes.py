@@ -35,7 +35,7 @@ from stoqapp.settings import BASE_URL
 from stoqapp.wire import body_from_request
 
 CASSETTES: Final = Path(__file__).resolve().parent.parent / "tests" / "cassettes"
-COMMAND: Final = "scripts/record_cassettes.py"
+COMMAND: Final = ".venv/bin/python scripts/record_cassettes.py"
 SHOP: Final = "stoqapp-demo.myshopify.com"
 
 # One request, one answer, sent at once: a cassette holds what the service said, not what the

@@ -247,6 +247,8 @@ def _create(arguments: argparse.Namespace) -> int:
 
 def _outcome_of(error: StoqError) -> tuple[int, str]:
     """Return the exit code for *error*, and the word for it."""
+    if error.carried_out is None:
+        return UNKNOWN, "unknown"
     if isinstance(error, InvalidIntentError | ConfigurationError):
         return BROKEN_RULE, "invalid"
     if isinstance(error, NotSentError | BudgetUnavailableError):

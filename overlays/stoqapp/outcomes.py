@@ -46,7 +46,9 @@ _REFUSALS: Final[Mapping[int, type[IntentRefusedError]]] = {
 }
 _MOST_MESSAGES: Final = 100
 _DEEPEST_MESSAGE: Final = 10
-_DUPLICATE: Final = re.compile(r"\balready\b|\bduplicate|\bexists?\b|\btaken\b", re.IGNORECASE)
+_DUPLICATE: Final = re.compile(
+    r"\bduplicate\b|\balready (exists|waits|taken|subscribed)\b|\bbeen taken\b", re.IGNORECASE
+)
 
 
 def _count(values: Sized) -> str:
