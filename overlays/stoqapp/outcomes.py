@@ -47,7 +47,8 @@ _REFUSALS: Final[Mapping[int, type[IntentRefusedError]]] = {
 _MOST_MESSAGES: Final = 100
 _DEEPEST_MESSAGE: Final = 10
 _DUPLICATE: Final = re.compile(
-    r"\bduplicate\b|\balready (exists|waits|taken|subscribed)\b|\bbeen taken\b", re.IGNORECASE
+    r"\bduplicate\b|\balready (exists|waits|waiting|taken|subscribed)\b|\bbeen taken\b",
+    re.IGNORECASE,
 )
 
 
