@@ -58,7 +58,7 @@ class Tap(ThreadingTCPServer):
         with self._lock:
             streams = list(self.streams)
         for number, kept in enumerate(streams):
-            answers = list(_answers(bytes(kept)))
+            answers = list(answers_in(bytes(kept)))
             yield from answers[self._told[number] :]
             self._told[number] = len(answers)
 
@@ -85,7 +85,8 @@ class _Passage(BaseRequestHandler):
                         return
 
 
-def _answers(stream: bytes) -> Iterator[tuple[int, dict[str, str], bytes]]:
+def answers_in(stream: bytes) -> Iterator[tuple[int, dict[str, str], bytes]]:
+    """Yield status, headers and body of each whole answer in what a connection has brought."""
     connection = h11.Connection(h11.CLIENT)
     connection.receive_data(stream)
     while connection.trailing_data[0]:
