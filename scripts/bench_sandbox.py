@@ -222,7 +222,7 @@ def compare(senders: Senders, rounds: int, calls: int, state: str | None) -> Non
 
 def starts(times: int, state: str | None) -> None:
     """Print how long it takes from the start of the process to the first answered intent."""
-    taken = []
+    taken, busy = [], []
     for number in range(times):
         began = time.perf_counter()
         with served(sandbox(state)) as server:
@@ -232,10 +232,11 @@ def starts(times: int, state: str | None) -> None:
             with urllib.request.urlopen(request) as answer:  # noqa: S310 - ours
                 answer.read()
             taken.append(time.perf_counter() - began)
-    taken.sort()
+            busy.append(server.processor_seconds())
     print(
         f"start until the first answer: {statistics.median(taken) * 1e3:.0f} ms"
-        f" ({taken[0] * 1e3:.0f} to {taken[-1] * 1e3:.0f} ms in {times} starts)"
+        f" ({min(taken) * 1e3:.0f} to {max(taken) * 1e3:.0f} ms in {times} starts),"
+        f" {statistics.median(busy) * 1e3:.0f} ms of processor"
     )
 
 

@@ -471,7 +471,7 @@ def main() -> int:
         print(f"  prism:   {comparison.judged.said}\n  sandbox: {comparison.ours.said}")
     for pattern in explanations.stale():
         print(f"STALE, explains nothing any more: {pattern}")
-    print(f"differences without a reason: {len(unexplained)}")
+    print(f"changes on which they differ without a reason: {len(unexplained)}")
     return 1 if unexplained or explanations.stale() else 0
 
 
