@@ -385,7 +385,7 @@ def prism_verdict(status: int, text: str, violations: str) -> Verdict:
 
 
 async def compared(asked: list[Request], mock: str, base_url: str) -> list[Comparison]:
-    """Send each request to Prism's mock and to the sandbox; return what they said, in order."""
+    """Ask both judges about each request; return what they said, in order."""
     made: dict[int, Comparison] = {}
     left = iter(enumerate(asked))
     # aiohttp would name a content type of its own where the request is to have none.
