@@ -132,6 +132,7 @@ def sandbox(_sandbox_of_the_session: Sandbox) -> Sandbox:
 def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No setting of the machine decides a test, nor what earlier tests used of the rate budget."""
     monkeypatch.setattr("stoqapp.budgets.budget._shared", None)
-    for name in ("STOQ_SHOP", "STOQ_BASE_URL", "STOQ_TIMEOUT", "HTTP_PROXY", "HTTPS_PROXY"):
+    settings = ("STOQ_SHOP", "STOQ_BASE_URL", "STOQ_TIMEOUT", "STOQ_LOG")
+    for name in (*settings, "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)

@@ -117,12 +117,13 @@ class Stoq(_Client[Transport]):
             ``STOQ_BASE_URL``, else the vendor's server.
         timeout: Seconds for each phase of an attempt, or a `Timeout` that tells them apart; else
             ``STOQ_TIMEOUT``, else 10.
-        total_timeout: Seconds for a call with all its attempts and waits; None for no end.
+        total_timeout: Seconds for a call with all its attempts and waits, those for the rate
+            budget included; None for no end, which is right where many calls wait in turn.
         max_retries: How often a call is tried again, where that is safe: it was not sent, or was
             turned away (429, or 503 with ``Retry-After``).
         retry_unknown: Also try again what may have been carried out (no answer, 500, 502, ...).
-            Safe as far as the vendor keeps its word that an intent is unique per customer,
-            variant and market: then a second request cannot put the customer on the list twice.
+            Safe as far as the vendor keeps its word that there is one intent for a customer, a
+            variant and a market: the second request then finds the first one's.
         budget: What paces the calls: ``"shared"`` is one budget for all clients of the process,
             a `Budget` of yours can span processes and machines, None turns pacing off.
         http: Proxy, certificates, connections; see `HttpOptions`.
@@ -145,6 +146,7 @@ class Stoq(_Client[Transport]):
             OutcomeUnknownError: It left, and nobody can know what became of it.
             AnswerError: The service answered anything but 201; see `stoqapp.errors`.
         """
+        self._transport.check_open()
         content = _content_from(request)
         settings = self._settings
 
@@ -258,6 +260,7 @@ class AsyncStoq(_Client[AsyncTransport]):
 
     async def create_intent(self, request: CreateIntentRequest) -> IntentCreated:
         """Do as `Stoq.create_intent`."""
+        self._transport.check_open()
         content = _content_from(request)
         settings = self._settings
         budget = settings.terms.budget
