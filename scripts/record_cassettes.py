@@ -32,7 +32,7 @@ from stoqapp import AnswerError, Stoq, StoqError
 from stoqapp.rules import SHOP_HEADER
 from stoqapp.sandbox import Sandbox
 from stoqapp.settings import BASE_URL
-from stoqapp.wire import body_from_request
+from stoqapp.wire import INTENTS_PATH, body_from_request
 
 CASSETTES: Final = Path(__file__).resolve().parent.parent / "tests" / "cassettes"
 COMMAND: Final = ".venv/bin/python scripts/record_cassettes.py"
@@ -194,7 +194,7 @@ class _Scrubber:
     def request(self, _: Request) -> Request:
         """Return the request as the scenario has it: nothing of what was really sent."""
         headers = {"content-type": "application/json", SHOP_HEADER.lower(): SHOP}
-        return Request("POST", f"{BASE_URL}/intents.json", self._kept_body, headers)
+        return Request("POST", f"{BASE_URL}{INTENTS_PATH}", self._kept_body, headers)
 
     def response(self, response: dict[str, Any]) -> dict[str, Any]:
         """Return what may be kept of *response*."""
