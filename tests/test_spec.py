@@ -349,6 +349,16 @@ def test_each_channel_has_a_contact_that_people_can_give(channel: str, contact: 
     )
 
 
+@pytest.fixture
+def _in_step() -> None:
+    """Leave out what tries changes on top of openapi.json while that has changed itself."""
+    looks = (quoted, sourced)
+    told = [*(look(SPEC) for look in LOOKS), *(look(r, SPEC) for r in RULES for look in looks)]
+    if any(list(sentences) for sentences in told):
+        pytest.skip("openapi.json and the code have parted, which other tests here tell")
+
+
+@pytest.mark.usefixtures("_in_step")
 def test_a_channel_that_only_the_spec_knows_is_refused() -> None:
     """A channel without a contact in the rules is a message of the sandbox, not its failure."""
     document = copy.deepcopy(SPEC)
@@ -391,6 +401,7 @@ BODY, INTENT, CUSTOMER = f"{SCHEMA}/properties", "intent/properties", "customer/
 TOKEN = {"in": "header", "name": "X-Token", "required": True, "schema": {"type": "string"}}
 
 
+@pytest.mark.usefixtures("_in_step")
 @pytest.mark.parametrize(
     ("place", "change", "told"),
     [
@@ -439,6 +450,7 @@ def test_what_the_vendor_changes_is_told(
     assert any(told in sentence for sentence in sentences), sentences
 
 
+@pytest.mark.usefixtures("_in_step")
 @pytest.mark.parametrize(
     ("place", "change"),
     [
@@ -458,6 +470,7 @@ def test_what_nobody_has_to_follow_is_passed_over(
     assert [] == [told for rule in RULES for look in looks for told in look(rule, document)]
 
 
+@pytest.mark.usefixtures("_in_step")
 @pytest.mark.parametrize(
     ("place", "change", "told"),
     [
