@@ -27,10 +27,11 @@ from stoqapp.errors import StoqError
 from stoqapp.httpdates import seconds_from_http_date
 from stoqapp.rules import CONTACT_OF_CHANNEL, SHOP_HEADER
 from stoqapp.settings import BASE_URL
+from stoqapp.wire import INTENTS_PATH
 
 RecordedFrom = Literal["sandbox", "live"]
 
-URL: Final = f"{BASE_URL}/intents.json"
+URL: Final = f"{BASE_URL}{INTENTS_PATH}"
 SHOP: Final = "stoqapp-demo.myshopify.com"
 LEFT_OUT: Final = "[left out"
 

@@ -4,7 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable
-from typing import Any, Final, Generic, Literal, Self, TypeVar, Unpack
+from typing import Any, Generic, Literal, Self, TypeVar, Unpack
 
 from attrs import evolve
 
@@ -24,10 +24,7 @@ from stoqapp.settings import (
     settings_from,
 )
 from stoqapp.transport import AsyncTransport, HttpOptions, Timeout, Transport
-from stoqapp.wire import body_from_request
-
-# The operation that the generated client knows as api.intents.create_intent; a test compares.
-_PATH: Final = "/intents.json"
+from stoqapp.wire import INTENTS_PATH, body_from_request
 
 AnyTransport = TypeVar("AnyTransport", Transport, AsyncTransport)
 
@@ -74,7 +71,7 @@ class _Client(Generic[AnyTransport]):
         )
         self._settings = settings_from(self._options)
         self._transport = self._transport_class(
-            self._settings.base_url + _PATH, self._settings.http
+            self._settings.base_url + INTENTS_PATH, self._settings.http
         )
 
     @property

@@ -17,12 +17,12 @@ from typing import Any, Final, Literal
 from attrs import frozen
 
 from stoq_public_api_client.models import CreateIntentRequest
-from stoqapp.wire import EXTRAS, SECTIONS, body_from_request
+from stoqapp.wire import EXTRAS, INTENTS_PATH, SECTIONS, body_from_request
 
 Origin = Literal["spec", "stoqapp"]
 Body = Mapping[str, object]
 
-OPERATION: Final = "/paths/~1intents.json/post"
+OPERATION: Final = f"/paths/{INTENTS_PATH.replace('/', '~1')}/post"
 SCHEMA: Final = f"{OPERATION}/requestBody/content/application~1json/schema"
 SHOP_HEADER: Final = "X-Shopify-Shop-Domain"
 
@@ -95,11 +95,14 @@ class Field:
         return f"{SCHEMA}/properties/{self.section}/properties/{self.name}"
 
 
+# The channels there are, and the field of the customer that each one reaches them by.
+CONTACT_OF_CHANNEL: Final = {"email": "email", "sms": "phone", "push": "push"}
+
 FIELDS: Final = (
     Field("intent", "shopify_variant_id", "integer", required=True),
     Field("intent", "shopify_product_id", "integer", required=True),
     Field("intent", "shopify_market_id", "integer"),
-    Field("intent", "channel", "string", required=True, enum=("email", "sms", "push")),
+    Field("intent", "channel", "string", required=True, enum=tuple(CONTACT_OF_CHANNEL)),
     Field("intent", "quantity", "integer", required=True),
     Field("intent", "source", "string", required=True, enum=("api",)),
     Field("customer", "id", "string"),
@@ -120,8 +123,6 @@ FIELDS: Final = (
     Field("product", "sku", "string"),
 )
 REQUIRED_SECTIONS: Final = ("intent", "customer")
-
-CONTACT_OF_CHANNEL: Final = {"email": "email", "sms": "phone", "push": "push"}
 
 _FIELD_OF: Final = {
     section: {field.name: field for field in FIELDS if field.section == section}

@@ -10,6 +10,9 @@ from typing import Any, Final
 from stoq_public_api_client.models import CreateIntentRequest, Customer, NewIntent, Product
 from stoq_public_api_client.types import UNSET, Unset
 
+# The operation that the generated client knows as api.intents.create_intent. Nothing else in this
+# project says where it is, but scripts/corrections.json.
+INTENTS_PATH: Final = "/intents.json"
 SECTIONS: Final = {"intent": NewIntent, "customer": Customer, "product": Product}
 EXTRAS: Final = "additional_properties"
 

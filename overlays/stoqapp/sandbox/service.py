@@ -5,8 +5,7 @@ from typing import Any, Final
 
 from attrs import define, field
 
-from stoq_public_api_client.models import CreateIntentRequest
-from stoqapp.rules import SHOP_HEADER, check, check_shop
+from stoqapp.rules import SHOP_HEADER, check_body, check_shop
 from stoqapp.sandbox.answers import Answer, error_answer, json_answer, messages_answer
 from stoqapp.sandbox.assumptions import (
     BROKEN_RULE_STATUS,
@@ -78,7 +77,7 @@ class Service:
         # What only this project asks for, the vendor's service does not.
         if broken := [
             f"{violation.path}: {violation.message}"
-            for violation in check(CreateIntentRequest.from_dict(body))
+            for violation in check_body(body)
             if violation.origin == "spec"
         ]:
             return messages_answer(BROKEN_RULE_STATUS, broken)
