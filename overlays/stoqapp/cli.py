@@ -20,6 +20,7 @@ from stoqapp.errors import (
     StoqError,
 )
 from stoqapp.outcomes import IntentCreated
+from stoqapp.sandbox import command as sandbox
 from stoqapp.settings import MAX_RETRIES, TOTAL_TIMEOUT_SECONDS
 from stoqapp.version import __version__
 
@@ -35,7 +36,7 @@ INTERRUPTED: Final = 130
 _EXIT_CODES: Final = """\
 exit codes:
   0    created: the intent is on the list
-  1    the command itself failed (the sandbox could not start, ...)
+  1    the command itself failed
   2    usage, or a broken rule: nothing was sent
   3    refused by the service (200 with errors, 4xx): not on the list
   4    not sent: no connection came about
@@ -96,14 +97,6 @@ def _whole_number(text: str) -> int:
     return int(text)
 
 
-def _rate_limit(text: str) -> tuple[int, float]:
-    points, _, seconds = text.partition("/")
-    try:
-        return _whole_number(points), float(seconds)
-    except (argparse.ArgumentTypeError, ValueError):
-        raise argparse.ArgumentTypeError("must be points and seconds, like 360/60") from None
-
-
 def _parser() -> _Parser:
     parser = _Parser(
         prog="stoqapp",
@@ -122,6 +115,7 @@ def _parser() -> _Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    create.set_defaults(run=_create)
     create.add_argument("--shop", help="the shop: demo, demo.myshopify.com or URL ($STOQ_SHOP)")
     for name, explanation in _TEXT_OPTIONS.items():
         create.add_argument(f"--{name}", required="(required)" in explanation, help=explanation)
@@ -153,30 +147,7 @@ def _parser() -> _Parser:
         help="try again what may have been carried out, too",
     )
     create.add_argument("--json", action="store_true", help="print the outcome as one JSON object")
-    sandbox = commands.add_parser(
-        "sandbox",
-        help="run a local server that behaves as the service is known to",
-        description="Run a local server that behaves as the service is known to, until stopped"
-        " with Ctrl-C. Needs the extra: pip install 'stoqapp[sandbox]'.",
-        epilog=_EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    sandbox.add_argument(
-        "--port",
-        type=_whole_number,
-        default=0,
-        metavar="N",
-        help="port to listen on (default: any free one)",
-    )
-    sandbox.add_argument(
-        "--rate-limit",
-        type=_rate_limit,
-        metavar="POINTS/SECONDS",
-        help="refuse what goes beyond so many points of a shop per window, like 360/60; an intent"
-        " costs 2 (default: points are counted and shown, and nothing is refused)",
-    )
-
+    sandbox.add_to(commands)
     return parser
 
 
@@ -199,20 +170,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         error.parser.print_usage(sys.stderr)
         print(f"{error.parser.prog}: {_without_values(str(error), words)}", file=sys.stderr)
         return BROKEN_RULE
-    return _sandbox(arguments) if arguments.command == "sandbox" else _create(arguments)
-
-
-def _sandbox(arguments: argparse.Namespace) -> int:
     try:
-        from stoqapp.sandbox import SandboxError, serve
-
-        serve(port=arguments.port, rate_limit=arguments.rate_limit)
-    except SandboxError as error:
-        print(f"stoqapp sandbox: {error}", file=sys.stderr)
-        return FAILED
+        return int(arguments.run(arguments))
     except KeyboardInterrupt:
         return INTERRUPTED
-    return CREATED
 
 
 def _create(arguments: argparse.Namespace) -> int:
