@@ -1,0 +1,1 @@
+"""Judges that the project did not write; `scripts/judge` installs and runs them."""
