@@ -87,7 +87,7 @@ def broken(body: object) -> list[tuple[str, str]]:
 
 
 def test_a_request_with_every_field_breaks_no_rule() -> None:
-    """A request that uses all fields of the spec as the spec states them is fine."""
+    """A request that uses every field in the way the schema declares it is fine."""
     assert check(CreateIntentRequest.from_dict(VALID)) == []
 
 
