@@ -306,6 +306,9 @@ def test_a_section_among_the_additional_properties() -> None:
     request["product"] = Product(sku="LAMP")
     assert check(request) == []
     assert body_from_request(request)["product"] == {"sku": "LAMP"}
+    request.customer["product"] = Product(sku="LAMP")
+    assert [v.path for v in check(request)] == ["customer.additional_properties"]
+    del request.customer["product"]
     request["product"] = Customer(name="Ada")
     assert [v.message for v in check(request)] == ["must be a Product, not Customer"]
 
