@@ -35,7 +35,7 @@ class Unsendable:
     """Stands in a body for something that JSON cannot hold, or that is too much to send.
 
     Attributes:
-        kind: What it is: the name of its type, and what is wrong with it beyond that.
+        kind: What it is: the name of its type, as a rule.
         fault: What to do about it, as `stoqapp.rules.Violation.message` has it.
     """
 
@@ -127,8 +127,7 @@ class _Reading:
     def _excess(self, parts: list[Any], type_: type[Any], depth: int) -> Unsendable | None:
         """Count the *parts* of a container; return its stand-in where they are not to be read."""
         if depth > DEEPEST:
-            kind = f"{_kind_of(type_)} deeper than {DEEPEST} levels"
-            return Unsendable(kind, f"must not be nested deeper than {DEEPEST} levels")
+            return Unsendable(_kind_of(type_), f"must not be nested deeper than {DEEPEST} levels")
         self.values_left -= len(parts)
         return TOO_MUCH if self.values_left < 0 else None
 
