@@ -15,7 +15,7 @@ from stoqapp.errors import InvalidIntentError
 from stoqapp.log import listen_to_environment
 from stoqapp.normalize import request_from_fields
 from stoqapp.outcomes import IntentCreated
-from stoqapp.rules import check_body
+from stoqapp.rules import check_plain
 from stoqapp.settings import (
     MAX_RETRIES,
     TOTAL_TIMEOUT_SECONDS,
@@ -32,7 +32,7 @@ AnyTransport = TypeVar("AnyTransport", Transport, AsyncTransport)
 def _content_from(request: CreateIntentRequest) -> bytes:
     """Return the body of *request* as JSON, the very one that was checked."""
     body = body_from_request(request)
-    violations = check_body(body)
+    violations = check_plain(body)
     if violations:
         raise InvalidIntentError(violations)
     return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
@@ -195,7 +195,8 @@ class Stoq(_Client[Transport]):
             market: The Shopify market of the intent: number or ``gid://shopify/Market/789``.
             name: The customer's name (the shop's plan must be standard or above).
             country: The customer's country, two letters (ISO 3166-1).
-            country_code: Country code of the customer's phone number, sent as given.
+            country_code: Country code of the customer's phone number; refused where it is at
+                odds with *phone*, else sent as given.
             accepts_marketing: Whether the customer agreed to the shop's emails.
             locale: The customer's locale.
             customer_id: The customer's STOQ id, from an earlier answer.

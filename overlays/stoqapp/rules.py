@@ -441,7 +441,7 @@ def check(request: CreateIntentRequest) -> list[Violation]:
     How the request came about, and what was assigned to it since, makes no difference. Raises
     nothing, whatever the request holds.
     """
-    return check_body(body_from_request(request))
+    return check_plain(body_from_request(request))
 
 
 def check_body(body: object) -> list[Violation]:
@@ -449,7 +449,11 @@ def check_body(body: object) -> list[Violation]:
 
     Raises nothing, whatever *body* is.
     """
-    body = plain(body)
+    return check_plain(plain(body))
+
+
+def check_plain(body: object) -> list[Violation]:
+    """Do as `check_body` for a *body* that `stoqapp.wire` has read."""
     if body is TOO_MUCH:
         return [Violation("", "sendable", TOO_MUCH.fault, "stoqapp")]
     if not isinstance(body, dict):
