@@ -23,6 +23,7 @@ from stoq_public_api_client import Client
 from stoq_public_api_client.api.intents import create_intent
 from stoq_public_api_client.models import CreateIntentRequest, Customer, NewIntent
 from stoqapp import AsyncStoq, Budget, HttpOptions, Stoq
+from stoqapp.wire import INTENTS_PATH
 
 SHOP: Final = "demo.myshopify.com"
 HEADERS: Final = {"X-Shopify-Shop-Domain": SHOP}
@@ -106,7 +107,7 @@ def _show(title: str, rounds: dict[str, list[Round]]) -> None:
 def bench_sync(base_url: str, rounds: int, calls: int) -> None:
     """Print the cost of blocking calls, one after the other."""
     taken: dict[str, list[Round]] = {}
-    url = f"{base_url}/intents.json"
+    url = f"{base_url}{INTENTS_PATH}"
     with (
         httpx.Client() as bare,
         Client(base_url=base_url) as generated,
@@ -132,7 +133,7 @@ def bench_sync(base_url: str, rounds: int, calls: int) -> None:
 async def bench_async(base_url: str, rounds: int, calls: int, flying: int) -> None:
     """Print the cost of awaited calls with *flying* of them under way."""
     taken: dict[str, list[Round]] = {}
-    url = f"{base_url}/intents.json"
+    url = f"{base_url}{INTENTS_PATH}"
     async with (
         aiohttp.ClientSession() as session,
         httpx.AsyncClient() as bare,

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measure how well tests/test_rules.py holds the rules: break them on purpose, one place at a time.
+"""Measure how well the tests of the rules hold them: break them on purpose, one place at a time.
 
 Each mutant is stoqapp/rules.py or stoqapp/wire.py with one small change; the tests should fail
 on it. The mutants are made in memory and the tests run in a copy of the checkout, so nothing in
@@ -48,7 +48,7 @@ except ModuleNotFoundError:
 ROOT = Path(__file__).resolve().parent.parent
 COPIED = ("generated", "overlays", "scripts", "tests", "openapi.json", "pyproject.toml")
 MUTATED = ("rules", "wire")
-TESTS = "tests/test_rules.py"
+TESTS = ("tests/test_rules.py", "tests/test_spec.py")
 TIMEOUT_SECONDS = 120
 # Third-party packages that the tests import: loaded once, before the forks.
 PRELOADED = ("hypothesis", "jsonpointer", "jsonschema_rs", "starlette", "uvicorn", "vcr", "httpx")
@@ -327,7 +327,7 @@ def tested(mutant: Mutant, tree: Path) -> int:
         "-p",
         "no:cacheprovider",
         "--hypothesis-profile=ci",
-        TESTS,
+        *TESTS,
     ]
     return int(pytest.main(options, plugins=[ExamplesLast()]))
 
@@ -412,7 +412,9 @@ def main() -> int:
         }
         whole = [Mutant(module, 0, "no change", text) for module, text in texts.items()]
         if not all(survived for _, survived in results(whole, folder, tree, 1)):
-            raise SystemExit(f"mutate_rules: {TESTS} fails without a change: run it first")
+            raise SystemExit(
+                f"mutate_rules: {' '.join(TESTS)} fails without a change: run that first"
+            )
         mutants = [
             mutant
             for module, text in texts.items()

@@ -16,6 +16,7 @@ import difflib
 import hashlib
 import importlib.metadata
 import io
+import itertools
 import json
 import os
 import re
@@ -80,10 +81,14 @@ class RunError(Exception):
         self.exit_code = exit_code
 
 
+def printable(text: str) -> str:
+    """`text` with escapes for the characters that cannot be seen."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 def one_line(text: str, limit: int = 400) -> str:
     """`text` on one line of printable characters, its middle left out when it is long."""
-    line = " ".join(text.split())
-    line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+    line = printable(" ".join(filter(None, map(str.strip, text.splitlines()))))
     if len(line) <= limit:
         return line
     return f"{line[: limit * 2 // 3]} … {line[-limit // 3 :]}"
@@ -261,9 +266,53 @@ def found_at(document: Any, place: str) -> Any:
         return NOTHING
 
 
-def as_json(value: Any) -> str:
-    """`value` as short JSON, for a message."""
-    return "nothing" if value is NOTHING else one_line(json.dumps(value, ensure_ascii=False), 120)
+def first_difference(expected: Any, found: Any, place: str = "") -> tuple[str, Any, Any]:
+    """Where two unequal values first differ: a JSON Pointer below `place`, and both values there.
+
+    NOTHING stands for a member or an item that one of them lacks.
+    """
+    sides: list[tuple[Any, Any, Any]] = []
+    if isinstance(expected, dict) and isinstance(found, dict):
+        keys = expected | found
+        sides = [(key, expected.get(key, NOTHING), found.get(key, NOTHING)) for key in keys]
+    elif isinstance(expected, list) and isinstance(found, list):
+        pairs = itertools.zip_longest(expected, found, fillvalue=NOTHING)
+        sides = [(index, *pair) for index, pair in enumerate(pairs)]
+    for key, one, other in sides:
+        if one != other:
+            return first_difference(one, other, place + pointer(key))
+    return place, expected, found
+
+
+def told_apart(expected: Any, found: Any, limit: int = 120) -> tuple[str, str]:
+    """Two values as short JSON for a message, cut so that it shows where they differ."""
+    texts = [
+        "nothing" if value is NOTHING else printable(json.dumps(value, ensure_ascii=False))
+        for value in (expected, found)
+    ]
+    pairs = enumerate(itertools.zip_longest(*texts))
+    differs_at = next((at for at, (one, other) in pairs if one != other), 0)
+    # Some of what is alike is told, too, for people to find the place by.
+    start = max(0, differs_at - limit // 2) if max(map(len, texts)) > limit else 0
+    one, other = (
+        ("…" if start else "") + text[start : start + limit] + "…" * (len(text) > start + limit)
+        for text in texts
+    )
+    return one, other
+
+
+def held_above(document: Any, place: str) -> str:
+    """What the lowest object of `document` on the way to `place` holds, where it ends too early."""
+    above = place.rpartition("/")[0]
+    if found_at(document, place) is not NOTHING or not above:
+        return ""
+    while found_at(document, above) is NOTHING:
+        above = above.rpartition("/")[0]
+    holds = found_at(document, above)
+    if not isinstance(holds, dict):
+        return ""
+    names = one_line(", ".join(map(repr, holds)) or "nothing", 200)
+    return f" ({above or 'the top'} holds {names})"
 
 
 def corrected(document: Any, corrections: list[dict[str, Any]], spec_name: str) -> Any:
@@ -292,10 +341,12 @@ def corrected(document: Any, corrections: list[dict[str, Any]], spec_name: str) 
                 fits = False
             if not fits:
                 expected = {"test": operation.get("value"), "add": NOTHING}.get(kind, "a value")
+                where, *sides = first_difference(expected, found, place)
+                is_wanted, is_there = told_apart(*sides)
                 raise RunError(
                     Exit.CORRECTION,
-                    f"correction {name!r} does not fit {spec_name}: at {place} it expects "
-                    f"{as_json(expected)} and finds {as_json(found)}. Its reason was: "
+                    f"correction {name!r} does not fit {spec_name}: at {where} it expects "
+                    f"{is_wanted} and finds {is_there}{held_above(result, place)}. Its reason was: "
                     f"{correction['reason']} Decide anew, and edit the corrections",
                 )
     return result
@@ -474,6 +525,8 @@ def check_output(output: Path, spec: Path) -> None:
     reason = None
     if output in (SCRIPTS, *SCRIPTS.parents, *spec.parents):
         reason = "it holds the spec or this project"
+    elif output.is_symlink():
+        reason = "it is a loop of symbolic links"
     elif output.exists() and not output.is_dir():
         reason = "it is a file"
     elif is_generated(output.parent):
@@ -599,11 +652,13 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--timings", action="store_true", help="tell on stderr how long each phase took")
     chosen = parser.parse_args(arguments)
     try:
-        chosen.spec = chosen.spec.resolve()
+        # Path.resolve raises on a loop of symbolic links up to Python 3.12, and then no more;
+        # realpath never does, and whoever opens the path finds out.
+        chosen.spec = Path(os.path.realpath(chosen.spec))
         if chosen.output is None and chosen.spec != SPEC:
             parser.error("--spec needs --output, the package folder to write")
-        chosen.output = (chosen.output or OUTPUT).resolve()
-    except (OSError, RuntimeError) as error:
+        chosen.output = Path(os.path.realpath(chosen.output or OUTPUT))
+    except OSError as error:
         parser.error(str(error))
     if chosen.corrections is None and chosen.spec == SPEC:
         chosen.corrections = CORRECTIONS

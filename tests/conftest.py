@@ -1,9 +1,9 @@
 """What the test modules share: both modes of the client, cassettes, and a sandbox."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_socket
@@ -13,11 +13,13 @@ from vcr.cassette import Cassette
 from vcr.record_mode import RecordMode
 from vcr.request import Request
 
-from record_cassettes import COMMAND, SHOP, Scenario
 from stoq_public_api_client.models import CreateIntentRequest, Customer, NewIntent
 from stoqapp import AsyncStoq, IntentCreated, Stoq
 from stoqapp.rules import SHOP_HEADER
 from stoqapp.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from record_cassettes import Scenario
 
 # A slow machine must not decide a test; whatever profile is in force keeps its other settings.
 settings.register_profile(
@@ -25,10 +27,32 @@ settings.register_profile(
 )
 settings.load_profile("untimed")
 
+SPEC_TESTS = "test_spec.py"
+
 REPLAYER = vcr.VCR(
     record_mode=RecordMode.NONE,
     match_on=["method", "scheme", "host", "port", "path", "query", "body", "spec_headers"],
 )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what openapi.json asks of the code."""
+    items.sort(key=lambda item: item.path.name != SPEC_TESTS)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter,
+) -> Generator[None]:
+    """Say last what openapi.json asks of the code: where it has changed, many tests fail for it."""
+    yield
+    failed = [
+        report for report in terminalreporter.getreports("failed") if SPEC_TESTS in report.nodeid
+    ]
+    if failed:
+        terminalreporter.section("openapi.json and the code have parted: begin with these")
+        for report in failed:
+            terminalreporter.line(report.longreprtext)
 
 
 def _spec_headers(asked: Request, recorded: Request) -> None:
@@ -68,6 +92,10 @@ class Caller:
         return self._call(lambda stoq: stoq.subscribe(**fields), **client)
 
     def _call(self, call: Callable[[Any], Any], **client: Any) -> IntentCreated:
+        # Its requests cannot be made, and so it cannot be imported, where the spec has lost or
+        # gained a field that they need: what test_spec says of that must be heard all the same.
+        from record_cassettes import SHOP
+
         settings = {"shop": SHOP, "budget": None, "max_retries": 0} | client
         if self.mode == "sync":
             with Stoq(**settings) as stoq:
@@ -92,9 +120,11 @@ def caller(request: pytest.FixtureRequest) -> Caller:
 
 
 @contextmanager
-def replayed(scenario: Scenario) -> Iterator[Cassette]:
+def replayed(scenario: "Scenario") -> Iterator[Cassette]:
     """Replay the scenario's cassette with the network closed; fail unless all of it was played."""
     if not scenario.path.is_file():
+        from record_cassettes import COMMAND
+
         pytest.fail(
             f"the cassette {scenario.path.name} is lost: record it with"
             f" `{COMMAND} {scenario.name}`",
@@ -110,7 +140,7 @@ def replayed(scenario: Scenario) -> Iterator[Cassette]:
 
 
 @pytest.fixture
-def replay() -> Callable[[Scenario], AbstractContextManager[Cassette]]:
+def replay() -> "Callable[[Scenario], AbstractContextManager[Cassette]]":
     """`replayed`, for tests that name it as an argument."""
     return replayed
 
@@ -132,6 +162,7 @@ def sandbox(_sandbox_of_the_session: Sandbox) -> Sandbox:
 def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No setting of the machine decides a test, nor what earlier tests used of the rate budget."""
     monkeypatch.setattr("stoqapp.budgets.budget._shared", None)
-    for name in ("STOQ_SHOP", "STOQ_BASE_URL", "STOQ_TIMEOUT", "HTTP_PROXY", "HTTPS_PROXY"):
+    settings = ("STOQ_SHOP", "STOQ_BASE_URL", "STOQ_TIMEOUT", "STOQ_LOG")
+    for name in (*settings, "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)

@@ -21,7 +21,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stoqapp.budgets import Budget, shared_budget
-from stoqapp.budgets import sqlite as sqlite_room
 from stoqapp.budgets.plan import SLACK
 from stoqapp.errors import BudgetUnavailableError, ConfigurationError
 from stoqapp.pacing import RateReading
@@ -693,18 +692,15 @@ def test_a_file_that_is_deleted(make_of: Any, tmp_path: Path) -> None:
     assert (tmp_path / "budget.sqlite").is_file()
 
 
-def test_a_file_that_is_locked(
-    tmp_path: Path, make_of: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_that_is_locked(tmp_path: Path, make_of: Any) -> None:
     """A file that somebody keeps locked is an error after a while, and works again later."""
-    monkeypatch.setattr(sqlite_room, "_BUSY_SECONDS", 0.01)
     budget = make_of("sqlite")
     with sqlite3.connect(tmp_path / "budget.sqlite", isolation_level=None) as other:
         other.execute("BEGIN EXCLUSIVE")
         for call in (
-            lambda: budget.take(SHOP),
-            lambda: budget.learn(SHOP, reading(0, 1.0)),
-            lambda: budget.hold(SHOP, 1.0),
+            lambda: budget.take(SHOP, io_timeout=0.01),
+            lambda: budget.learn(SHOP, reading(0, 1.0), io_timeout=0.01),
+            lambda: budget.hold(SHOP, 1.0, io_timeout=0.01),
         ):
             with pytest.raises(BudgetUnavailableError, match="locked"):
                 call()

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import os
 import re
 import subprocess
 import sys
@@ -104,7 +105,7 @@ def test_the_json_of_a_created_intent(sandbox: Sandbox, capsys: pytest.CaptureFi
         (400, 3, "refused", False),
         (401, 3, "refused", False),
         (404, 3, "refused", False),
-        (429, 6, "rate limited", False),
+        (429, 6, "turned away", False),
         (500, 5, "unknown", None),
         (503, 5, "unknown", None),
         (302, 5, "unknown", None),
@@ -142,24 +143,33 @@ def test_not_sent(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        ([], "required: command"),
-        (["secret@example.com"], "invalid choice"),
-        (["create"], "--variant, --product"),
+        ([], "stoqapp: give a command: create or sandbox; see stoqapp --help"),
+        (["secret@example.com"], "no such command: give create or sandbox"),
+        (["create"], "stoqapp create: required: --variant, --product; see stoqapp create --help"),
+        (["create", *FIELDS, "--email"], "--email: needs a value"),
+        (["create", *FIELDS, "--name", "-secret"], "given as --name=VALUE"),
+        (["create", *FIELDS, "-esecret@example.com"], "unknown option;"),
+        (["create", *FIELDS, "--secret@example.com"], "unknown option;"),
+        (["create", *FIELDS, "--product-titel", "secret"], "(--product-title?)"),
         (["create", *FIELDS, "secret@example.com"], "stray argument"),
-        (["create", *FIELDS, "--emial", "secret@example.com"], "unknown option --emial"),
-        (["create", *FIELDS, "--emial=secret@example.com"], "unknown option --emial"),
-        (["create", *FIELDS, "--json=secret@example.com"], "--json"),
+        (
+            ["create", *FIELDS, "--emial", "secret@example.com"],
+            "unknown option --emial (--email?);",
+        ),
+        (["create", *FIELDS, "--emial=secret@example.com"], "unknown option --emial (--email?);"),
+        (["create", *FIELDS, "--accepts-marketing=secret"], "takes no value"),
         (["create", *FIELDS, "--quantity", "secret@example.com"], "--quantity: must be a whole"),
         (["create", *FIELDS, "--quantity", "1.5"], "--quantity: must be a whole"),
         (["create", *FIELDS, "--quantity", "9" * 5000], "--quantity: must be a whole"),
-        (["create", *FIELDS, "--quantity", "0", *EMAIL], "intent.quantity must be at least 1"),
+        (["create", *FIELDS, "--quantity", "0", *EMAIL], "\n  --quantity must be at least 1"),
         (["create", *FIELDS], "give email, phone or push"),
-        (["create", *FIELDS, *EMAIL, "--channel", "sms"], "customer.phone is needed"),
-        (["create", *FIELDS, "--phone", "5550109999"], "customer.phone does not say whose"),
+        (["create", *FIELDS, *EMAIL, "--channel", "sms"], "--phone is needed"),
+        (["create", *FIELDS, "--phone", "5550109999"], "--phone does not say whose"),
         (["create", *FIELDS, *EMAIL, "--timeout", "soon"], "timeout must be"),
         (["create", *FIELDS, *EMAIL, "--base-url", "http://example.com"], "must be https"),
         (["create", "--variant", "1", "--product", "2", *EMAIL], "no shop"),
         (["sandbox", "--port", "secret@example.com"], "--port: must be a whole"),
+        (["sandbox", "--port", "70000"], "--port: must be a whole number from 0 to 65535"),
         (["sandbox", "--rate-limit", "secret@example.com/60"], "points and seconds, like 360/60"),
         (["sandbox", "--rate-limit", "360/secret@example.com"], "points and seconds, like 360/60"),
         (["sandbox", "--rate-limit", "7"], "points and seconds, like 360/60"),
@@ -175,6 +185,122 @@ def test_usage_and_broken_rules(
     assert says in said.err
     assert "secret" not in said.err
     assert "ada@" not in said.err
+
+
+@pytest.mark.parametrize("value", ["e", "a", "option", "-", "must be a whole number", "secret"])
+@pytest.mark.parametrize("option", ["--quantity", "--json=", "--emial", "--max-retries"])
+def test_usage_is_told_in_whole_words(
+    capsys: pytest.CaptureFixture[str], option: str, value: str
+) -> None:
+    """What was typed changes nothing about the words of the complaint."""
+    words = [option + value] if option.endswith("=") else [option, value]
+    assert main(["create", *FIELDS, *words]) == 2
+    other = [f"{option}zz"] if option.endswith("=") else [option, "zz"]
+    said = capsys.readouterr().err
+    assert main(["create", *FIELDS, *other]) == 2
+    assert said == capsys.readouterr().err or value == "-"
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (["create", "--json"], "UsageError"),
+        (["create", *FIELDS, "--json", "--quantity", "secret"], "UsageError"),
+        (["create", *FIELDS, "--json", "--nmae=secret"], "UsageError"),
+        (["create", *FIELDS, *EMAIL, "--json", "--timeout", "secret"], "ConfigurationError"),
+        (["create", *FIELDS, "--json"], "InvalidIntentError"),
+    ],
+)
+def test_the_json_of_what_was_not_sent(
+    capsys: pytest.CaptureFixture[str], words: list[str], error: str
+) -> None:
+    """With --json, errors of usage have the form and the stream of all others."""
+    assert main(words) == 2
+    said = capsys.readouterr()
+    report = json.loads(said.out)
+    assert ("invalid", False, error) == (report["outcome"], report["carried_out"], report["error"])
+    assert report["message"]
+    assert report["attempts"] == 0
+    assert "secret" not in said.out + said.err
+
+
+def test_turned_away_for_now(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
+    """A 503 that says when to come back was not carried out, which its exit code tells."""
+    sandbox.fail_next(503, headers={"Retry-After": "7"})
+    assert create(sandbox, *EMAIL, "--max-retries", "0", "--json") == 6
+    report = json.loads(capsys.readouterr().out)
+    assert ("turned away", False, 7) == (
+        report["outcome"],
+        report["carried_out"],
+        report["retry_after_seconds"],
+    )
+
+
+@pytest.mark.parametrize(
+    "intents", ['[{"id": 1, "x": NaN}]', '[{"id": 1, "x": ' + "[" * 900 + "]" * 900 + "}]"]
+)
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_a_created_intent_that_cannot_be_printed(
+    sandbox: Sandbox, capsys: pytest.CaptureFixture[str], intents: str, form: list[str]
+) -> None:
+    """Whatever a 201 holds, the intent is created, and what is printed can be read."""
+    sandbox.fail_next(201, body='{"intents": ' + intents + "}")
+    assert create(sandbox, *EMAIL, *form) == 0
+    said = capsys.readouterr().out
+    if form:
+        report = json.loads(said, parse_constant=pytest.fail)
+        assert ("created", True) == (report["outcome"], report["carried_out"])
+    else:
+        assert said.startswith("created")
+
+
+def test_an_id_that_no_terminal_can_show(
+    sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An id is printed in ASCII, so that it can neither fail nor steer the terminal."""
+    sandbox.fail_next(201, body=r'{"intents": [{"id": "\u001b[2J\ud800"}]}')
+    assert create(sandbox, *EMAIL) == 0
+    assert capsys.readouterr().out.startswith(r"created: intent \x1b[2J\ud800")
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+@pytest.mark.parametrize(
+    "streams", [">&-", "2>&-", ">&- 2>&-", "> /dev/full", "2> /dev/full", "> /dev/full 2>&1", None]
+)
+@pytest.mark.parametrize(("status", "code"), [(201, 0), (404, 3)])
+def test_the_exit_code_tells_the_outcome_whoever_listens(
+    sandbox: Sandbox, status: int, code: int, streams: str | None, form: list[str]
+) -> None:
+    """Output that nobody takes changes neither the exit code, nor does it end in a traceback."""
+    if status != 201:
+        sandbox.fail_next(status)
+    command = [sys.executable, "-m", "stoqapp", "create", "--base-url", sandbox.base_url]
+    command += [*FIELDS, *EMAIL, *form]
+    if streams is None:
+        reader, writer = os.pipe()
+        os.close(reader)
+        ran = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+        os.close(writer)
+    else:
+        command = ["sh", "-c", f'exec "$@" {streams}', "sh", *command]
+        ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == code
+    assert "Traceback" not in ran.stderr
+    assert "Exception ignored" not in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "code"), [(["--help"], 0), (["create", "--help"], 0), (["create"], 2)]
+)
+def test_other_output_that_nobody_takes(words: list[str], code: int) -> None:
+    """Neither help nor a complaint about usage fails when the other end of the pipe is gone."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    ran = subprocess.run(
+        [sys.executable, "-m", "stoqapp", *words], stdout=writer, stderr=writer, check=False
+    )
+    os.close(writer)
+    assert ran.returncode == code
 
 
 @pytest.mark.parametrize(
@@ -197,13 +323,9 @@ def test_a_rate_limit_that_is_none(capsys: pytest.CaptureFixture[str], limit: st
     assert re.fullmatch("stoqapp sandbox: rate_limit must be [^\n]*\n", capsys.readouterr().err)
 
 
-@pytest.mark.parametrize("port", ["70000", "1"])
-def test_a_sandbox_that_cannot_start(
-    capsys: pytest.CaptureFixture[str], sandbox: Sandbox, port: str
-) -> None:
+def test_a_sandbox_that_cannot_start(capsys: pytest.CaptureFixture[str], sandbox: Sandbox) -> None:
     """A port that cannot be had ends with 1 and one line."""
-    taken = str(sandbox.port) if port == "1" else port
-    assert main(["sandbox", "--port", taken]) == 1
+    assert main(["sandbox", "--port", str(sandbox.port)]) == 1
     assert re.fullmatch("stoqapp sandbox: [^\n]*port[^\n]*\n", capsys.readouterr().err)
 
 
@@ -216,20 +338,67 @@ def test_an_interrupted_call(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Stoq, "subscribe", interrupted)
-    assert create(sandbox, *EMAIL) == 130
-    assert "may be on the list" in capsys.readouterr().err
+    assert create(sandbox, *EMAIL, "--json") == 130
+    said = capsys.readouterr()
+    assert "may be on the list" in said.err
+    assert json.loads(said.out)["carried_out"] is None
 
 
-@pytest.mark.parametrize("command", [[], ["create"], ["sandbox"]])
+ALL_CODES = ["0", "1", "2", "3", "4", "5", "6", "130"]
+
+
+@pytest.mark.parametrize(
+    ("command", "codes"),
+    [([], ALL_CODES), (["create"], ALL_CODES), (["sandbox"], ["0", "1", "2"])],
+)
 def test_help_documents_the_exit_codes(
-    command: list[str], capsys: pytest.CaptureFixture[str]
+    command: list[str], codes: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """--help of every command lists each exit code."""
     with pytest.raises(SystemExit) as caught:
         main([*command, "--help"])
     assert caught.value.code == 0
     listed = re.findall(r"^  (\d+) +\w", capsys.readouterr().out, re.MULTILINE)
-    assert listed == ["0", "1", "2", "3", "4", "5", "6", "130"]
+    assert listed == codes
+
+
+@pytest.mark.parametrize(
+    ("word", "says"),
+    [
+        (None, ""),
+        ("", ""),
+        (" ", ""),
+        ("warning", ""),
+        ("error", ""),
+        ("Debug", "stoqapp DEBUG attempt 1: POST 127.0.0.1: 201 in"),
+        ("bogus", "WARNING STOQ_LOG is none of debug, info, warning, error: warning is taken"),
+        ("notset", "WARNING STOQ_LOG is none of debug, info, warning, error: warning is taken"),
+    ],
+)
+def test_the_log_that_the_environment_asks_for(
+    sandbox: Sandbox, word: str | None, says: str
+) -> None:
+    """STOQ_LOG names a level; a word that is none is told, and costs nobody a sign-up."""
+    ran = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "stoqapp",
+            "create",
+            "--base-url",
+            sandbox.base_url,
+            *FIELDS,
+            *EMAIL,
+        ],
+        env={name: value for name, value in os.environ.items() if name != "STOQ_LOG"}
+        | ({} if word is None else {"STOQ_LOG": word}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0
+    assert (says in ran.stderr) if says else (ran.stderr == "")
+    assert ran.stderr.count("\n") == (1 if says else 0)
 
 
 def test_it_runs_as_a_module() -> None:

@@ -9,7 +9,9 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
+import faults
 import pytest
 from conftest import Caller, email_request
 from httpx_aiohttp import AiohttpTransport
@@ -299,6 +301,9 @@ def test_redirects_are_not_followed(caller: Caller, sandbox: Sandbox) -> None:
         ({"max_retries": 1.5}, ConfigurationError),
         ({"budget": 360}, ConfigurationError),
         ({"on_attempt": "print"}, ConfigurationError),
+        ({"retry_unknown": "false"}, ConfigurationError),
+        ({"http": "http://proxy"}, ConfigurationError),
+        ({"http": HttpOptions(transport="x")}, ConfigurationError),
         ({"http": HttpOptions(max_connections=0)}, ConfigurationError),
         ({"http": HttpOptions(ca_file="missing.pem")}, ConfigurationError),
     ],
@@ -372,7 +377,84 @@ def test_the_default_timeout_is_finite() -> None:
     """Nobody waits for ever by default."""
     with Stoq(SHOP) as stoq:
         assert stoq._settings.timeout == Timeout(10.0, 10.0, 10.0, 10.0)
-        assert stoq._settings.terms.total_timeout_seconds == 60.0
+        assert stoq._settings.terms.total_timeout_seconds == 90.0
+    assert Timeout(read=5.0) == Timeout(10.0, 5.0, 10.0, 10.0)
+
+
+def test_the_default_deadline_holds_a_window_of_the_budget(
+    caller: Caller, sandbox: Sandbox
+) -> None:
+    """Who comes when the points are used up waits for the next ones, and fails not at once."""
+    budget = Budget()
+    moment = 1000.0
+    budget._clock = lambda: moment + sum(caller.waits)
+    while not budget.take(f"{SHOP}@{urlsplit(sandbox.base_url).netloc}"):
+        pass
+    caller.create_intent(email_request(), base_url=sandbox.base_url, budget=budget)
+    assert len(sandbox.intents) == 1
+
+
+def test_another_host_has_points_of_its_own(sandbox: Sandbox) -> None:
+    """What a sandbox is sent is not taken from the shop's points at the vendor."""
+    budget = Budget()
+    with Stoq(SHOP, base_url=sandbox.base_url, budget=budget) as stoq:
+        stoq.create_intent(email_request())
+    assert sum(budget.take(SHOP) == 0 for _ in range(181)) == 180
+    with Stoq(SHOP, budget=budget) as stoq:
+        assert stoq._settings.terms.budget_key == SHOP
+
+
+def test_a_closed_client_takes_no_points(caller: Caller) -> None:
+    """A call on a closed client ends before it asks the budget."""
+    budget = Budget(points=2)
+
+    async def closed_async() -> None:
+        stoq = AsyncStoq(SHOP, budget=budget)
+        await stoq.close()
+        await stoq.create_intent(email_request())
+
+    def closed() -> None:
+        stoq = Stoq(SHOP, budget=budget)
+        stoq.close()
+        stoq.create_intent(email_request())
+
+    with pytest.raises(ClientClosedError):
+        closed() if caller.mode == "sync" else asyncio.run(closed_async())
+    assert budget.take(SHOP) == 0
+
+
+def test_the_environments_proxies_are_not_for_this_machine(
+    caller: Caller, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What goes to a loopback address goes there directly, unless a proxy is given by hand."""
+    with faults.closed_port() as port:
+        for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{port}")
+        caller.create_intent(email_request(), base_url=sandbox.base_url)
+        http = HttpOptions(proxy=f"http://127.0.0.1:{port}")
+        with pytest.raises(NotSentError):
+            caller.create_intent(email_request(), base_url=sandbox.base_url, http=http)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "kind"),
+    [
+        ("STOQ_SHOP", "a b", InvalidIntentError),
+        ("STOQ_BASE_URL", "app.stoqapp.com", ConfigurationError),
+        ("STOQ_TIMEOUT", "soon", ConfigurationError),
+    ],
+)
+def test_the_environment_is_named_where_it_is_wrong(
+    name: str, value: str, kind: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error about a variable says which; one that is set to nothing counts as not set."""
+    monkeypatch.setenv("STOQ_SHOP", "demo")
+    monkeypatch.setenv(name, value)
+    with pytest.raises(kind, match=name):
+        Stoq()
+    monkeypatch.setenv(name, " ")
+    with Stoq("demo") as stoq:
+        assert stoq._settings.base_url == BASE_URL
 
 
 def test_the_environment_fills_in(monkeypatch: pytest.MonkeyPatch) -> None:

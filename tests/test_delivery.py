@@ -12,6 +12,7 @@ from stoqapp import (
     Answer,
     Attempt,
     BudgetUnavailableError,
+    ClientClosedError,
     IntentCreated,
     NotSentError,
     OutcomeUnknownError,
@@ -53,16 +54,17 @@ class FakeBudget:
         self.waits = list(waits)
         self.told: list[tuple[str, Any]] = []
 
-    def take(self, shop: str) -> float:
+    def take(self, shop: str, *, io_timeout: float) -> float:
+        assert io_timeout > 0
         wait = self.waits.pop(0) if self.waits else 0.0
         if isinstance(wait, StoqError):
             raise wait
         return wait
 
-    def learn(self, shop: str, reading: RateReading) -> None:
+    def learn(self, shop: str, reading: RateReading, *, io_timeout: float) -> None:
         self.told.append((shop, reading.remaining))
 
-    def hold(self, shop: str, seconds: float) -> None:
+    def hold(self, shop: str, seconds: float, *, io_timeout: float) -> None:
         self.told.append((shop, seconds))
 
 
@@ -87,7 +89,7 @@ class Run:
         self.attempts: list[Attempt] = []
         self.seconds_of_an_attempt = seconds_of_an_attempt
         terms = Terms(
-            shop="demo.myshopify.com",
+            budget_key="demo.myshopify.com",
             host="example.com",
             policy=RetryPolicy(max_retries, retry_unknown),
             total_timeout_seconds=total,
@@ -202,6 +204,32 @@ def test_an_unknown_attempt_is_not_forgotten(
     outcome = Run(results, retry_unknown=True).outcome
     assert isinstance(outcome, StoqError)
     assert outcome.carried_out is carried_out
+    assert ("nothing was sent" in str(outcome)) is False
+
+
+@pytest.mark.parametrize(
+    ("results", "kind", "after_unknown"),
+    [
+        ([UNKNOWN, NOT_SENT, NOT_SENT], OutcomeUnknownError, False),
+        ([UNKNOWN, BudgetUnavailableError("nothing was sent")], OutcomeUnknownError, False),
+        ([UNKNOWN, ClientClosedError("nothing was sent")], OutcomeUnknownError, False),
+        ([TROUBLE, NOT_SENT, NOT_SENT], ServerError, False),
+        ([NOT_SENT, UNKNOWN, NOT_SENT], OutcomeUnknownError, False),
+        ([UNKNOWN, TROUBLE, NOT_SENT], ServerError, False),
+        ([UNKNOWN, REFUSED], ProcessedWithErrorsError, True),
+        ([UNKNOWN, LIMITED, LIMITED], RateLimitedError, True),
+        ([TROUBLE, TURNED_AWAY, TURNED_AWAY], ServerError, True),
+        ([NOT_SENT, REFUSED], ProcessedWithErrorsError, False),
+    ],
+)
+def test_what_was_not_sent_does_not_hide_what_was(
+    results: list[Result], kind: type[StoqError], after_unknown: bool, mode: str
+) -> None:
+    """The error of a call is that of the attempt that matters, and its text tells of both."""
+    outcome = Run(results, retry_unknown=True, mode=mode).outcome
+    assert type(outcome) is kind
+    assert (outcome.after_unknown, outcome.attempts) == (after_unknown, len(results))
+    assert ("earlier attempt" in str(outcome)) is after_unknown
 
 
 @pytest.mark.parametrize(
@@ -211,10 +239,19 @@ def test_an_unknown_attempt_is_not_forgotten(
 def test_a_wait_that_outlasts_the_deadline_ends_the_call(
     total: float, kind: type[Exception], attempts: int, mode: str
 ) -> None:
-    """Retry-After is obeyed in full, or the call stops at once."""
+    """The service is never asked earlier than it said; a call without that time stops at once."""
     run = Run([LIMITED, CREATED], total=total, mode=mode)
     assert isinstance(run.outcome, kind)
     assert (run.outcome.attempts, len(run.waits)) == (attempts, attempts - 1)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_service_that_asks_for_more_than_a_day_is_not_waited_for(status: int) -> None:
+    """No wait is longer than any clock can count, even without a deadline."""
+    asks = Answer(status, {"retry-after": "999999999999"}, b"")
+    run = Run([asks, CREATED])
+    assert isinstance(run.outcome, RateLimitedError | ServerError)
+    assert run.waits == []
 
 
 def test_the_deadline_includes_the_attempts() -> None:
@@ -266,7 +303,7 @@ def test_a_budget_that_fails_after_the_call_does_not_undo_it(
     """An answer that is there stays, though the budget could not be told."""
 
     class Failing(FakeBudget):
-        def learn(self, shop: str, reading: RateReading) -> None:
+        def learn(self, shop: str, reading: RateReading, *, io_timeout: float) -> None:
             raise BudgetUnavailableError("gone")
 
     run = Run([CREATED], budget=Failing(), mode=mode)
@@ -307,7 +344,7 @@ def test_a_broken_hook_does_not_cost_the_answer(caplog: pytest.LogCaptureFixture
 def test_interruptions_pass_through(interruption: type[BaseException], where: type) -> None:
     """Neither Ctrl-C nor a cancellation is swallowed, whatever the call is doing."""
 
-    def interrupted(*_: Any) -> Any:
+    def interrupted(*_: Any, **__: Any) -> Any:
         raise interruption
 
     budget = FakeBudget(0.1)
@@ -343,6 +380,11 @@ def test_waits_double_up_to_a_limit() -> None:
         ("Email has been taken", True),
         ("email is invalid", False),
         ("mistaken identity", False),
+        ("this item is already in stock", False),
+        ("customer does not exist", False),
+        ("customer already unsubscribed", False),
+        ("the existing plan does not allow names", False),
+        ("has been refused", False),
         ("", False),
     ],
 )

@@ -2,25 +2,102 @@
 
 import ast
 import json
+import re
 import subprocess
 import tomllib
-from pathlib import Path
+from importlib import import_module
+from pathlib import Path, PurePosixPath
 
 import pytest
 
-import stoqapp
-import stoqapp.sandbox
-
 ROOT = Path(__file__).parent.parent
 OVERLAY = sorted((ROOT / "overlays").rglob("*.py"))
+PACKAGES = [
+    ".".join(path.parent.relative_to(ROOT / "overlays").parts)
+    for path in OVERLAY
+    if path.name == "__init__.py"
+]
 
 
-@pytest.mark.parametrize("package", [stoqapp, stoqapp.sandbox], ids=lambda p: p.__name__)
-def test_public_names_are_listed(package: object) -> None:
-    """__all__ is sorted the way ruff sorts it, and each name in it is there."""
-    names = package.__all__
-    assert all(hasattr(package, name) for name in names)
+def tracked() -> list[str]:
+    """Return the files that git knows, as paths below the root."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if listed.returncode != 0:
+        pytest.skip("not a git checkout")
+    return [name for name in listed.stdout.split("\0") if (ROOT / name).is_file()]
+
+
+def as_ruff_sorts(name: str) -> tuple[int, str]:
+    """Return the key by which ruff sorts __all__: constants, then classes, then the rest."""
+    return (0 if name.isupper() else 1 if name[:1].isupper() else 2), name
+
+
+def brought_in(package: str) -> set[str]:
+    """Return the names without underscore, and __version__, that a package takes from its rooms."""
+    tree = ast.parse(Path(import_module(package).__file__ or "").read_text("utf-8"))
+    names = {
+        alias.asname or alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("stoqapp.")
+        for alias in node.names
+    }
+    return {name for name in names if not name.startswith("_") or name == "__version__"}
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_public_names_are_listed(package: str) -> None:
+    """__all__ holds what the package takes from its rooms, all of it, as ruff sorts it."""
+    names = import_module(package).__all__
+    assert brought_in(package) == set(names)
+    assert sorted(names, key=as_ruff_sorts) == names
     assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_public_names_are_there(package: str) -> None:
+    """Each name in __all__ can be had, also where it is loaded when it is first used."""
+    module = import_module(package)
+    assert [] == [name for name in module.__all__ if not hasattr(module, name)]
+
+
+def rooms() -> set[str]:
+    """Return what CONTRIBUTING.md has to name: each folder that matters, each room in stoqapp."""
+    paths = [PurePosixPath(name) for name in tracked()]
+    overlay = PurePosixPath("overlays/stoqapp")
+    found = {f"{path.parts[0]}/" for path in paths if len(path.parts) > 1} - {"overlays/"}
+    for path in paths:
+        if overlay in path.parents and path.suffix == ".py":
+            first, *below = path.relative_to(overlay).parts
+            found.add(f"{overlay}/{first}/" if below else str(path))
+    return found
+
+
+def named_rooms() -> set[str]:
+    """Return what the first column of the table in CONTRIBUTING.md names, in full."""
+    named = set()
+    for row in re.findall(r"^\| (`.*?) \|", (ROOT / "CONTRIBUTING.md").read_text("utf-8"), re.M):
+        folder = ""
+        for name in re.findall(r"`([^`]+)`", row):
+            # `a/b.py`, `c.py` names b.py and c.py in a.
+            place = name if "/" in name.rstrip("/") else folder + name
+            folder = place[: place.rstrip("/").rfind("/") + 1]
+            named.add(place)
+    return named
+
+
+def test_every_room_is_in_the_table_of_rooms() -> None:
+    """CONTRIBUTING.md says of each folder, and of each room of stoqapp, what it is for."""
+    named = named_rooms()
+    missing = {room for room in rooms() if not any(name.startswith(room) for name in named)}
+    assert set() == missing, f"CONTRIBUTING.md's table lacks {', '.join(sorted(missing))}: add it"
+
+
+def test_every_room_in_the_table_is_there() -> None:
+    """CONTRIBUTING.md's table names nothing that has gone."""
+    gone = {name for name in named_rooms() if not (ROOT / name).exists()}
+    assert set() == gone, f"CONTRIBUTING.md's table names {', '.join(sorted(gone))}: take it out"
 
 
 @pytest.mark.parametrize("path", OVERLAY, ids=lambda path: path.stem)
@@ -49,11 +126,6 @@ def test_pins_agree() -> None:
 def test_no_file_names_this_machine() -> None:
     """No tracked file holds a home directory or the address of a package registry."""
     needles = ["/home" + "/", "/root" + "/", "files.python" + "hosted", "registry.npm" + "js"]
-    listed = subprocess.run(
-        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    if listed.returncode != 0:
-        pytest.skip("not a git checkout")
-    for name in listed.stdout.splitlines():
+    for name in tracked():
         text = (ROOT / name).read_text("utf-8")
         assert [needle for needle in needles if needle in text] == [], name

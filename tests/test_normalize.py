@@ -34,7 +34,9 @@ from stoqapp.wire import body_from_request
 )
 def test_id_from(given: object, kind: Any, expected: int) -> None:
     """An id is read from a number, from digits and from a global id of its kind."""
-    assert expected == id_from(given, kind).value
+    read = id_from(given, kind)
+    assert expected == read.value
+    assert (read.change is None) == (str(given) == str(expected))
 
 
 @pytest.mark.parametrize(
@@ -49,6 +51,9 @@ def test_id_from(given: object, kind: Any, expected: int) -> None:
         "12.0",
         "-1",
         "LAMP-BLUE",
+        "0007",
+        "0",
+        "gid://shopify/ProductVariant/0007",
         "12345678901234567890",
         True,
         12.0,
@@ -133,6 +138,7 @@ def test_shop_from_something_else(given: object) -> None:
         ("us", Normal("us")),
         ("US", Normal("us", "lower-cased")),
         (" Sa ", Normal("sa", "lower-cased")),
+        (" us ", Normal("us", "surrounding space removed")),
     ],
 )
 def test_country_from(given: str, expected: Normal[str]) -> None:
@@ -247,6 +253,52 @@ def test_channel(contacts: dict[str, Any], channel: str) -> None:
 def test_channel_that_cannot_be_told(contacts: dict[str, Any]) -> None:
     """With no contact or several, the channel must be said."""
     assert violations(**contacts) == [("usable_input", "intent.channel")]
+
+
+@pytest.mark.parametrize(
+    ("phone", "code"),
+    [
+        ("+1 555 010 9999", "1"),
+        ("+1 555 010 9999", " +1 "),
+        ("+1 555 010 9999", "001"),
+        ("+1 555 010 9999", "us"),
+        ("+1 555 010 9999", "CA"),
+        ("+1 868 555 1234", "1-868"),
+        ("+44 7911 123456", "＋４４"),
+        ("+44 7911 123456", "GB"),
+        ("+44 7911 123456", "XX"),
+        ("+44 7911 123456", "United Kingdom"),
+        (None, "1"),
+    ],
+)
+def test_country_code(phone: str | None, code: str) -> None:
+    """A country code that may be that of the phone number is sent as it was given."""
+    request, _ = request_from_fields(
+        variant=1, product=2, channel="push", push="token", phone=phone, country_code=code
+    )
+    assert code.strip() == request.customer.country_code
+
+
+@pytest.mark.parametrize("code", ["1", "+4", "441", "0", "4479111234567", "us", "DE", "+", "00"])
+def test_country_code_of_another_phone_number(code: str) -> None:
+    """A country code at odds with the phone number's own is refused, wherever the customer is."""
+    phone = {"phone": "+44 7911 123456", "country": "us"}
+    expected = [("usable_input", "customer.country_code")]
+    assert expected == violations(**phone, country_code=code)
+
+
+def test_a_customer_may_be_abroad() -> None:
+    """A phone number of another country than the customer's is no contradiction."""
+    request, _ = request_from_fields(variant=1, product=2, phone="+44 7911 123456", country="US")
+    assert ("us", "447911123456") == (request.customer.country, request.customer.phone)
+
+
+@pytest.mark.parametrize("nothing", [None, "", " "])
+def test_nothing_stands_for_not_given(nothing: Any) -> None:
+    """Every input but the ids may be nothing, and the request is that without the input."""
+    optional = {name: nothing for name in EVERY_FIELD if name not in ("variant", "product")}
+    given: dict[str, Any] = {"variant": 1, "product": 2, "push": "token"}
+    assert request_from_fields(**given) == request_from_fields(**(optional | given))
 
 
 def test_everything_wrong_is_told_at_once() -> None:

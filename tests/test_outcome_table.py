@@ -46,6 +46,8 @@ from stoqapp import (
     AnswerError,
     AsyncStoq,
     BadRequestError,
+    Budget,
+    BudgetUnavailableError,
     ClientClosedError,
     ConfigurationError,
     ConflictError,
@@ -965,6 +967,28 @@ def test_a_connection_that_never_comes_about_sends_nothing(caller: Caller) -> No
             not_sent.check(outcome)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="a full queue is told otherwise elsewhere")
+def test_a_host_of_many_addresses_keeps_to_the_deadline(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Trying one address after the other takes no longer than the call has."""
+    with faults.deaf_port() as port:
+        address = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: [address] * 40)
+        began = time.monotonic()
+        outcome = outcome_of(
+            lambda: caller.create_intent(
+                email_request(),
+                base_url=f"http://localhost:{port}",
+                timeout=1.0,
+                total_timeout=1.0,
+            )
+        )
+        # One second for each address would be forty.
+        assert time.monotonic() - began < LATEST_SECONDS
+    not_sent.check(outcome)
+
+
 @pytest.mark.parametrize("error", [socket.gaierror(-2, "unknown"), OSError(101, "unreachable")])
 def test_a_name_that_is_not_found_sends_nothing(
     caller: Caller, monkeypatch: pytest.MonkeyPatch, error: OSError
@@ -1108,7 +1132,7 @@ def test_a_proxy_of_the_environment_that_is_none(
     """A proxy of the environment that cannot be used is a ConfigurationError, too."""
     monkeypatch.setenv("HTTPS_PROXY", proxy)
     with pytest.raises(ConfigurationError):
-        caller.create_intent(email_request(), base_url="https://127.0.0.1:9")
+        caller.create_intent(email_request(), base_url="https://stoq.example.com")
 
 
 # One client, several calls ----------------------------------------------------------------------
@@ -1489,6 +1513,30 @@ def test_the_deadline_bounds_all_attempts_together(caller: Caller) -> None:
         assert time.monotonic() - began < LATEST_SECONDS
     assert type(outcome) is OutcomeUnknownError
     assert 1 <= outcome.attempts <= 4
+
+
+def test_a_silent_budget_keeps_to_the_deadline(caller: Caller) -> None:
+    """A Redis that takes connections and says nothing costs a call no more than it has."""
+    timeouts: list[float] = []
+    with FaultServer(faults.hangs) as server:
+        budget = Budget.redis(server.url().replace("http", "redis"))
+        settimeout = socket.socket.settimeout
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(
+                socket.socket,
+                "settimeout",
+                lambda self, value: (timeouts.append(value), settimeout(self, value))[1],
+            )
+            outcome = outcome_of(
+                lambda: caller.create_intent(
+                    email_request(), base_url=server.url(), budget=budget, total_timeout=0.5
+                )
+            )
+        budget.close()
+    assert type(outcome) is BudgetUnavailableError
+    given = [seconds for seconds in timeouts if seconds]
+    assert given
+    assert max(given) <= 0.5
 
 
 # Cancellation ---------------------------------------------------------------------------------

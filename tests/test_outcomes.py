@@ -137,7 +137,7 @@ def test_every_other_status_is_an_error_of_its_class(
     ],
 )
 def test_messages_are_read_leniently(content: Any, messages: tuple[str, ...]) -> None:
-    """The service's words are found in errors, error or message, in whatever shape."""
+    """The service's words are found under each of the three names, whatever their shape."""
     assert messages == error_from(answer(200, content)).messages
 
 
@@ -166,6 +166,10 @@ DATE = "Sun, 06 Nov 2033 08:49:37 GMT"
         (answer(429, retry_after="inf"), None),
         (answer(429, retry_after="nan"), None),
         (answer(429, retry_after="9" * 400), None),
+        (answer(429, retry_after="1e20"), None),
+        (answer(429, retry_after="1_0"), None),
+        (answer(429, retry_after="٣"), None),
+        (answer(429, retry_after="0.5"), 0.5),
         (answer(429, x_ratelimit_reset="2014879807", date=DATE), 30.0),
         (answer(429, x_ratelimit_reset="2014800007"), 7.0),
         (answer(429, retry_after="24", x_ratelimit_reset="2014800007"), 24.0),
@@ -178,6 +182,24 @@ def test_retry_after(given: Answer, seconds: float | None) -> None:
     assert isinstance(error, RateLimitedError)
     assert seconds == error.retry_after
     assert ("a minute" if seconds is None else f"{seconds:g} seconds") in str(error)
+
+
+@pytest.mark.parametrize(
+    ("given", "carried_out", "said"),
+    [
+        (answer(503, retry_after="3"), False, "send again after 3 seconds"),
+        (answer(503, {"retry_after": 3}), None, "may have taken"),
+        (answer(503, x_ratelimit_reset="2014800007"), None, "may have taken"),
+        (answer(503), None, "may have taken"),
+        (answer(500, retry_after="3"), None, "may have taken"),
+    ],
+)
+def test_only_the_header_says_that_a_503_was_turned_away(
+    given: Answer, carried_out: bool | None, said: str
+) -> None:
+    """A body can be from anything behind the gate; the text agrees with carried_out."""
+    error = error_from(given)
+    assert (error.carried_out, said in str(error)) == (carried_out, True)
 
 
 def errors() -> list[StoqError]:
@@ -205,7 +227,8 @@ def test_errors_travel_between_processes(error: StoqError) -> None:
 def test_errors_say_what_to_do_and_nothing_personal(error: StoqError) -> None:
     """The text of an error is there, and holds nothing that the service said."""
     assert str(error)
-    assert PERSON not in str(error) + repr(error) + repr(getattr(error, "answer", ""))
+    told = str(error) + repr(error) + repr(getattr(error, "answer", "")) + repr(error.args)
+    assert PERSON not in told
 
 
 def test_the_tree_of_errors_is_drawn_where_it_lives() -> None:

@@ -62,21 +62,34 @@ def test_python(
 
 @pytest.fixture
 def run() -> Iterator[Callable[[str], None]]:
-    """Runs a command as a person would; one that serves goes on until the test ends."""
+    """Runs a command as a person would; one that serves goes on until the test ends.
+
+    A server takes any free port in place of its own, which another run may be using, and the
+    commands after it are sent there.
+    """
     serving: list[subprocess.Popen[str]] = []
+    address_of: dict[str, str] = {}
     path = os.pathsep.join([str(SCRIPTS), os.environ["PATH"]])
 
     def run_one(command: str) -> None:
+        for written, taken in address_of.items():
+            command = command.replace(written, taken)
         words = shlex.split(BEHIND_A_DOOR.get(command, command))
         if words[0] == ".venv/bin/python":
             words[0] = sys.executable
         if words[:2] == ["stoqapp", "sandbox"]:
+            at = words.index("--port") + 1
+            port, words[at] = words[at], "0"
             server = subprocess.Popen(
                 words, env=os.environ | {"PATH": path}, stdout=subprocess.PIPE, text=True
             )
             serving.append(server)
             assert server.stdout is not None
-            assert server.stdout.readline().startswith("stoqapp sandbox on http://127.0.0.1:8321")
+            said = re.match(
+                r"stoqapp sandbox on http://(127\.0\.0\.1:\d+) ", server.stdout.readline()
+            )
+            assert said
+            address_of[f"127.0.0.1:{port}"] = said[1]
             return
         subprocess.run(words, cwd=ROOT, env=os.environ | {"PATH": path}, check=True, timeout=120)
 

@@ -408,7 +408,7 @@ def test_unreadable_spec_is_refused(
     elif kind == "loop":
         lone_spec.symlink_to(lone_spec)
     code, line = refusal(lone_spec, capfd)
-    assert (Exit.USAGE if kind == "loop" else Exit.UNREADABLE) == code
+    assert Exit.UNREADABLE == code
     assert str(lone_spec) in line
 
 
@@ -568,6 +568,11 @@ def link_to_photos(base: Path) -> Path:
     return base / "link"
 
 
+def loop(base: Path) -> Path:
+    (base / "loop").symlink_to(base / "loop")
+    return base / "loop"
+
+
 @pytest.mark.parametrize("check", [[], ["--check"]])
 @pytest.mark.parametrize(
     ("make", "named"),
@@ -580,6 +585,7 @@ def link_to_photos(base: Path) -> Path:
         (file, "is a file"),
         (full_folder, "not made it"),
         (link_to_photos, "not made it"),
+        (loop, "loop of symbolic links"),
         (repository, "git repository"),
         (inside_a_package, "lies in a generated package"),
     ],
@@ -710,8 +716,59 @@ def test_guard_fires(correction: dict[str, Any], place: str, change: str) -> Non
     assert f"correction '{correction['name']}' does not fit openapi.json" in message
     assert correction["reason"] in message
     if change != "gone":
-        assert 'finds "by the vendor"' in message or "by the vendor" in message
+        assert "by the vendor" in message
     assert before == document
+
+
+LONG = "The notification channel, one of those that the shop has turned on in its settings, " * 3
+
+
+@pytest.mark.parametrize(
+    ("expected", "found", "told"),
+    [
+        ("a", "b", ("", "a", "b")),
+        ({"a": 1, "b": 2}, {"b": 2, "a": 3}, ("/a", 1, 3)),
+        ({"a": 1}, {"a": 1, "b": 2}, ("/b", regenerate.NOTHING, 2)),
+        ({"a": 1, "b": None}, {"a": 1}, ("/b", None, regenerate.NOTHING)),
+        ([1, 2], [1], ("/1", 2, regenerate.NOTHING)),
+        ([1], [1, 2], ("/1", regenerate.NOTHING, 2)),
+        ({"a/b": [{"c~d": 1}]}, {"a/b": [{"c~d": "1"}]}, ("/a~1b/0/c~0d", 1, "1")),
+        ({"a": {}}, {"a": []}, ("/a", {}, [])),
+        ({"a": 1}, regenerate.NOTHING, ("", {"a": 1}, regenerate.NOTHING)),
+    ],
+)
+def test_first_difference(expected: Any, found: Any, told: tuple[str, Any, Any]) -> None:
+    """Of two values the place is named where they first differ, with what each has there."""
+    assert told == regenerate.first_difference(expected, found)
+
+
+@pytest.mark.parametrize(
+    ("expected", "found"),
+    [
+        (LONG + "a", LONG + "b"),
+        (LONG + "a" + LONG, LONG + "b" + LONG),
+        (LONG, LONG + "."),
+        (LONG, LONG.replace("turned on", "turned  on")),
+        (LONG, LONG.replace("turned on", "turned\u00a0on")),
+        (LONG, LONG.replace("turned on", "turned\non")),
+        ("a" + LONG, "b" + LONG),
+        (LONG, regenerate.NOTHING),
+    ],
+)
+def test_long_values_are_told_apart(expected: Any, found: Any) -> None:
+    """However long two values are, the message shows them cut where they differ."""
+    document = {"text": found}
+    if found is regenerate.NOTHING:
+        document = {"other": "text"}
+    operation = {"op": "test", "path": "/text", "value": expected}
+    correction = {"name": "a", "reason": "b.", "operations": [operation]}
+    with pytest.raises(regenerate.RunError) as stopped:
+        regenerate.corrected(document, [correction], "spec.json")
+    message = regenerate.one_line(str(stopped.value), 1200)
+    sides = message.partition(" it expects ")[2].partition(". Its reason was")[0]
+    wanted, is_there = sides.split(" and finds ")
+    assert wanted != is_there
+    assert max(len(wanted), len(is_there)) <= 160
 
 
 def append_parameter(parameters: list[Any]) -> None:
@@ -731,6 +788,42 @@ def test_guard_of_parameters_fires(change: Callable[[list[Any]], object]) -> Non
     change(document["paths"]["/intents.json"]["post"]["parameters"])
     with pytest.raises(regenerate.RunError, match="'parameter-content-type' does not fit"):
         regenerate.corrected(document, CORRECTIONS, "openapi.json")
+
+
+def test_a_guard_names_the_member_that_changed() -> None:
+    """Of a long value that changed, the message names the one place in it, and both texts."""
+    document = spec()
+    shop = document["paths"]["/intents.json"]["post"]["parameters"][0]
+    was, shop["description"] = shop["description"], "The shop, e.g. 'demo.myshopify.com'"
+    with pytest.raises(regenerate.RunError) as stopped:
+        regenerate.corrected(document, CORRECTIONS, "openapi.json")
+    told = f'expects "{was}" and finds "{shop["description"]}". Its reason was'
+    assert f"at {OPERATION}/parameters/0/description it {told}" in str(stopped.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (
+            lambda document: document.update(paths={"/v2/intents": {}}),
+            "and finds nothing (/paths holds '/v2/intents'). Its",
+        ),
+        (
+            lambda document: document["paths"]["/intents.json"].clear(),
+            "and finds nothing (/paths/~1intents.json holds nothing). Its",
+        ),
+        (lambda document: document.clear(), "and finds nothing (the top holds nothing). Its"),
+        (lambda document: document.update(paths=[]), "and finds nothing. Its"),
+    ],
+)
+def test_a_guard_says_what_is_there_instead(change: Callable[[Any], object], told: str) -> None:
+    """Where a guard's place is gone, the message says how far it leads and what is there."""
+    document = spec()
+    change(document)
+    with pytest.raises(regenerate.RunError) as stopped:
+        regenerate.corrected(document, CORRECTIONS, "openapi.json")
+    assert f"at {OPERATION}/summary it expects" in str(stopped.value)
+    assert told in str(stopped.value)
 
 
 def test_every_correction_is_guarded_and_explained() -> None:

@@ -1,4 +1,4 @@
-"""The rules: what passes, what breaks, and where in openapi.json each one stands."""
+"""The rules: what passes, and what breaks. What they stand on is in test_spec."""
 
 import copy
 import json
@@ -6,11 +6,16 @@ import os
 import pickle
 import string
 import unicodedata
+from collections import OrderedDict
+from collections.abc import Callable
+from enum import IntEnum, StrEnum
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
 import pytest
+from attrs import frozen
 from conftest import email_request
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,15 +26,11 @@ from stoq_public_api_client.types import UNSET
 from stoqapp import RULES, Violation, check, check_shop
 from stoqapp.rules import (
     FIELDS,
-    OPERATION,
-    REQUIRED_SECTIONS,
     SCHEMA,
-    SHOP_HEADER,
     Field,
-    Rule,
     check_body,
 )
-from stoqapp.wire import SECTIONS, body_from_request
+from stoqapp.wire import SECTIONS, body_from_request, plain
 
 SPEC = json.loads((Path(__file__).parent.parent / "openapi.json").read_text("utf-8"))
 
@@ -83,7 +84,7 @@ def broken(body: object) -> list[tuple[str, str]]:
 
 
 def test_a_request_with_every_field_breaks_no_rule() -> None:
-    """A request that uses all fields of the spec as the spec states them is fine."""
+    """A request that uses every field in the way the schema declares it is fine."""
     assert check(CreateIntentRequest.from_dict(VALID)) == []
 
 
@@ -130,10 +131,194 @@ def test_type_of_the_request(value: Any) -> None:
     assert [(violation.rule, violation.path) for violation in check(value)] == [("type", "")]
 
 
-@pytest.mark.parametrize(("type_", "path"), [(int, "intent.quantity"), (str, "customer.name")])
-def test_type_of_subclasses(type_: type, path: str) -> None:
-    """A value of a subclass, such as an enum's, passes where its base type does."""
-    assert broken(valid_body_but(path, type("Sub", (type_,), {})("2"))) == []
+class Channel(StrEnum):
+    SMS = "sms"
+
+
+class Amount(IntEnum):
+    TWO = 2
+
+
+class Truth(IntEnum):
+    YES = True
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        ("intent.channel", Channel.SMS, "sms"),
+        ("intent.quantity", Amount.TWO, 2),
+        ("intent.quantity", Truth.YES, 1),
+        ("customer.name", type("Sub", (str,), {})("Ada"), "Ada"),
+        ("customer.extra", type("Sub", (float,), {})(1.5), 1.5),
+        ("customer.extra", type("Sub", (list,), {})([Amount.TWO]), [2]),
+        ("customer.extra", type("Sub", (tuple,), {})([Amount.TWO]), [2]),
+        ("customer.extra", OrderedDict({Channel.SMS: Amount.TWO}), {"sms": 2}),
+        ("customer", OrderedDict(VALID["customer"]), VALID["customer"]),
+        (Channel.SMS.value, Channel.SMS, "sms"),
+    ],
+)
+def test_type_of_subclasses(path: str, value: object, expected: object) -> None:
+    """A value of a subclass, such as an enum's, passes as what its base type holds."""
+    body = valid_body_but(path, value)
+    assert broken(body) == []
+    assert strictly(valid_body_but(path, expected)) == strictly(plain(body))
+
+
+def strictly(value: Any) -> Any:
+    """Return *value* so that only what is equal, and of the same types, equals it."""
+    if isinstance(value, dict):
+        return type(value), {strictly(name): strictly(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return type(value), [strictly(part) for part in value]
+    return type(value), value
+
+
+def raising(*_: object, **__: object) -> Any:
+    raise ZeroDivisionError
+
+
+EVIL_METHODS = """
+    __eq__ __ne__ __lt__ __le__ __gt__ __ge__ __hash__ __len__ __iter__ __contains__ __bool__
+    __getitem__ __str__ __repr__ __format__ __int__ __index__ __float__ __neg__ __reduce_ex__
+    __getattribute__ keys values items get copy isspace isprintable
+"""
+
+
+class EvilType(type):
+    __name__ = property(raising)
+    __eq__ = __hash__ = __subclasscheck__ = __instancecheck__ = __str__ = __repr__ = raising
+
+
+def evil(base: type, *args: Any) -> Any:
+    """Return an instance of a subclass of *base*; whatever it or its class is asked raises."""
+    methods = dict.fromkeys(EVIL_METHODS.split(), raising) | {"__class__": property(raising)}
+    return EvilType("Evil", (base,), methods)(*args)
+
+
+@pytest.mark.parametrize(
+    ("path", "base", "value", "inner"),
+    [
+        ("intent.channel", str, "sms", None),
+        ("intent.quantity", int, 2, None),
+        ("customer.extra", float, 2.5, None),
+        ("customer.extra", list, ["a"], str),
+        ("customer.extra", dict, {"a": 1}, None),
+        ("customer", dict, VALID["customer"], None),
+        ("extra", list, [], None),
+    ],
+)
+def test_no_method_of_a_value_is_called(
+    path: str, base: type, value: Any, inner: type | None
+) -> None:
+    """A value whose own methods raise is judged, and sent, as what its base type holds."""
+    held = [evil(inner, part) for part in value] if inner else value
+    body = valid_body_but(path, evil(base, held))
+    assert broken(body) == []
+    assert strictly(valid_body_but(path, value)) == strictly(plain(body))
+
+
+def test_no_method_of_what_a_request_holds_is_called() -> None:
+    """The same goes for the fields and the additional properties of a model."""
+    intent = NewIntent(**(VALID["intent"] | {"source": evil(str, "api")}))
+    request = CreateIntentRequest(intent, Customer())
+    request.customer.additional_properties = evil(dict, VALID["customer"])
+    request["extra"] = evil(tuple, [evil(str, "a")])
+    assert check(request) == []
+    sent = {"intent": VALID["intent"], "customer": VALID["customer"], "extra": ["a"]}
+    assert strictly(sent) == strictly(body_from_request(request))
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("", [("type", "")]),
+        ("intent", [("type", "intent")]),
+        ("customer.name", [("type", "customer.name")]),
+        ("customer.extra", [("sendable", "customer.additional_properties")]),
+        ("extra", [("sendable", "additional_properties")]),
+    ],
+)
+def test_an_object_that_raises_is_a_violation(path: str, expected: list[tuple[str, str]]) -> None:
+    """Something that JSON cannot hold is told by its type, and never asked."""
+    body = valid_body_but(path, evil(object)) if path else evil(object)
+    assert broken(body) == expected
+    assert [v.message.rpartition(" ")[2] for v in check_body(body)] == ["Evil"]
+    assert [v.message for v in check_shop(evil(object))] == ["must be a string, not Evil"]
+
+
+class EvilName(str):
+    __slots__ = ()
+    __eq__ = raising
+
+    def __hash__(self) -> int:
+        return str.__hash__(self)
+
+
+def test_names_are_not_compared_by_their_own_methods() -> None:
+    """Names that raise when they are compared or hashed are read as the strings that they hold."""
+    body = copy.deepcopy(VALID)
+    body["customer"] = {EvilName(name): value for name, value in VALID["customer"].items()}
+    assert broken(body) == []
+    assert strictly(VALID) == strictly(plain(body))
+    del body["customer"]
+    body[EvilName("customer")] = {EvilName("phone"): "+1"}
+    assert broken(body) == [("phone_digits", "customer.phone")]
+
+
+class Moody(Customer):
+    """A customer of somebody's own, with attributes that are computed."""
+
+    @property
+    def phone(self) -> Any:
+        return raising()
+
+    @phone.setter
+    def phone(self, value: object) -> None: ...
+
+    @property
+    def additional_properties(self) -> Any:
+        return raising()
+
+    @additional_properties.setter
+    def additional_properties(self, value: object) -> None: ...
+
+
+def test_an_attribute_that_raises_is_a_violation() -> None:
+    """A subclass of a model is read like the model; what it will not give is told by its path."""
+    request = email_request()
+    request.customer = Moody(email="ada@example.com")
+    kind = "an attribute that cannot be read"
+    assert check(request) == [
+        Violation("customer.phone", "type", f"must be a string, not {kind}", "spec"),
+        Violation(
+            "customer.additional_properties", "sendable", f"must be a dict, not {kind}", "stoqapp"
+        ),
+    ]
+
+
+def test_a_section_among_the_additional_properties() -> None:
+    """A model among the additional properties, where its section is unset, is read as that."""
+    request = email_request()
+    request["product"] = Product(sku="LAMP")
+    assert check(request) == []
+    assert body_from_request(request)["product"] == {"sku": "LAMP"}
+    request.customer["product"] = Product(sku="LAMP")
+    assert [v.path for v in check(request)] == ["customer.additional_properties"]
+    del request.customer["product"]
+    request["product"] = Customer(name="Ada")
+    assert [v.message for v in check(request)] == ["must be a Product, not Customer"]
+
+
+def test_what_was_checked_is_what_is_sent() -> None:
+    """The body is a copy: what becomes of the request later does not change it."""
+    request = email_request()
+    request.customer["extra"] = {"list": [1]}
+    body = body_from_request(request)
+    kept = copy.deepcopy(body)
+    request.customer["extra"]["list"].append(raising)
+    request.intent.channel = "sms"
+    assert kept == body
 
 
 @pytest.mark.parametrize(
@@ -293,8 +478,18 @@ def nested(depth: int) -> list[Any]:
     return value
 
 
+def doubled(levels: int) -> list[Any]:
+    """Return a list that holds another one twice, and so on: small here, vast as JSON."""
+    value: list[Any] = []
+    for _ in range(levels):
+        value = [value, value]
+    return value
+
+
 CYCLE: list[Any] = []
 CYCLE.append(CYCLE)
+WIDE_CYCLE: list[Any] = []
+WIDE_CYCLE.extend([WIDE_CYCLE] * 9)
 
 
 @pytest.mark.parametrize("section", ["", "intent", "customer", "product"])
@@ -309,7 +504,8 @@ CYCLE.append(CYCLE)
         ("extra", -(2**63) + 1, True),
         ("extra", 1.5, True),
         ("extra", {"a": [1, {"b": (2, None)}]}, True),
-        ("extra", nested(50), True),
+        ("extra", nested(49), True),
+        ("extra", doubled(12), True),
         ("", 1, True),
         ("additional_properties", {"a": 1}, True),
         ("extra", "\ud7ff\ue000", True),
@@ -343,6 +539,45 @@ def test_sendable_extras(section: str, name: Any, value: object, passes: bool) -
     assert broken(body) == ([] if passes else [("sendable", path)])
     if passes:
         json.dumps(body, allow_nan=False, ensure_ascii=False).encode()
+
+
+@pytest.mark.parametrize(("path", "levels"), [("extra", 50), ("customer.extra", 49)])
+def test_sendable_depth(path: str, levels: int) -> None:
+    """There are at most 50 levels below the body, whatever they are made of."""
+    section = path.removesuffix("extra")
+    expected = [("sendable", f"{section}additional_properties")]
+    for innermost in ([], {}, ()):
+        value: Any = innermost
+        for _ in range(levels - 1):
+            value = {"a": value}
+        assert broken(valid_body_but(path, value)) == []
+        assert broken(valid_body_but(path, (value,))) == expected
+
+
+TOO_MUCH = [Violation("", "sendable", "must not hold more than 10000 values", "stoqapp")]
+
+
+def test_sendable_values() -> None:
+    """There are at most 10,000 values in all, those that hold others among them."""
+    others = len(VALID) + sum(map(len, VALID.values()))
+    body = copy.deepcopy(VALID)
+    body["product"]["extra"] = {"a": [1] * 4000, "b": dict.fromkeys(map(str, range(4000)), 1)}
+    body["more"] = [None] * (10_000 - others - 8000 - 4)
+    assert check_body(body) == []
+    body["more"].append(None)
+    assert check_body(body) == TOO_MUCH
+    request = email_request()
+    request.customer.additional_properties = body
+    assert check(request) == TOO_MUCH
+
+
+@pytest.mark.parametrize("path", ["", "extra", "customer", "customer.name", "customer.extra"])
+@pytest.mark.parametrize("value", [WIDE_CYCLE, doubled(13), doubled(45), [{"a": doubled(45)}]])
+def test_sendable_values_without_end(path: str, value: object) -> None:
+    """A small object that would be vast as JSON is told so, at once."""
+    assert check_body(valid_body_but(path, value) if path else value) == TOO_MUCH
+    kind = "something with more than 10000 values in it"
+    assert [v.message for v in check_shop(value)] == [f"must be a string, not {kind}"]
 
 
 def test_sendable_fields() -> None:
@@ -546,7 +781,48 @@ contacts = st.sampled_from(["ada@example.com", "15550109999", "", " ", "+1", "us
 values = json_values | contacts | st.sampled_from(["email", "sms", "push", "api", 0, 1, 2**70])
 
 
-def sections(model: str) -> st.SearchStrategy[dict[str, Any]]:
+@frozen
+class Recipe:
+    """What `made` makes a hostile object of: Hypothesis could not bear to hold one itself."""
+
+    make: Callable[..., Any]
+    arguments: tuple[Any, ...]
+
+
+def made(value: Any) -> Any:
+    """Return *value* with every recipe in it carried out."""
+    if isinstance(value, Recipe):
+        return value.make(*map(made, value.arguments))
+    if isinstance(value, dict):
+        return {name: made(part) for name, part in value.items()}
+    return [made(part) for part in value] if isinstance(value, list) else value
+
+
+def recipes(make: Callable[..., Any], *arguments: st.SearchStrategy[Any]) -> Any:
+    return st.builds(Recipe, st.just(make), st.tuples(*arguments))
+
+
+names = st.text(max_size=3) | st.sampled_from([5, None, EvilName("email"), Channel.SMS])
+hostile: st.SearchStrategy[Any] = st.recursive(
+    recipes(evil, st.just(str), contacts)
+    | recipes(evil, st.just(int), st.integers())
+    | recipes(evil, st.just(float), st.floats())
+    | recipes(evil, st.sampled_from([object, bytes, Exception]))
+    | recipes(doubled, st.integers(0, 60))
+    | recipes(WIDE_CYCLE.copy)
+    | recipes(CYCLE.copy)
+    | st.sampled_from([UNSET, Customer(), Customer, Channel.SMS]),
+    lambda inner: (
+        recipes(evil, st.sampled_from([list, tuple]), st.lists(inner, max_size=3))
+        | recipes(evil, st.just(dict), st.dictionaries(names, inner, max_size=3))
+        | st.lists(inner, max_size=3)
+        | st.dictionaries(names, inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+
+
+def sections(model: str, values: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
     names = [field.name for field in FIELDS if field.section == model]
     changed = st.dictionaries(st.sampled_from(names) | st.text(max_size=3), values, max_size=4)
     left_out = st.sets(st.sampled_from(names), max_size=2)
@@ -561,34 +837,53 @@ def sections(model: str) -> st.SearchStrategy[dict[str, Any]]:
     )
 
 
-bodies = st.fixed_dictionaries(
-    {}, optional={name: sections(name) | values for name in SECTIONS} | {"extra": values}
-)
+def bodies_of(values: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    parts = {name: sections(name, values) | values for name in SECTIONS} | {"extra": values}
+    return st.fixed_dictionaries({}, optional=parts)
 
 
-@given(bodies)
-def test_check_never_raises(body: dict[str, Any]) -> None:
-    """Whatever the models hold, check answers with a list of violations."""
+bodies = bodies_of(values)
+
+
+def sendable_body(body: object) -> bool:
+    """Whether check_body finds no fault; and then, the body that is sent does have a form."""
+    if check_body(body) != []:
+        return False
+    json.dumps(plain(body), ensure_ascii=False, allow_nan=False).encode("utf-8")
+    return True
+
+
+@given(bodies_of(values | hostile), st.dictionaries(names, hostile, max_size=2))
+def test_check_never_raises(body: dict[str, Any], extras: dict[Any, Any]) -> None:
+    """Whatever the models hold, check answers with a list of violations, and as for the body."""
+    body, extras = made(body), made(extras)
     request = CreateIntentRequest(intent=UNSET, customer=UNSET)  # type: ignore[arg-type]
     for name, model in SECTIONS.items():
         if name in body:
             section = body[name]
-            if isinstance(section, dict):
+            if type(section) is dict:
                 built = object.__new__(model)
                 built.additional_properties = {}
                 for key, value in section.items():
-                    if hasattr(model, key) and key in model.__slots__:
+                    if type(key) is str and key in model.__slots__:
                         setattr(built, key, value)
                     else:
                         built.additional_properties[key] = value
                 section = built
             setattr(request, name, section)
-    request.additional_properties = {"extra": body.get("extra")}
-    assert all(isinstance(violation, Violation) for violation in check(request))
+    request.additional_properties = {"extra": body.get("extra")} | extras
+    found = check(request)
+    assert all(type(violation) is Violation for violation in found)
+    assert sendable_body(body_from_request(request)) == (found == [])
+    assert all(type(violation) is Violation for violation in check_body(body | extras))
 
 
-SCHEMA_JUDGE = jsonschema_rs.Draft4Validator(resolve_pointer(SPEC, SCHEMA))
 BODIES = int(os.environ.get("STOQAPP_BODIES", "1000"))
+
+
+@cache
+def schema_judge() -> jsonschema_rs.Draft4Validator:
+    return jsonschema_rs.Draft4Validator(resolve_pointer(SPEC, SCHEMA))
 
 
 def prose_says(body: dict[str, Any]) -> bool:
@@ -617,7 +912,7 @@ def test_an_independent_judge_agrees(body: dict[str, Any]) -> None:
     except (TypeError, ValueError):
         return
     stated = [violation for violation in found if violation.origin == "spec"]
-    assert (stated == []) == (SCHEMA_JUDGE.is_valid(body) and prose_says(body))
+    assert (stated == []) == (schema_judge().is_valid(body) and prose_says(body))
 
 
 @given(bodies)
@@ -640,50 +935,6 @@ def test_violations_repeat_no_value(body: dict[str, Any]) -> None:
     assert marker not in repr(check_body(planted))
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
-def test_each_rule_quotes_the_spec(rule: Rule) -> None:
-    """Each rule stands on a place of openapi.json, and the words there have not changed."""
-    assert rule.sources
-    assert [source.text for source in rule.sources] == [
-        resolve_pointer(SPEC, source.pointer) for source in rule.sources
-    ]
-
-
-def places(schema: Any, keyword: str, words: str = "") -> list[str]:
-    """Return the pointers, from the schema on, at which the keyword stands with the words."""
-    found = []
-    for section, content in schema["properties"].items():
-        parts = {"": content} | {f"/properties/{k}": v for k, v in content["properties"].items()}
-        for path, part in parts.items():
-            if keyword in part and words in str(part[keyword]):
-                found.append(f"{SCHEMA}/properties/{section}{path}/{keyword}")
-    return found
-
-
-def test_rules_stand_on_every_place_that_states_them() -> None:
-    """The sources of a rule are all places of the spec that say it, and no others."""
-    schema = resolve_pointer(SPEC, SCHEMA)
-    assert {rule.name: sorted(source.pointer for source in rule.sources) for rule in RULES} == {
-        "required": sorted([f"{SCHEMA}/required", *places(schema, "required")]),
-        "type": sorted(places(schema, "type")),
-        "enum": sorted(places(schema, "enum")),
-        "pattern": places(schema, "pattern"),
-        "channel_contact": sorted(
-            places(schema, "description", "required if channel is ")
-            + places(schema, "description", "requires customer.")
-        ),
-        "phone_digits": places(schema, "description", "without '+'"),
-        "positive_id": sorted(
-            f"{f.pointer}/description"
-            for f in FIELDS
-            if f.name.endswith("_id") and f.type == "integer"
-        ),
-        "positive_quantity": [f"{SCHEMA}/properties/intent/properties/quantity/description"],
-        "sendable": [f"{OPERATION}/requestBody/required"],
-        "shop_domain": [f"{OPERATION}/parameters/0/description"],
-    }
-
-
 def test_names_of_rules() -> None:
     """Rules have names of their own, and those that go beyond the spec are marked as ours."""
     assert [(rule.name, rule.origin) for rule in RULES] == [
@@ -698,38 +949,6 @@ def test_names_of_rules() -> None:
         ("sendable", "stoqapp"),
         ("shop_domain", "spec"),
     ]
-
-
-def test_the_header_of_the_shop_is_that_of_the_spec() -> None:
-    """The shop goes where the spec wants it."""
-    assert resolve_pointer(SPEC, f"{OPERATION}/parameters/0/name") == SHOP_HEADER
-
-
-def test_the_fields_are_those_of_the_spec() -> None:
-    """FIELDS says of every field what the schema says, of no other, and the schema says no more."""
-    schema = resolve_pointer(SPEC, SCHEMA)
-    declared = {
-        f"{section}.{name}": {key: value for key, value in field.items() if key != "description"}
-        for section, content in schema["properties"].items()
-        for name, field in content["properties"].items()
-    }
-    assert {
-        field.path: {"type": field.type}
-        | ({"enum": list(field.enum)} if field.enum else {})
-        | ({"pattern": field.pattern} if field.pattern else {})
-        for field in FIELDS
-    } == declared
-
-
-def test_the_required_fields_are_those_of_the_spec() -> None:
-    """What the schema requires is what the rules require, and it has no further keywords."""
-    schema = resolve_pointer(SPEC, SCHEMA)
-    assert list(REQUIRED_SECTIONS) == schema["required"]
-    assert {"type", "required", "properties"} == set(schema)
-    for name, content in schema["properties"].items():
-        required = [f.name for f in FIELDS if f.section == name and f.required]
-        assert sorted(required) == sorted(content.get("required", []))
-        assert set(content) <= {"type", "required", "properties", "description"}
 
 
 def test_the_body_is_what_the_generated_model_would_send() -> None:

@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 import stoqapp.sandbox
 from stoqapp.sandbox import (
     ASSUMPTIONS,
+    Assumptions,
     PortInUseError,
     Sandbox,
     SandboxError,
@@ -244,7 +245,7 @@ def test_identical_intents_at_once_in_the_store() -> None:
 
     def add(_: int) -> bool:
         gate.wait(HANG_SECONDS)
-        return store.add(SHOP, body()) is not None
+        return store.add(SHOP, body()).is_new
 
     with ThreadPoolExecutor(threads) as pool:
         assert sum(pool.map(add, range(threads))) == 1
@@ -768,7 +769,8 @@ def test_points_by_window_and_shop() -> None:
 def test_points_that_are_enforced() -> None:
     """Where it is enforced, what goes beyond the points is refused and costs nothing."""
     now = 121.0
-    budget = Budget(clock=lambda: now, points=5, window_seconds=2.5, enforced=True)
+    given = {"rate_points": 5, "rate_window": 2.5, "rate_enforced": "yes"}
+    budget = Budget(Assumptions.of(given), clock=lambda: now)
     spent = [budget.spend("a.b", method) for method in ("POST", "POST", "POST", "GET", "GET")]
 
     assert [balance.points_left for balance in spent] == [3, 1, 1, 0, 0]

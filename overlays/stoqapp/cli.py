@@ -1,107 +1,169 @@
 """The command line ``stoqapp``: arguments in, exit code out."""
 
 import argparse
+import difflib
 import json
+import os
+import re
 import sys
-from collections.abc import Sequence
-from typing import Any, Final, NoReturn
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, Final, NoReturn, TextIO
 
-from attrs import asdict
+from attrs import asdict, frozen
 
 from stoqapp.client import Stoq
 from stoqapp.errors import (
     AnswerError,
-    BudgetUnavailableError,
     ConfigurationError,
     IntentRefusedError,
     InvalidIntentError,
-    NotSentError,
     RateLimitedError,
+    ServerError,
     StoqError,
+    UnusableInputError,
 )
 from stoqapp.outcomes import IntentCreated
+from stoqapp.sandbox import command as sandbox
 from stoqapp.settings import MAX_RETRIES, TOTAL_TIMEOUT_SECONDS
 from stoqapp.version import __version__
 
 CREATED: Final = 0
-FAILED: Final = 1
 BROKEN_RULE: Final = 2
 REFUSED: Final = 3
 NOT_SENT: Final = 4
 UNKNOWN: Final = 5
-RATE_LIMITED: Final = 6
+TURNED_AWAY: Final = 6
 INTERRUPTED: Final = 130
 
 _EXIT_CODES: Final = """\
 exit codes:
   0    created: the intent is on the list
-  1    the command itself failed (the sandbox could not start, ...)
+  1    the command itself failed
   2    usage, or a broken rule: nothing was sent
   3    refused by the service (200 with errors, 4xx): not on the list
-  4    not sent: no connection came about
+  4    not sent: no connection came about, or the rate budget had no room in time
   5    outcome unknown: no answer, or one that does not tell (5xx, any other status)
-  6    rate limited: not on the list; send again later
+  6    turned away for now (429, or 503 with Retry-After): not on the list; send again later
   130  interrupted; the intent may be on the list
 """
+_ENVIRONMENT: Final = """\
+environment:
+  STOQ_SHOP, STOQ_BASE_URL, STOQ_TIMEOUT  stand in for the options that are not given
+  STOQ_LOG                                debug, info, warning or error: logs on standard error
 
-_TEXT_OPTIONS: Final = {
-    "variant": "the variant: number or gid://shopify/ProductVariant/123 (required)",
-    "product": "its product: number or gid://shopify/Product/456 (required)",
-    "email": "the customer's email address",
-    "phone": "the customer's phone number, with + and country code, or national with --country",
-    "push": "the customer's push token",
-    "channel": "email, sms or push; may be left out when one contact is given",
-    "market": "Shopify market of the intent: number or gid://shopify/Market/789",
-    "name": "the customer's name",
-    "country": "the customer's country, two letters",
-    "country-code": "country code of the customer's phone number",
-    "locale": "the customer's locale",
-    "customer-id": "the customer's STOQ id, from an earlier answer",
-    "customer-market": "Shopify market of the customer",
-    "shopify-customer-id": "the customer's Shopify id, number or gid",
-    "product-title": "title of the product",
-    "variant-title": "title of the variant",
-    "vendor": "the product's vendor",
-    "sku": "the variant's SKU",
-}
-_NUMBER_OPTIONS: Final = {
-    "quantity": "how many the customer wants (default: 1)",
-    "variant-count": "how many variants the product has",
+"""
+
+
+@frozen
+class _Option:
+    """An option of ``create`` that is an argument of `stoqapp.Stoq.subscribe`, and its field."""
+
+    name: str
+    path: str
+    explanation: str
+    number: bool = False
+    required: bool = False
+
+
+_OPTIONS: Final = (
+    _Option(
+        "variant",
+        "intent.shopify_variant_id",
+        "the variant: number or gid://shopify/ProductVariant/123 (required)",
+        required=True,
+    ),
+    _Option(
+        "product",
+        "intent.shopify_product_id",
+        "its product: number or gid://shopify/Product/456 (required)",
+        required=True,
+    ),
+    _Option("email", "customer.email", "the customer's email address"),
+    _Option(
+        "phone",
+        "customer.phone",
+        "the customer's phone number, with + and country code, or national with --country",
+    ),
+    _Option("push", "customer.push", "the customer's push token"),
+    _Option(
+        "channel",
+        "intent.channel",
+        "email, sms or push; may be left out when one contact is given",
+    ),
+    _Option("quantity", "intent.quantity", "how many the customer wants (default: 1)", number=True),
+    _Option(
+        "market",
+        "intent.shopify_market_id",
+        "Shopify market of the intent: number or gid://shopify/Market/789",
+    ),
+    _Option("name", "customer.name", "the customer's name"),
+    _Option("country", "customer.country", "the customer's country, two letters"),
+    _Option("country-code", "customer.country_code", "country code of the customer's phone number"),
+    _Option("locale", "customer.locale", "the customer's locale"),
+    _Option("customer-id", "customer.id", "the customer's STOQ id, from an earlier answer"),
+    _Option("customer-market", "customer.shopify_market_id", "Shopify market of the customer"),
+    _Option(
+        "shopify-customer-id",
+        "customer.shopify_customer_id",
+        "the customer's Shopify id, number or gid",
+    ),
+    _Option("product-title", "product.title", "title of the product"),
+    _Option("variant-title", "product.variant_title", "title of the variant"),
+    _Option(
+        "variant-count",
+        "product.variant_count",
+        "how many variants the product has",
+        number=True,
+    ),
+    _Option("vendor", "product.vendor", "the product's vendor"),
+    _Option("sku", "product.sku", "the variant's SKU"),
+)
+_OPTION_OF_PATH: Final = {option.path: f"--{option.name}" for option in _OPTIONS} | {
+    "customer.accepts_marketing": "--accepts-marketing",
+    "shop": "--shop",
 }
 
 
 class _UsageError(Exception):
-    def __init__(self, parser: argparse.ArgumentParser, message: str) -> None:
+    def __init__(self, command: str, message: str) -> None:
         super().__init__(message)
-        self.parser = parser
+        self.command = command
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise _UsageError(self, message)
+        raise _UsageError(self.prog, _without_values(message))
 
 
-def _without_values(message: str, words: Sequence[str]) -> str:
-    """Return argparse's *message* without what was typed, which can be a person's data."""
-    values = {part for word in words for part in (word, word.partition("=")[2])}
-    for value in sorted(values, key=len, reverse=True):
-        if value and not value.startswith("-"):
-            message = message.replace(value, "...")
-    return message
+def _without_values(message: str) -> str:
+    """Return what argparse's *message* says without what was typed, which can be personal.
+
+    Only the kinds of message that are known to repeat no value are passed on.
+    """
+    if re.fullmatch("the following arguments are required: command", message):
+        return "give a command: create or sandbox"
+    if re.match("argument command: ", message):
+        return "no such command: give create or sandbox"
+    if re.fullmatch("the following arguments are required: [a-z, -]+", message):
+        return message.replace("the following arguments are required", "required")
+    about = re.fullmatch("argument (--[a-z/ -]+): (.*)", message, re.DOTALL)
+    if about is None:
+        return "the arguments cannot be read"
+    option, fault = about.groups()
+    if fault == "expected one argument":
+        return f"{option}: needs a value; one that begins with '-' is given as {option}=VALUE"
+    if fault.startswith("ignored explicit argument"):
+        return f"{option}: takes no value"
+    # So begin the messages of our own types, and none of argparse's.
+    ours = fault.startswith("must be ")
+    return f"{option}: {fault if ours else 'cannot be used as it is given'}"
 
 
 def _whole_number(text: str) -> int:
     if not (text.isascii() and text.removeprefix("-").isdigit() and len(text) < 20):
         raise argparse.ArgumentTypeError("must be a whole number")
     return int(text)
-
-
-def _rate_limit(text: str) -> tuple[int, float]:
-    points, _, seconds = text.partition("/")
-    try:
-        return _whole_number(points), float(seconds)
-    except (argparse.ArgumentTypeError, ValueError):
-        raise argparse.ArgumentTypeError("must be points and seconds, like 360/60") from None
 
 
 def _parser() -> _Parser:
@@ -117,16 +179,22 @@ def _parser() -> _Parser:
     create = commands.add_parser(
         "create",
         help="put one customer on the waitlist of one variant",
-        description="Put one customer on the waitlist of one variant.",
-        epilog=_EXIT_CODES,
+        description="Put one customer on the waitlist of one variant. The channel is inferred"
+        " from the contact, where just one of --email, --phone and --push is given.",
+        epilog=_ENVIRONMENT + _EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    create.set_defaults(run=_create)
     create.add_argument("--shop", help="the shop: demo, demo.myshopify.com or URL ($STOQ_SHOP)")
-    for name, explanation in _TEXT_OPTIONS.items():
-        create.add_argument(f"--{name}", required="(required)" in explanation, help=explanation)
-    for name, explanation in _NUMBER_OPTIONS.items():
-        create.add_argument(f"--{name}", type=_whole_number, metavar="N", help=explanation)
+    for option in _OPTIONS:
+        create.add_argument(
+            f"--{option.name}",
+            type=_whole_number if option.number else str,
+            metavar="N" if option.number else None,
+            required=option.required,
+            help=option.explanation,
+        )
     create.add_argument(
         "--accepts-marketing",
         action=argparse.BooleanOptionalAction,
@@ -153,30 +221,7 @@ def _parser() -> _Parser:
         help="try again what may have been carried out, too",
     )
     create.add_argument("--json", action="store_true", help="print the outcome as one JSON object")
-    sandbox = commands.add_parser(
-        "sandbox",
-        help="run a local server that behaves as the service is known to",
-        description="Run a local server that behaves as the service is known to, until stopped"
-        " with Ctrl-C. Needs the extra: pip install 'stoqapp[sandbox]'.",
-        epilog=_EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    sandbox.add_argument(
-        "--port",
-        type=_whole_number,
-        default=0,
-        metavar="N",
-        help="port to listen on (default: any free one)",
-    )
-    sandbox.add_argument(
-        "--rate-limit",
-        type=_rate_limit,
-        metavar="POINTS/SECONDS",
-        help="refuse what goes beyond so many points of a shop per window, like 360/60; an intent"
-        " costs 2 (default: points are counted and shown, and nothing is refused)",
-    )
-
+    sandbox.add_to(commands)
     return parser
 
 
@@ -184,39 +229,82 @@ def _arguments_from(words: Sequence[str]) -> argparse.Namespace:
     parser = _parser()
     arguments, unknown = parser.parse_known_args(words)
     if unknown:
-        options = [word.partition("=")[0] for word in unknown if word.startswith("--")]
-        what = f"unknown option {', '.join(options)}" if options else "a stray argument"
-        parser.error(f"{what}; see stoqapp {arguments.command} --help")
+        command = f"{parser.prog} {arguments.command}"
+        raise _UsageError(command, _unknown(unknown, list(vars(arguments))))
     return arguments
+
+
+def _unknown(words: Sequence[str], known: Sequence[str]) -> str:
+    """Return what to say of *words* that mean nothing; values among them are not repeated."""
+    for word in words:
+        if typed := re.match("--([a-z][a-z-]*)(?==|$)", word):
+            close = difflib.get_close_matches(typed[1].replace("-", "_"), known, 1)
+            hint = f" (--{close[0].replace('_', '-')}?)" if close else ""
+            return f"unknown option --{typed[1]}{hint}"
+    option = any(word.startswith("-") for word in words)
+    return "unknown option" if option else "a stray argument: every value belongs to an option"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command in *argv* (default: the process's arguments) and return its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
+        return _run(words)
+    finally:
+        # What is still buffered would be written, and could fail, when the interpreter ends.
+        with _output(sys.stdout):
+            pass
+        with _output(sys.stderr):
+            pass
+
+
+def _run(words: Sequence[str]) -> int:
+    try:
         arguments = _arguments_from(words)
     except _UsageError as error:
-        error.parser.print_usage(sys.stderr)
-        print(f"{error.parser.prog}: {_without_values(str(error), words)}", file=sys.stderr)
+        _complain(error.command, f"{error}; see {error.command} --help")
+        if "--json" in words:
+            report = {"outcome": "invalid", "carried_out": False, "error": "UsageError"}
+            _print_json(report | {"message": str(error), "attempts": 0})
         return BROKEN_RULE
-    return _sandbox(arguments) if arguments.command == "sandbox" else _create(arguments)
-
-
-def _sandbox(arguments: argparse.Namespace) -> int:
     try:
-        from stoqapp.sandbox import SandboxError, serve
-
-        serve(port=arguments.port, rate_limit=arguments.rate_limit)
-    except SandboxError as error:
-        print(f"stoqapp sandbox: {error}", file=sys.stderr)
-        return FAILED
+        return int(arguments.run(arguments))
     except KeyboardInterrupt:
         return INTERRUPTED
-    return CREATED
+
+
+@contextmanager
+def _output(stream: TextIO | None) -> Iterator[None]:
+    """Let what is written to *stream* in here fail without a word: the exit code tells the outcome.
+
+    A reader that has gone away is the usual reason. The interpreter would complain, and change
+    the exit code, when it ends; so the stream then leads nowhere, as Python's documentation of
+    SIGPIPE has it.
+    """
+    if stream is None:
+        return (yield)
+    try:
+        yield
+        stream.flush()
+    except OSError:
+        with suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
+
+
+def _print(text: str) -> None:
+    with _output(sys.stdout):
+        print(text)
+
+
+def _complain(command: str, text: str) -> None:
+    with _output(sys.stderr):
+        print(f"{command}: {text}", file=sys.stderr)
 
 
 def _create(arguments: argparse.Namespace) -> int:
-    names = [name.replace("-", "_") for name in (*_TEXT_OPTIONS, *_NUMBER_OPTIONS)]
+    names = [option.name.replace("-", "_") for option in _OPTIONS]
     given = {name: getattr(arguments, name) for name in (*names, "accepts_marketing")}
     fields = {name: value for name, value in given.items() if value is not None}
     try:
@@ -231,12 +319,16 @@ def _create(arguments: argparse.Namespace) -> int:
             created = stoq.subscribe(**fields)
     except StoqError as error:
         code, outcome = _outcome_of(error)
-        print(f"stoqapp create: {error}", file=sys.stderr)
+        _complain("stoqapp create", _text_of(error))
         if arguments.json:
             _print_json(_report_of_error(error, outcome))
         return code
     except KeyboardInterrupt:
-        print("stoqapp create: interrupted; the intent may be on the list", file=sys.stderr)
+        message = "interrupted; the intent may be on the list"
+        _complain("stoqapp create", message)
+        if arguments.json:
+            report = {"outcome": "interrupted", "carried_out": None, "error": "KeyboardInterrupt"}
+            _print_json(report | {"message": message})
         return INTERRUPTED
     if arguments.json:
         _print_json(_report_of_created(created))
@@ -249,15 +341,23 @@ def _outcome_of(error: StoqError) -> tuple[int, str]:
     """Return the exit code for *error*, and the word for it."""
     if error.carried_out is None:
         return UNKNOWN, "unknown"
-    if isinstance(error, InvalidIntentError | ConfigurationError):
+    if isinstance(error, InvalidIntentError | ConfigurationError | UnusableInputError):
         return BROKEN_RULE, "invalid"
-    if isinstance(error, NotSentError | BudgetUnavailableError):
-        return NOT_SENT, "not sent"
-    if isinstance(error, RateLimitedError):
-        return RATE_LIMITED, "rate limited"
+    if isinstance(error, RateLimitedError | ServerError):
+        return TURNED_AWAY, "turned away"
     if isinstance(error, IntentRefusedError):
         return REFUSED, "refused"
-    return UNKNOWN, "unknown"
+    return NOT_SENT, "not sent"
+
+
+def _text_of(error: StoqError) -> str:
+    if not isinstance(error, InvalidIntentError):
+        return str(error)
+    faults = [
+        f"{_OPTION_OF_PATH.get(violation.path, violation.path)} {violation.message}"
+        for violation in error.violations
+    ]
+    return "\n  ".join(["nothing was sent:", *faults])
 
 
 def _report_of_error(error: StoqError, outcome: str) -> dict[str, Any]:
@@ -265,12 +365,17 @@ def _report_of_error(error: StoqError, outcome: str) -> dict[str, Any]:
         "outcome": outcome,
         "carried_out": error.carried_out,
         "error": type(error).__name__,
+        "message": str(error),
         "attempts": error.attempts,
     }
     if isinstance(error, InvalidIntentError):
         report["violations"] = [asdict(violation) for violation in error.violations]
     if isinstance(error, AnswerError):
-        report |= {"status": error.status, "messages": error.messages}
+        report |= {
+            "status": error.status,
+            "messages": error.messages,
+            "retry_after_seconds": error.retry_after,
+        }
     return report
 
 
@@ -288,13 +393,21 @@ def _report_of_created(created: IntentCreated) -> dict[str, Any]:
 
 
 def _print_json(report: dict[str, Any]) -> None:
-    print(json.dumps(report, indent=2))
+    try:
+        text = json.dumps(report, indent=2, allow_nan=False)
+    except (ValueError, RecursionError):
+        # Of the report, only what the service said of the intents can be like that.
+        text = json.dumps(report | {"intents": None}, indent=2)
+    _print(text)
 
 
 def _print_created(created: IntentCreated) -> None:
-    ids = [str(intent["id"]) for intent in created.intents if "id" in intent]
-    print(f"created{': intent ' if ids else ''}{', '.join(ids)}")
-    for change in created.changes:
-        print(f"  {change.path}: {change.deed}")
+    ids = [ascii(intent["id"]).strip("'") for intent in created.intents if "id" in intent]
+    lines = [f"created{': intent ' if ids else ''}{', '.join(ids)}"]
+    lines += [
+        f"  {_OPTION_OF_PATH.get(change.path, change.path)}: {change.deed}"
+        for change in created.changes
+    ]
     if created.messages:
-        print(f"  the service said more, in {len(created.messages)} message(s): see --json")
+        lines.append(f"  the service said more, in {len(created.messages)} message(s): see --json")
+    _print("\n".join(lines))

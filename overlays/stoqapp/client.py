@@ -4,7 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable
-from typing import Any, Final, Generic, Literal, Self, TypeVar, Unpack
+from typing import Any, Generic, Literal, Self, TypeVar, Unpack
 
 from attrs import evolve
 
@@ -15,7 +15,7 @@ from stoqapp.errors import InvalidIntentError
 from stoqapp.log import listen_to_environment
 from stoqapp.normalize import request_from_fields
 from stoqapp.outcomes import IntentCreated
-from stoqapp.rules import check_body
+from stoqapp.rules import check_plain
 from stoqapp.settings import (
     MAX_RETRIES,
     TOTAL_TIMEOUT_SECONDS,
@@ -24,10 +24,7 @@ from stoqapp.settings import (
     settings_from,
 )
 from stoqapp.transport import AsyncTransport, HttpOptions, Timeout, Transport
-from stoqapp.wire import body_from_request
-
-# The operation that the generated client knows as api.intents.create_intent; a test compares.
-_PATH: Final = "/intents.json"
+from stoqapp.wire import INTENTS_PATH, body_from_request
 
 AnyTransport = TypeVar("AnyTransport", Transport, AsyncTransport)
 
@@ -35,7 +32,7 @@ AnyTransport = TypeVar("AnyTransport", Transport, AsyncTransport)
 def _content_from(request: CreateIntentRequest) -> bytes:
     """Return the body of *request* as JSON, the very one that was checked."""
     body = body_from_request(request)
-    violations = check_body(body)
+    violations = check_plain(body)
     if violations:
         raise InvalidIntentError(violations)
     return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
@@ -74,7 +71,7 @@ class _Client(Generic[AnyTransport]):
         )
         self._settings = settings_from(self._options)
         self._transport = self._transport_class(
-            self._settings.base_url + _PATH, self._settings.http
+            self._settings.base_url + INTENTS_PATH, self._settings.http
         )
 
     @property
@@ -117,12 +114,13 @@ class Stoq(_Client[Transport]):
             ``STOQ_BASE_URL``, else the vendor's server.
         timeout: Seconds for each phase of an attempt, or a `Timeout` that tells them apart; else
             ``STOQ_TIMEOUT``, else 10.
-        total_timeout: Seconds for a call with all its attempts and waits; None for no end.
+        total_timeout: Seconds for a call with all its attempts and waits, those for the rate
+            budget included; None for no end, which is right where many calls wait in turn.
         max_retries: How often a call is tried again, where that is safe: it was not sent, or was
             turned away (429, or 503 with ``Retry-After``).
         retry_unknown: Also try again what may have been carried out (no answer, 500, 502, ...).
-            Safe as far as the vendor keeps its word that an intent is unique per customer,
-            variant and market: then a second request cannot put the customer on the list twice.
+            Safe as far as the vendor keeps its word that there is one intent for a customer, a
+            variant and a market: the second request then finds the first one's.
         budget: What paces the calls: ``"shared"`` is one budget for all clients of the process,
             a `Budget` of yours can span processes and machines, None turns pacing off.
         http: Proxy, certificates, connections; see `HttpOptions`.
@@ -145,6 +143,7 @@ class Stoq(_Client[Transport]):
             OutcomeUnknownError: It left, and nobody can know what became of it.
             AnswerError: The service answered anything but 201; see `stoqapp.errors`.
         """
+        self._transport.check_open()
         content = _content_from(request)
         settings = self._settings
 
@@ -196,7 +195,8 @@ class Stoq(_Client[Transport]):
             market: The Shopify market of the intent: number or ``gid://shopify/Market/789``.
             name: The customer's name (the shop's plan must be standard or above).
             country: The customer's country, two letters (ISO 3166-1).
-            country_code: Country code of the customer's phone number, sent as given.
+            country_code: Country code of the customer's phone number; refused where it is at
+                odds with *phone*, else sent as given.
             accepts_marketing: Whether the customer agreed to the shop's emails.
             locale: The customer's locale.
             customer_id: The customer's STOQ id, from an earlier answer.
@@ -258,6 +258,7 @@ class AsyncStoq(_Client[AsyncTransport]):
 
     async def create_intent(self, request: CreateIntentRequest) -> IntentCreated:
         """Do as `Stoq.create_intent`."""
+        self._transport.check_open()
         content = _content_from(request)
         settings = self._settings
         budget = settings.terms.budget

@@ -18,6 +18,8 @@ from stoqapp.budgets import Budget
 from stoqapp.errors import (
     Answer,
     AnswerError,
+    BudgetUnavailableError,
+    ClientClosedError,
     NotSentError,
     ProcessedWithErrorsError,
     RateLimitedError,
@@ -30,6 +32,8 @@ from stoqapp.retries import RetryPolicy, wait_before_retry
 
 _UUID: Final = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _NO_TIME: Final = "the call's total_timeout does not hold that; send it later, or give it more time"
+# Errors of one attempt whose texts say that nothing was sent.
+_UNSENT: Final = (NotSentError, BudgetUnavailableError, ClientClosedError)
 
 
 @frozen
@@ -64,7 +68,7 @@ class Terms:
     """What a call is delivered under.
 
     Attributes:
-        shop: Whose budget is used.
+        budget_key: What the shop is called in the budget.
         host: That it goes to.
         policy: How far to go.
         total_timeout_seconds: For attempts and waits together.
@@ -72,7 +76,7 @@ class Terms:
         on_attempt: Called after each attempt.
     """
 
-    shop: str
+    budget_key: str
     host: str
     policy: RetryPolicy
     total_timeout_seconds: float
@@ -113,26 +117,29 @@ def plan(
     """Yield what to do next, and return the created intent.
 
     Once an attempt may have been carried out, every later error of the call says so, too
-    (``carried_out`` is None), and an answer that the intent is there already means that the
+    (`StoqError.after_unknown`), and an answer that the intent is there already means that the
     earlier attempt arrived: that is a created intent (``confirmed_by_duplicate``).
 
     Raises:
-        StoqError: What the last attempt ended in.
+        StoqError: What the last attempt ended in; where that one was not sent and an earlier
+            one may have been carried out, what the earlier one ended in.
     """
     ends = clock() + terms.total_timeout_seconds
     attempts = 0
     waited_seconds = 0.0
-    maybe_created = False
     last: StoqError | None = None
+    unknown: StoqError | None = None
 
     def ended(error: StoqError) -> StoqError:
+        if unknown is not None and isinstance(error, _UNSENT):
+            error = unknown
         error.attempts, error.waited_seconds = attempts, waited_seconds
-        if maybe_created:
-            error.carried_out = None
+        if unknown is not None and error is not unknown:
+            error.carried_out, error.after_unknown = None, True
         return error
 
     while True:
-        wait = yield from _wait_for_budget(terms.budget, terms.shop, ends, clock)
+        wait = yield from _wait_for_budget(terms, ends, clock)
         if isinstance(wait, StoqError):
             raise ended(last or wait)
         waited_seconds += wait
@@ -142,14 +149,15 @@ def plan(
         attempts += 1
         result: Answer | StoqError = yield Send(ends - began)
         seconds = clock() - began
-        outcome = _outcome_of(result, now(), maybe_created)
+        outcome = _outcome_of(result, now(), unknown is not None)
         reading = None
         if isinstance(result, Answer):
             reading = reading_from_headers(result.headers, now())
-            yield from _tell_budget(terms.budget, terms.shop, reading, outcome)
+            yield from _tell_budget(terms, reading, outcome, ends - clock())
         retry_in: float | None = None
         if isinstance(outcome, StoqError):
-            maybe_created = maybe_created or outcome.carried_out is None
+            if outcome.carried_out is None:
+                unknown = outcome
             left = ends - clock()
             retry_in = wait_before_retry(outcome, attempts, terms.policy, left, jitter())
         _report(
@@ -176,12 +184,13 @@ def plan(
 
 
 def _wait_for_budget(
-    budget: Budget | None, shop: str, ends: float, clock: Callable[[], float]
+    terms: Terms, ends: float, clock: Callable[[], float]
 ) -> Generator[Wait | Ask, Any, float | StoqError]:
     """Take the points of one attempt; return the seconds waited, or why there are none."""
     waited_seconds = 0.0
-    while budget is not None:
-        wait: float | StoqError = yield Ask(partial(budget.take, shop))
+    while terms.budget is not None:
+        take = partial(terms.budget.take, terms.budget_key, io_timeout=ends - clock())
+        wait: float | StoqError = yield Ask(take)
         if isinstance(wait, StoqError):
             return wait
         if wait <= 0:
@@ -197,14 +206,17 @@ def _wait_for_budget(
 
 
 def _tell_budget(
-    budget: Budget | None, shop: str, reading: RateReading, outcome: IntentCreated | StoqError
+    terms: Terms, reading: RateReading, outcome: IntentCreated | StoqError, seconds_left: float
 ) -> Generator[Ask, Any, None]:
     """Correct the budget by what an answer says; that it cannot be must not undo the answer."""
-    if budget is None:
+    if terms.budget is None:
         return
-    failed = yield Ask(partial(budget.learn, shop, reading))
+    # Twice in the worst case, so each gets half of what is left of the call.
+    budget, key, io_timeout = terms.budget, terms.budget_key, seconds_left / 2
+    failed = yield Ask(partial(budget.learn, key, reading, io_timeout=io_timeout))
     if isinstance(outcome, RateLimitedError) and outcome.retry_after is not None:
-        failed = (yield Ask(partial(budget.hold, shop, outcome.retry_after))) or failed
+        hold = partial(budget.hold, key, outcome.retry_after, io_timeout=io_timeout)
+        failed = (yield Ask(hold)) or failed
     if failed is not None:
         logger.warning("the rate budget could not be corrected: %s", type(failed).__name__)
 

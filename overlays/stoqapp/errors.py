@@ -30,10 +30,14 @@ person's data; the service's words are in `AnswerError.messages`.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from attrs import field, frozen
 
 from stoqapp.rules import Violation
+
+# What makes a repetition safe; the vendor's word, in the description of the operation.
+UNIQUE: Final = "STOQ keeps one intent for a customer, a variant and a market"
 
 
 @frozen
@@ -59,12 +63,15 @@ class StoqError(Exception):
     Attributes:
         carried_out: False where this call certainly put nothing on the list, None where nobody
             can know.
+        after_unknown: Whether an earlier attempt of the call may have been carried out, whatever
+            this error says of the last one.
         attempts: How often the request was sent, or tried to be.
         waited_seconds: Seconds spent waiting between attempts and for the rate budget.
         answer: The last answer as it came, None where there was none.
     """
 
     carried_out: bool | None = False
+    after_unknown: bool = False
     attempts: int = 0
     waited_seconds: float = 0.0
     answer: Answer | None = None
@@ -94,7 +101,7 @@ class ClientClosedError(StoqError):
 
 
 class UnusableInputError(StoqError, ValueError):
-    """An input that cannot be made into what the API wants; the message says why."""
+    """An input that has no form in the API; the message says why."""
 
 
 class InvalidIntentError(StoqError, ValueError):
@@ -130,13 +137,16 @@ class BudgetUnavailableError(StoqError):
 
 
 class OutcomeUnknownError(StoqError):
-    """The request left, and no complete status line and headers came back.
+    """The request left, and what came back, if anything, breaks off before the headers end.
 
-    The intent may be on the list or not. An intent is unique per customer, variant and
-    market, so sending the same one again cannot put the customer on the list twice.
+    The intent may be on the list or not. To find out, send it again: `UNIQUE`.
     """
 
     carried_out = None
+
+
+def _after(seconds: float | None) -> str:
+    return "a minute" if seconds is None else f"{seconds:g} seconds"
 
 
 class AnswerError(StoqError):
@@ -154,13 +164,19 @@ class AnswerError(StoqError):
     def __init__(
         self, answer: Answer, messages: Sequence[str] = (), retry_after: float | None = None
     ) -> None:
-        super().__init__(answer, messages, retry_after)
+        # Not to args, which tools that report errors print.
+        super().__init__()
         self.answer = answer
         self.messages = tuple(messages)
         self.retry_after = retry_after
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.answer, self.messages, self.retry_after), self.__dict__
+
     def __str__(self) -> str:
-        return f"STOQ answered {self.status}: {self.advice}"
+        said = f"STOQ answered {self.status}: {self.advice}"
+        earlier = "; an earlier attempt of this call may have put the intent on the list"
+        return said + earlier if self.after_unknown else said
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(status={self.status}, messages={len(self.messages)})"
@@ -232,12 +248,10 @@ class UnprocessableIntentError(IntentRefusedError):
 class RateLimitedError(AnswerError):
     """429: the shop's budget of points is used up; nothing was put on the list."""
 
-    def __str__(self) -> str:
-        wait = "a minute" if self.retry_after is None else f"{self.retry_after:g} seconds"
-        return (
-            f"STOQ answered {self.status}: the shop's rate budget is used up; send again after"
-            f" {wait}"
-        )
+    @property
+    def advice(self) -> str:  # type: ignore[override]
+        """What to do, and when."""
+        return f"the shop's rate budget is used up; send again after {_after(self.retry_after)}"
 
 
 class ServerError(AnswerError):
@@ -251,13 +265,18 @@ class ServerError(AnswerError):
         self, answer: Answer, messages: Sequence[str] = (), retry_after: float | None = None
     ) -> None:
         super().__init__(answer, messages, retry_after)
-        turned_away = answer.status == 503 and retry_after is not None
-        self.carried_out = False if turned_away else None
+        self._turned_away = answer.status == 503 and retry_after is not None
+        self.carried_out = False if self._turned_away else None
 
-    advice = (
-        "trouble at the service, which may have taken the intent all the same; sending the same"
-        " intent again cannot put the customer on the list twice"
-    )
+    @property
+    def advice(self) -> str:  # type: ignore[override]
+        """What to do, and when."""
+        if self._turned_away:
+            return f"the service takes nothing now; send again after {_after(self.retry_after)}"
+        return (
+            "trouble at the service, which may have taken the intent all the same; to send it"
+            f" again is safe: {UNIQUE}"
+        )
 
 
 class UnexpectedAnswerError(AnswerError):

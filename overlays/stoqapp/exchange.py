@@ -7,6 +7,7 @@ import ssl
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from attrs import define, field
 from stoqapp.errors import Answer
 
 LARGEST_BODY_BYTES: Final = 1024 * 1024
+_WRITTEN_AT_ONCE: Final = 16 * 1024
 
 _HEAD: Final = re.compile(
     rb"HTTP/1\.[01] (?P<status>[1-9][0-9]{2})(?: [^\n]*)?\n(?P<headers>(?:[^\r\n][^\n]*\n)*)\r?\n"
@@ -56,7 +58,18 @@ class Exchange:
     _body: bytearray = field(factory=bytearray, repr=False)
     _body_ends: float = 0.0
 
-    def trace(self, event: str, info: Mapping[str, Any]) -> None:
+    def trace(self, event: str, info: dict[str, Any]) -> None:
+        """Note what happens, and let no phase of making a connection outlast the call."""
+        if event.endswith((".connect_tcp.started", ".start_tls.started")):
+            # httpcore hands this very mapping on as the arguments of what begins now.
+            info["timeout"] = self._phase_seconds(info)
+        self._note(event, info)
+
+    async def trace_async(self, event: str, info: dict[str, Any]) -> None:
+        """Note what happens; here a task's timeout bounds all phases."""
+        self._note(event, info)
+
+    def _note(self, event: str, info: dict[str, Any]) -> None:
         """Note whether the request leaves; listen to a connection that is made for it."""
         self.is_traced = True
         if event.endswith("send_request_headers.started"):
@@ -66,9 +79,16 @@ class Exchange:
         elif event.endswith((".connect_tcp.complete", ".start_tls.complete")):
             _Ear(info["return_value"])
 
-    async def trace_async(self, event: str, info: Mapping[str, Any]) -> None:
-        """Do as `trace`."""
-        self.trace(event, info)
+    def _phase_seconds(self, phase: Mapping[str, Any]) -> float:
+        """Return what a phase may take; connecting takes it anew for each address of a host."""
+        addresses = 1
+        if "host" in phase:
+            with suppress(OSError, ValueError):
+                addresses = len(
+                    socket.getaddrinfo(phase["host"], phase["port"], type=socket.SOCK_STREAM)
+                )
+        left = max(0.001, self.seconds_left / max(1, addresses))
+        return left if phase["timeout"] is None else min(left, float(phase["timeout"]))
 
     @property
     def has_left(self) -> bool:
@@ -79,6 +99,17 @@ class Exchange:
     def seconds_left(self) -> float:
         """Until the call must be over."""
         return self.ends - time.monotonic()
+
+    def bounded(self, timeout: float | None) -> float:
+        """Return *timeout*, or the seconds that are left of the call where those are fewer.
+
+        Raises:
+            DeadlinePassedError: None are left.
+        """
+        left = self.seconds_left
+        if left <= 0:
+            raise DeadlinePassedError
+        return left if timeout is None else min(left, timeout)
 
     def answered(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
         """Note that status line and headers are there."""
@@ -137,27 +168,33 @@ class Exchange:
 class _Ear:
     """Listens at a connection of httpcore, for whichever attempt reads from it.
 
-    It makes the call's deadline hold, which a read timeout does not: that begins anew with each
-    part of an answer that trickles. And a connection that said more than was asked is given out
-    as closed by the other side, so that it is not used again.
+    It makes the call's deadline hold, which the timeouts do not: they begin anew with each part
+    of an answer that trickles, or of a request that is taken slowly. And a connection that said
+    more than was asked is given out as closed by the other side, so that it is not used again.
     """
 
     def __init__(self, stream: Any) -> None:
         self._read: Callable[..., Any] = stream.read
+        self._write: Callable[..., Any] = stream.write
         self._info: Callable[[str], Any] = stream.get_extra_info
         self._last: Exchange | None = None
         asynchronous = hasattr(stream, "aclose")
         stream.read = self._read_async if asynchronous else self._read_blocking
+        if not asynchronous:
+            stream.write = self._write_blocking
         stream.get_extra_info = self._get_extra_info
 
     def _read_blocking(self, max_bytes: int, timeout: float | None = None) -> bytes:
         exchange = UNDER_WAY.get()
-        left = exchange.seconds_left
-        if left <= 0:
-            raise DeadlinePassedError
-        part: bytes = self._read(max_bytes, left if timeout is None else min(left, timeout))
+        part: bytes = self._read(max_bytes, exchange.bounded(timeout))
         self._note(exchange, part)
         return part
+
+    def _write_blocking(self, content: bytes, timeout: float | None = None) -> None:
+        exchange = UNDER_WAY.get()
+        for start in range(0, len(content), _WRITTEN_AT_ONCE):
+            part = content[start : start + _WRITTEN_AT_ONCE]
+            self._write(part, exchange.bounded(timeout))
 
     async def _read_async(self, max_bytes: int, timeout: float | None = None) -> bytes:
         part: bytes = await self._read(max_bytes, timeout)

@@ -2,7 +2,7 @@
 
 Each function takes one input, returns it in the API's form together with what it changed,
 and raises `UnusableInputError` where the input names nothing, or could name more than one thing: it
-never guesses. Messages hold no value that can be a person's.
+never guesses. Nothing that a person could be known by is in a message.
 """
 
 import re
@@ -20,6 +20,7 @@ from stoqapp.rules import Violation, check, check_shop
 T = TypeVar("T")
 Kind = Literal["ProductVariant", "Product", "Market", "Customer"]
 
+_STRIPPED: Final = "surrounding space removed"
 _KINDS: Final = ("ProductVariant", "Product", "Market", "Customer")
 
 
@@ -47,6 +48,8 @@ class Change:
 def id_from(given: object, kind: Kind) -> Normal[int]:
     """Return the number in *given*: an integer, its digits, or a ``gid://shopify/KIND/123``.
 
+    Digits that begin with 0 are refused, since Shopify writes no id so and a SKU looks like it.
+
     Raises:
         UnusableInputError: It is none of these, or the global id of something else than a *kind*.
     """
@@ -56,9 +59,11 @@ def id_from(given: object, kind: Kind) -> Normal[int]:
     if not isinstance(given, str):
         raise UnusableInputError(f"must be a Shopify id, not {type(given).__name__}: {wanted}")
     text = given.strip()
-    if re.fullmatch("[0-9]{1,19}", text):
-        return Normal(int(text))
-    gid = re.fullmatch(r"gid://shopify/([A-Za-z]+)/([0-9]{1,19})(?:\?.*)?", text)
+    if re.fullmatch("[1-9][0-9]{0,18}", text):
+        return Normal(int(text), None if text == given else _STRIPPED)
+    gid = re.fullmatch(r"gid://shopify/([A-Za-z]+)/([1-9][0-9]{0,18})(?:\?.*)?", text)
+    if gid is None and re.fullmatch("0[0-9]*", text):
+        raise UnusableInputError(f"begins with a zero, which no Shopify id does (a SKU?): {wanted}")
     if gid is None:
         raise UnusableInputError(f"is no Shopify id: {wanted}")
     if gid[1] != kind:
@@ -116,14 +121,14 @@ def country_from(given: object) -> Normal[str]:
     wanted = "give the two-letter code (ISO 3166-1 alpha-2), like us"
     if not isinstance(given, str):
         raise UnusableInputError(f"must be a string, not {type(given).__name__}: {wanted}")
-    code = given.strip().lower()
-    if not re.fullmatch("[a-z]{2}", code):
+    code = _lower_cased(given)
+    if not re.fullmatch("[a-z]{2}", code.value):
         raise UnusableInputError(f"is no country code: {wanted}")
-    return Normal(code, None if code == given else "lower-cased")
+    return code
 
 
 def phone_from(given: object, country: str | None = None) -> Normal[str]:
-    """Return a phone number as digits with the country code and no ``+``.
+    """Return a phone number as the API has it: country code and number, digits alone.
 
     Read are ``+`` and ``00`` forms, with any punctuation; a national number when *country*
     (two lower-case letters) says whose, also when the digits carry that country's code already.
@@ -172,7 +177,25 @@ def _is_nothing(given: object) -> bool:
 def _text_from(given: object) -> Normal[Any]:
     if not isinstance(given, str) or given == given.strip():
         return Normal(given)
-    return Normal(given.strip(), "surrounding space removed")
+    return Normal(given.strip(), _STRIPPED)
+
+
+def _lower_cased(given: str) -> Normal[str]:
+    text = _text_from(given)
+    lower = text.value.lower()
+    return text if lower == text.value else Normal(lower, "lower-cased")
+
+
+def _country_code_from(given: object, phone: object) -> Normal[Any]:
+    if isinstance(given, str) and isinstance(phone, str):
+        from stoqapp.phones import begins_with_country_code
+
+        if not begins_with_country_code(phone, given):
+            raise UnusableInputError(
+                "is not the country code that the phone number has: correct one of the two, or"
+                " leave this one out"
+            )
+    return _text_from(given)
 
 
 def _customer_id_from(given: object) -> Normal[str]:
@@ -181,10 +204,7 @@ def _customer_id_from(given: object) -> Normal[str]:
 
 
 def _channel_from(given: object) -> Normal[Any]:
-    if not isinstance(given, str):
-        return Normal(given)
-    channel = given.strip().lower()
-    return Normal(channel, None if channel == given else "lower-cased")
+    return _lower_cased(given) if isinstance(given, str) else Normal(given)
 
 
 def _channel_of(contacts: dict[str, object]) -> Normal[str]:
@@ -194,7 +214,7 @@ def _channel_of(contacts: dict[str, object]) -> Normal[str]:
     if not given:
         raise UnusableInputError("cannot be told without a contact: give email, phone or push")
     raise UnusableInputError(
-        f"could be {' or '.join(given)}, since several contacts are given: say which with channel="
+        f"could be {' or '.join(given)}, since several contacts are given: give the channel, too"
     )
 
 
@@ -235,13 +255,16 @@ def request_from_fields(
     take = intake.take
     contacts = {"email": email, "sms": phone, "push": push}
     region = take("customer.country", country, country_from)
+    digits = take("customer.phone", phone, lambda given: phone_from(given, region or None))
     customer = Customer(
         id=take("customer.id", customer_id, _text_from),
         name=take("customer.name", name, _text_from),
         email=take("customer.email", email, _text_from),
-        phone=take("customer.phone", phone, lambda given: phone_from(given, region or None)),
+        phone=digits,
         push=take("customer.push", push, _text_from),
-        country_code=take("customer.country_code", country_code, _text_from),
+        country_code=take(
+            "customer.country_code", country_code, lambda given: _country_code_from(given, digits)
+        ),
         country=region,
         accepts_marketing=take("customer.accepts_marketing", accepts_marketing, Normal),
         locale=take("customer.locale", locale, _text_from),
@@ -264,7 +287,7 @@ def request_from_fields(
             if _is_nothing(channel)
             else take("intent.channel", channel, _channel_from)
         ),
-        quantity=take("intent.quantity", quantity, Normal),
+        quantity=take("intent.quantity", 1 if _is_nothing(quantity) else quantity, Normal),
         source="api",
         shopify_market_id=take(
             "intent.shopify_market_id", market, lambda given: id_from(given, "Market")

@@ -5,7 +5,6 @@ created intent and every other status is an error of its own class.
 """
 
 import json
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence, Sized
 from itertools import islice
@@ -46,6 +45,7 @@ _REFUSALS: Final[Mapping[int, type[IntentRefusedError]]] = {
 }
 _MOST_MESSAGES: Final = 100
 _DEEPEST_MESSAGE: Final = 10
+_SECONDS: Final = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?")
 _DUPLICATE: Final = re.compile(
     r"\bduplicate\b|\balready (exists|waits|waiting|taken|subscribed)\b|\bbeen taken\b",
     re.IGNORECASE,
@@ -152,27 +152,26 @@ def _texts(value: Any, depth: int = 0) -> Iterator[str]:
 
 
 def _retry_after_seconds(answer: Answer, content: Any, now: float) -> float | None:
-    """Return how long to wait: by ``Retry-After``, else the body, else the rate limit's reset."""
-    header = answer.headers.get("retry-after")
-    in_body = content.get("retry_after") if isinstance(content, dict) else None
-    said = [_number(header), _seconds_until(header, answer, now), _number(in_body)]
+    """Return how long to wait: by ``Retry-After``, else the body, else the rate limit's reset.
+
+    The last two are the vendor's, for its 429. With any other status the header alone counts.
+    """
+    header = answer.headers.get("retry-after", "")
+    said = [_number(header), _seconds_until(header, answer, now)]
     if answer.status == 429:
+        in_body = content.get("retry_after") if isinstance(content, dict) else None
+        said.append(None if isinstance(in_body, bool) else _number(str(in_body)))
         said.append(reading_from_headers(answer.headers, now).resets_in_seconds)
-    return next((wait for wait in said if wait is not None and 0 <= wait < math.inf), None)
+    return next((wait for wait in said if wait is not None and wait >= 0), None)
 
 
-def _number(said: Any) -> float | None:
-    if isinstance(said, bool) or not isinstance(said, str | int | float):
-        return None
-    try:
-        return float(said)
-    except (ValueError, OverflowError):
-        return None
+def _number(said: str) -> float | None:
+    return float(said) if _SECONDS.fullmatch(said.strip()) else None
 
 
-def _seconds_until(date: str | None, answer: Answer, now: float) -> float | None:
+def _seconds_until(date: str, answer: Answer, now: float) -> float | None:
     """Return the seconds until an HTTP date, by the answer's own ``Date`` if it has one."""
-    moment = None if date is None else seconds_from_http_date(date)
+    moment = seconds_from_http_date(date)
     if moment is None:
         return None
     sent = seconds_from_http_date(answer.headers.get("date", ""))

@@ -68,6 +68,28 @@ def _national(text: str, country: str) -> PhoneNumber | None:
     return next(iter(readings.values()), None)
 
 
+def begins_with_country_code(digits: str, code: str) -> bool:
+    """Whether *code* can be the country code of the number that *digits* are.
+
+    Args:
+        digits: A possible number with its country code, as `digits_from_number` returns it.
+        code: The country code in digits, with or without ``+`` or ``00``, also with the area
+            that tells a country of several apart (``1-868``); or the country's two letters.
+            Of anything else nobody can say that it is wrong.
+    """
+    number = _possible(f"+{digits}", None)
+    if number is None:
+        return True
+    calling_code = str(number.country_code)
+    text = unicodedata.normalize("NFKC", code).strip()
+    if re.fullmatch("[A-Za-z]{2}", text):
+        return phonenumbers.country_code_for_region(text.upper()) in (0, number.country_code)
+    if not re.fullmatch(r"\+?[0-9 ().\u2010-\u2015-]*", text):
+        return True
+    said = re.sub("[^0-9]", "", text).removeprefix("00")
+    return said.startswith(calling_code) and digits.startswith(said)
+
+
 def _digits(number: PhoneNumber) -> str:
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)[1:]
 

@@ -20,6 +20,7 @@ from stoqapp.errors import (
 
 FIRST_WAIT_SECONDS: Final = 0.5
 LONGEST_WAIT_SECONDS: Final = 8.0
+LONGEST_RETRY_AFTER_SECONDS: Final = 86_400.0
 
 
 @frozen
@@ -44,9 +45,9 @@ def wait_before_retry(
 ) -> float | None:
     """Return the seconds to wait before the next attempt, None to give up.
 
-    A ``Retry-After`` is obeyed in full: when the time that is left does not hold it, the call
-    gives up. Without one the wait doubles from `FIRST_WAIT_SECONDS` to `LONGEST_WAIT_SECONDS`,
-    of which at least half is kept.
+    A ``Retry-After`` is obeyed in full: when the time that is left does not hold it, or it is
+    more than a day, the call gives up. Without one the wait doubles from `FIRST_WAIT_SECONDS` to
+    `LONGEST_WAIT_SECONDS`, of which at least half is kept.
 
     Args:
         error: What the last attempt ended in.
@@ -61,6 +62,8 @@ def wait_before_retry(
     if asked is None:
         longest = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2.0 ** min(attempts - 1, 10))
         wait = longest * (0.5 + jitter / 2)
+    elif asked > LONGEST_RETRY_AFTER_SECONDS:
+        return None
     else:
         wait = asked
     return wait if wait < seconds_left else None

@@ -17,12 +17,20 @@ from typing import Any, Final, Literal
 from attrs import frozen
 
 from stoq_public_api_client.models import CreateIntentRequest
-from stoqapp.wire import EXTRAS, SECTIONS, body_from_request
+from stoqapp.wire import (
+    EXTRAS,
+    INTENTS_PATH,
+    SECTIONS,
+    TOO_MUCH,
+    Unsendable,
+    body_from_request,
+    plain,
+)
 
 Origin = Literal["spec", "stoqapp"]
 Body = Mapping[str, object]
 
-OPERATION: Final = "/paths/~1intents.json/post"
+OPERATION: Final = f"/paths/{INTENTS_PATH.replace('/', '~1')}/post"
 SCHEMA: Final = f"{OPERATION}/requestBody/content/application~1json/schema"
 SHOP_HEADER: Final = "X-Shopify-Shop-Domain"
 
@@ -60,7 +68,8 @@ class Rule:
         name: What `Violation.rule` carries.
         origin: Who states it, see `Violation.origin`.
         sources: The places of ``openapi.json`` that it comes from.
-        find: Takes a request body and yields ``(path, message)`` for each breach.
+        find: Takes a body in plain types, as `stoqapp.wire` gives it, and yields
+            ``(path, message)`` for each breach.
     """
 
     name: str
@@ -69,7 +78,7 @@ class Rule:
     find: Callable[[Body], Iterator[tuple[str, str]]]
 
     def violations(self, body: Body) -> list[Violation]:
-        """Return every breach of this rule in *body*."""
+        """Return every breach of this rule in *body*, which is in plain types."""
         return [Violation(path, self.name, text, self.origin) for path, text in self.find(body)]
 
 
@@ -95,11 +104,14 @@ class Field:
         return f"{SCHEMA}/properties/{self.section}/properties/{self.name}"
 
 
+# The channels there are, and the field of the customer that each one reaches them by.
+CONTACT_OF_CHANNEL: Final = {"email": "email", "sms": "phone", "push": "push"}
+
 FIELDS: Final = (
     Field("intent", "shopify_variant_id", "integer", required=True),
     Field("intent", "shopify_product_id", "integer", required=True),
     Field("intent", "shopify_market_id", "integer"),
-    Field("intent", "channel", "string", required=True, enum=("email", "sms", "push")),
+    Field("intent", "channel", "string", required=True, enum=tuple(CONTACT_OF_CHANNEL)),
     Field("intent", "quantity", "integer", required=True),
     Field("intent", "source", "string", required=True, enum=("api",)),
     Field("customer", "id", "string"),
@@ -121,8 +133,6 @@ FIELDS: Final = (
 )
 REQUIRED_SECTIONS: Final = ("intent", "customer")
 
-CONTACT_OF_CHANNEL: Final = {"email": "email", "sms": "phone", "push": "push"}
-
 _FIELD_OF: Final = {
     section: {field.name: field for field in FIELDS if field.section == section}
     for section in SECTIONS
@@ -136,7 +146,6 @@ _ID_FIELDS: Final = tuple(
 _PYTHON_TYPE: Final = {"integer": int, "string": str, "boolean": bool}
 _ARTICLE: Final = {"integer": "an integer", "string": "a string", "boolean": "True or False"}
 _LARGEST_ID: Final = 2**63 - 1
-_DEEPEST: Final = 50
 
 
 def _section(body: Body, name: str) -> Mapping[str, Any]:
@@ -145,10 +154,7 @@ def _section(body: Body, name: str) -> Mapping[str, Any]:
 
 
 def _has_type(value: object, type_: str) -> bool:
-    python_type = _PYTHON_TYPE[type_]
-    if type(value) is python_type:
-        return True
-    return isinstance(value, python_type) and not isinstance(value, bool)
+    return type(value) is _PYTHON_TYPE[type_]
 
 
 def _present(body: Body, fields: tuple[Field, ...]) -> Iterator[tuple[Field, Any]]:
@@ -188,7 +194,11 @@ def type_(body: Body) -> Iterator[tuple[str, str]]:
 def _type_name(value: object) -> str:
     if value is None:
         return "None (leave the field out instead)"
-    return type(value).__name__
+    return _kind(value)
+
+
+def _kind(value: object) -> str:
+    return value.kind if isinstance(value, Unsendable) else type(value).__name__
 
 
 def enum(body: Body) -> Iterator[tuple[str, str]]:
@@ -252,7 +262,12 @@ def positive_quantity(body: Body) -> Iterator[tuple[str, str]]:
 
 
 def sendable(body: Body) -> Iterator[tuple[str, str]]:
-    """Everything has a form in JSON and UTF-8, also properties that the schema does not list."""
+    """Everything has a form in JSON and UTF-8, also properties that the schema does not list.
+
+    Nothing lies deeper than `stoqapp.wire.DEEPEST` levels. Nor are there more than
+    `stoqapp.wire.MOST_VALUES` values, which `check_body` tells before all else: a list that holds
+    itself, or another one twice and that again another twice, would have no end.
+    """
     for name, value in body.items():
         if name not in SECTIONS and (fault := _extra_fault(name, value)):
             yield EXTRAS, fault
@@ -272,7 +287,9 @@ def _extra_fault(name: object, value: object) -> str | None:
     return _json_fault({name: value})
 
 
-def _json_fault(value: object, depth: int = 0) -> str | None:
+def _json_fault(value: object) -> str | None:
+    if isinstance(value, Unsendable):
+        return value.fault
     if isinstance(value, str):
         # A lone surrogate is the one thing in a str that UTF-8 has no bytes for.
         if re.search("[\ud800-\udfff]", value):
@@ -283,20 +300,14 @@ def _json_fault(value: object, depth: int = 0) -> str | None:
     elif isinstance(value, float):
         if not math.isfinite(value):
             return "must be a finite number: JSON has no NaN and no infinity"
-    elif isinstance(value, dict | list | tuple):
-        if depth > _DEEPEST:
-            return f"must not be nested deeper than {_DEEPEST} levels"
-        if isinstance(value, dict) and not all(isinstance(name, str) for name in value):
-            return "must have names that are strings"
+    elif isinstance(value, dict | list):
         parts = (*value.keys(), *value.values()) if isinstance(value, dict) else value
-        return next(filter(None, (_json_fault(part, depth + 1) for part in parts)), None)
-    elif value is not None:
-        return f"must be something that JSON can hold, not {_type_name(value)}"
+        return next(filter(None, map(_json_fault, parts)), None)
     return None
 
 
 def shop_domain(body: Body) -> Iterator[tuple[str, str]]:
-    """The shop is a plain host name, since it becomes a header.
+    """The shop is a host name and no more, because it goes out in a header.
 
     Labels of letters, digits and inner hyphens, at most 63 characters each and 253 in all
     (RFC 1123), at least two, the last beginning with a letter; so no URL, no port, no address,
@@ -304,7 +315,7 @@ def shop_domain(body: Body) -> Iterator[tuple[str, str]]:
     """
     shop = body.get("shop")
     if not isinstance(shop, str):
-        yield "shop", f"must be a string, not {type(shop).__name__}"
+        yield "shop", f"must be a string, not {_kind(shop)}"
         return
     rest = "(?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
     if len(shop) > 253 or not re.fullmatch(rf"(?:[A-Za-z0-9]{rest}\.)+[A-Za-z]{rest}", shop):
@@ -427,17 +438,24 @@ RULES: Final = (
 def check(request: CreateIntentRequest) -> list[Violation]:
     """Return every rule that *request* breaks, in the order of `RULES`; empty when it is fine.
 
-    Works on a request however it was made (constructor, ``from_dict``, later assignment) and
-    never raises.
+    How the request came about, and what was assigned to it since, makes no difference. Raises
+    nothing, whatever the request holds.
     """
-    return check_body(body_from_request(request))
+    return check_plain(body_from_request(request))
 
 
 def check_body(body: object) -> list[Violation]:
     """Return every rule that *body*, a request as nested dicts ready for JSON, breaks.
 
-    Never raises.
+    Raises nothing, whatever *body* is.
     """
+    return check_plain(plain(body))
+
+
+def check_plain(body: object) -> list[Violation]:
+    """Do as `check_body` for a *body* that `stoqapp.wire` has read."""
+    if body is TOO_MUCH:
+        return [Violation("", "sendable", TOO_MUCH.fault, "stoqapp")]
     if not isinstance(body, dict):
         message = f"must be a {CreateIntentRequest.__name__}, not {_type_name(body)}"
         return [Violation("", "type", message, "spec")]
@@ -450,5 +468,8 @@ def check_body(body: object) -> list[Violation]:
 
 
 def check_shop(shop: object) -> list[Violation]:
-    """Return the rule that *shop* breaks as value of the shop header; empty when it is fine."""
-    return _SHOP_DOMAIN.violations({"shop": shop})
+    """Return the rule that *shop* breaks as value of the shop header; empty when it is fine.
+
+    Raises nothing, whatever *shop* is.
+    """
+    return _SHOP_DOMAIN.violations({"shop": plain(shop)})

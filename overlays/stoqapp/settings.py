@@ -15,12 +15,18 @@ from stoqapp.errors import ConfigurationError, InvalidIntentError, UnusableInput
 from stoqapp.normalize import shop_from
 from stoqapp.retries import RetryPolicy
 from stoqapp.rules import SHOP_HEADER, Violation
-from stoqapp.transport import HTTPX_VERSION, HttpOptions, Timeout, check_base_url
+from stoqapp.transport import (
+    HTTPX_VERSION,
+    TIMEOUT_SECONDS,
+    HttpOptions,
+    Timeout,
+    check_base_url,
+)
 from stoqapp.version import __version__
 
 BASE_URL: Final = "https://app.stoqapp.com/api/v1"
-TIMEOUT_SECONDS: Final = 10.0
-TOTAL_TIMEOUT_SECONDS: Final = 60.0
+# Long enough for who has to wait a whole window of the rate budget for points.
+TOTAL_TIMEOUT_SECONDS: Final = 90.0
 MAX_RETRIES: Final = 2
 
 _USER_AGENT: Final = (
@@ -84,14 +90,15 @@ def settings_from(options: Options) -> Settings:
         ConfigurationError: There is no shop, or another option is unusable.
     """
     shop = _shop_from(options.shop)
-    http = options.http or HttpOptions()
-    base_url = options.base_url
-    if base_url is None:
-        base_url = os.environ.get("STOQ_BASE_URL", BASE_URL)
-    base_url = check_base_url(base_url, http.allow_http)
+    http = HttpOptions() if options.http is None else options.http
+    if not isinstance(http, HttpOptions):
+        raise ConfigurationError(f"http must be HttpOptions, not {type(http).__name__}")
+    base_url = _base_url_from(options.base_url, http.allow_http)
     retries = options.max_retries
     if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
         raise ConfigurationError("max_retries must be a whole number, 0 or more")
+    if not isinstance(options.retry_unknown, bool):
+        raise ConfigurationError("retry_unknown must be True or False")
     if options.on_attempt is not None and not callable(options.on_attempt):
         raise ConfigurationError("on_attempt must be a function of one Attempt")
     total = options.total_timeout
@@ -101,9 +108,9 @@ def settings_from(options: Options) -> Settings:
         http=http,
         timeout=_timeout_from(options.timeout),
         terms=Terms(
-            shop=shop,
+            budget_key=_budget_key(shop, base_url),
             host=urlsplit(base_url).hostname or "",
-            policy=RetryPolicy(retries, bool(options.retry_unknown)),
+            policy=RetryPolicy(retries, options.retry_unknown),
             total_timeout_seconds=math.inf if total is None else _seconds(total, "total_timeout"),
             budget=_budget_from(options.budget),
             on_attempt=options.on_attempt,
@@ -118,24 +125,50 @@ def settings_from(options: Options) -> Settings:
     )
 
 
+def _from_environment(name: str) -> str | None:
+    """Return the variable's value; one that is set to nothing counts as not set."""
+    return os.environ.get(name, "").strip() or None
+
+
 def _shop_from(given: str | None) -> str:
-    if given is None:
-        given = os.environ.get("STOQ_SHOP")
-    if given is None:
+    said = _from_environment("STOQ_SHOP") if given is None else given
+    if said is None:
         raise ConfigurationError("no shop: give one, like demo.myshopify.com, or set STOQ_SHOP")
     try:
-        return shop_from(given).value
+        return shop_from(said).value
     except UnusableInputError as reason:
-        violation = Violation("shop", "shop_domain", str(reason), "spec")
+        where = "STOQ_SHOP" if given is None else "shop"
+        violation = Violation(where, "shop_domain", str(reason), "spec")
         raise InvalidIntentError([violation]) from None
+
+
+def _base_url_from(given: str | None, allow_http: bool) -> str:
+    if given is not None:
+        return check_base_url(given, allow_http)
+    said = _from_environment("STOQ_BASE_URL")
+    if said is None:
+        return BASE_URL
+    try:
+        return check_base_url(said, allow_http)
+    except ConfigurationError as reason:
+        raise ConfigurationError(f"STOQ_BASE_URL in the environment: {reason}") from None
+
+
+def _budget_key(shop: str, base_url: str) -> str:
+    """Return what *shop* is called in a budget: by another name where it is not the vendor's."""
+    host = urlsplit(base_url).netloc
+    return shop if host == urlsplit(BASE_URL).netloc else f"{shop}@{host}"
 
 
 def _timeout_from(given: float | Timeout | None) -> Timeout:
     if isinstance(given, Timeout):
         phases = asdict(given)
         return Timeout(**{name: _seconds(phases[name], f"timeout.{name}") for name in phases})
-    said = os.environ.get("STOQ_TIMEOUT", TIMEOUT_SECONDS) if given is None else given
-    seconds = _seconds(said, "timeout")
+    if given is not None:
+        seconds = _seconds(given, "timeout")
+    else:
+        said = _from_environment("STOQ_TIMEOUT")
+        seconds = TIMEOUT_SECONDS if said is None else _seconds(said, "STOQ_TIMEOUT")
     return Timeout(connect=seconds, read=seconds, write=seconds, pool=seconds)
 
 

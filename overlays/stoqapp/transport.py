@@ -22,6 +22,7 @@ import httpx
 from attrs import asdict, field, frozen
 
 from stoqapp.errors import (
+    UNIQUE,
     Answer,
     ClientClosedError,
     ConfigurationError,
@@ -35,6 +36,7 @@ from stoqapp.exchange import (
     reason_of_system,
 )
 
+TIMEOUT_SECONDS: Final = 10.0
 _LONGEST_SECONDS: Final = 86400.0
 HTTPX_VERSION: Final = httpx.__version__
 
@@ -51,17 +53,20 @@ _NOT_SENT: Final[tuple[tuple[type[Exception], str], ...]] = (
 class Timeout:
     """Seconds to wait in each phase of one attempt.
 
+    In sync code, *connect* begins anew for each address that the host's name stands for. How
+    long the system takes to look up a name is bounded in asyncio alone.
+
     Attributes:
-        connect: For a connection, TLS included.
+        connect: For a connection, and once more for TLS.
         read: For each part of the answer.
         write: For each part of the request to be taken.
         pool: For a connection of the pool to become free.
     """
 
-    connect: float
-    read: float
-    write: float
-    pool: float
+    connect: float = TIMEOUT_SECONDS
+    read: float = TIMEOUT_SECONDS
+    write: float = TIMEOUT_SECONDS
+    pool: float = TIMEOUT_SECONDS
 
 
 @frozen
@@ -76,7 +81,7 @@ class HttpOptions:
             connection pool: for tests, or for another HTTP library.
         max_connections: How many connections are open at a time; further calls wait.
         allow_http: Send over plain http to any host, not only to loopback addresses.
-        trust_env: Whether the environment's proxies count.
+        trust_env: Whether the environment's proxies count. They never do for loopback addresses.
     """
 
     proxy: str | None = field(default=None, repr=False)
@@ -124,9 +129,14 @@ def _check_proxy(proxy: str) -> None:
         raise ConfigurationError("the proxy of HttpOptions is no URL of one, like http://host:3128")
 
 
-def _client_settings(url: httpx.URL, http: HttpOptions) -> dict[str, Any]:
+def _client_settings(url: httpx.URL, http: HttpOptions, method: str) -> dict[str, Any]:
     if http.proxy is not None:
         _check_proxy(http.proxy)
+    if http.transport is not None and not hasattr(http.transport, method):
+        raise ConfigurationError(
+            f"the transport of HttpOptions has no {method}, so it is none of httpx's kind for this"
+            " client (Stoq and AsyncStoq need different ones)"
+        )
     connections = http.max_connections
     if isinstance(connections, bool) or not isinstance(connections, int) or connections < 1:
         raise ConfigurationError("max_connections must be a whole number, 1 or more")
@@ -135,7 +145,8 @@ def _client_settings(url: httpx.URL, http: HttpOptions) -> dict[str, Any]:
         "verify": (http.ssl_context or _tls_context(http.ca_file)) if tls else False,
         "proxy": http.proxy,
         "transport": http.transport,
-        "trust_env": http.trust_env,
+        # What is meant for this machine would leave it, and in plain text.
+        "trust_env": http.trust_env and not _is_loopback(url.host),
         "limits": httpx.Limits(
             max_connections=http.max_connections, max_keepalive_connections=http.max_connections
         ),
@@ -231,8 +242,8 @@ def _answer(exchange: Exchange, failure: Exception | None) -> Answer:
     timed_out = isinstance(failure, httpx.TimeoutException | TimeoutError)
     raise OutcomeUnknownError(
         f"the request was sent and no answer came back{' in time' if timed_out else ''}"
-        f" ({type(failure).__name__}){system}, so the intent may be on the list or not; sending"
-        " the same intent again cannot put the customer on it twice"
+        f" ({type(failure).__name__}){system}, so the intent may be on the list or not; to send it"
+        f" again is safe: {UNIQUE}"
     )
 
 
@@ -241,7 +252,7 @@ class Transport:
 
     def __init__(self, url: str, http: HttpOptions) -> None:
         self._url = httpx.URL(url)
-        self._settings = _client_settings(self._url, http)
+        self._settings = _client_settings(self._url, http, "handle_request")
         self._settings["event_hooks"] = {"response": [_note_head]}
         self._max_connections = http.max_connections
         self._closed = False
@@ -263,10 +274,14 @@ class Transport:
             self._finalizer.detach()
         self._begin_anew()
 
+    def check_open(self) -> None:
+        """Raise ClientClosedError after `close`."""
+        if self._closed:
+            raise ClientClosedError("nothing was sent: this client is closed; make a new one")
+
     def _pool(self) -> httpx.Client:
         with self._lock:
-            if self._closed:
-                raise ClientClosedError("nothing was sent: this client is closed; make a new one")
+            self.check_open()
             if self._client is None:
                 self._client = _opened(httpx.Client, self._settings)
                 self._finalizer = weakref.finalize(self, self._client.close)
@@ -352,7 +367,7 @@ class AsyncTransport:
 
     def __init__(self, url: str, http: HttpOptions) -> None:
         self._url = httpx.URL(url)
-        self._settings = _client_settings(self._url, http)
+        self._settings = _client_settings(self._url, http, "handle_async_request")
         self._settings["event_hooks"] = {"response": [_note_head_async]}
         self._max_connections = http.max_connections
         self._closed = False
@@ -365,9 +380,13 @@ class AsyncTransport:
         loop = asyncio.get_running_loop()
         return os.getpid() == self._process and self._loop is not None and loop is self._loop()
 
-    async def _pool(self) -> httpx.AsyncClient:
+    def check_open(self) -> None:
+        """Do as `Transport.check_open`."""
         if self._closed:
             raise ClientClosedError("nothing was sent: this client is closed; make a new one")
+
+    async def _pool(self) -> httpx.AsyncClient:
+        self.check_open()
         if self._client is None or not self._is_at_home():
             client = _opened(httpx.AsyncClient, self._settings)
             self._client, self._keeper = client, _kept(client)

@@ -5,7 +5,13 @@ from collections.abc import Callable
 
 from stoqapp.budgets.forks import FORK_GUARD
 from stoqapp.budgets.memory import MemoryStore
-from stoqapp.budgets.plan import LONGEST_HOLD_SECONDS, Plan, Store, whole_ms
+from stoqapp.budgets.plan import (
+    LONGEST_HOLD_SECONDS,
+    LONGEST_IO_SECONDS,
+    Plan,
+    Store,
+    whole_ms,
+)
 from stoqapp.pacing import POINTS_PER_WINDOW, WINDOW_SECONDS, RateReading
 
 
@@ -19,6 +25,12 @@ class Budget:
 
     A budget never sleeps: `take` says how long to wait. A request that ends in an error keeps
     the points that it took, since the service may have counted it.
+
+    A shop is named by its host name. Clients whose ``base_url`` is on another host than the
+    vendor's name it ``shop@host``, so that what a sandbox is sent costs the real shop nothing.
+
+    All methods take an *io_timeout*: the seconds that a file or Redis gets to answer, 5 at most
+    and by default.
 
     Args:
         share: The part of the points that may be used, above 0 and up to 1. ``0.9`` leaves a
@@ -111,7 +123,7 @@ class Budget:
     def _clock(self, clock: Callable[[], float]) -> None:
         self._store.clock = clock
 
-    def take(self, shop: str) -> float:
+    def take(self, shop: str, *, io_timeout: float = LONGEST_IO_SECONDS) -> float:
         """Take the points of one write for *shop*, or say how long to wait. Never sleeps.
 
         Returns:
@@ -119,11 +131,13 @@ class Budget:
             somebody else may have been faster by then.
 
         Raises:
-            BudgetUnavailableError: The file or Redis fails, or the budget was closed.
+            BudgetUnavailableError: The file or Redis fails or is slow, or the budget was closed.
         """
-        return self._store.take(shop.lower()) / 1000
+        return self._store.take(shop.lower(), _io_seconds(io_timeout)) / 1000
 
-    def learn(self, shop: str, reading: RateReading) -> None:
+    def learn(
+        self, shop: str, reading: RateReading, *, io_timeout: float = LONGEST_IO_SECONDS
+    ) -> None:
         """Correct the count for *shop* by what an answer said.
 
         Others may spend from the same shop. Where the service has fewer points left than we
@@ -138,9 +152,11 @@ class Budget:
         if reading.remaining is not None:
             resets_in_ms = self._plan.resets_in_ms(reading)
             if resets_in_ms > 0:
-                self._store.learn(shop.lower(), reading.remaining, resets_in_ms)
+                self._store.learn(
+                    shop.lower(), reading.remaining, resets_in_ms, _io_seconds(io_timeout)
+                )
 
-    def hold(self, shop: str, seconds: float) -> None:
+    def hold(self, shop: str, seconds: float, *, io_timeout: float = LONGEST_IO_SECONDS) -> None:
         """Let nobody take points for *shop* for *seconds*, as a 429 asks for.
 
         A hold never shortens one that is in force. One of more than a day counts as a day; what
@@ -150,7 +166,8 @@ class Budget:
             BudgetUnavailableError: As with `take`.
         """
         if seconds > 0:
-            self._store.hold(shop.lower(), whole_ms(min(seconds, LONGEST_HOLD_SECONDS)))
+            hold_ms = whole_ms(min(seconds, LONGEST_HOLD_SECONDS))
+            self._store.hold(shop.lower(), hold_ms, _io_seconds(io_timeout))
 
     def close(self) -> None:
         """Close the file or the connections; twice is fine. The in-process kind holds none."""
@@ -158,6 +175,10 @@ class Budget:
 
     def __repr__(self) -> str:
         return f"<Budget {self._store.name} share={self._plan.share:g}>"
+
+
+def _io_seconds(io_timeout: float) -> float:
+    return min(max(io_timeout, 0.001), LONGEST_IO_SECONDS)
 
 
 _shared: Budget | None = None

@@ -41,7 +41,7 @@ class MemoryStore:
     def before_fork(self) -> None:
         """Nothing in memory minds a fork."""
 
-    def take(self, shop: str) -> int:
+    def take(self, shop: str, io_seconds: float = 0.0) -> int:  # noqa: ARG002 - no I/O here
         """Do as `Store.take`."""
         with self.lock:
             now_ms = self._now_ms()
@@ -51,7 +51,13 @@ class MemoryStore:
             log.bucket.leak(now_ms)
             return put(log.bucket, shop, now_ms)
 
-    def learn(self, shop: str, remaining: int, resets_in_ms: int) -> None:
+    def learn(
+        self,
+        shop: str,
+        remaining: int,
+        resets_in_ms: int,
+        io_seconds: float = 0.0,  # noqa: ARG002
+    ) -> None:
         """Do as `Store.learn`."""
         with self.lock:
             now_ms = self._now_ms()
@@ -60,7 +66,7 @@ class MemoryStore:
             if put_foreign(bucket, self._plan, now_ms, remaining, resets_in_ms):
                 bucket.items.sort(key=lambda item: item.timestamp)
 
-    def hold(self, shop: str, hold_ms: int) -> None:
+    def hold(self, shop: str, hold_ms: int, io_seconds: float = 0.0) -> None:  # noqa: ARG002
         """Do as `Store.hold`."""
         with self.lock:
             now_ms = self._now_ms()

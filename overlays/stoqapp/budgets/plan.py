@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 SLACK: Final = 0.03
 LONGEST_HOLD_SECONDS: Final = 86_400.0
+LONGEST_IO_SECONDS: Final = 5.0
 IDLE_SHOPS_LOOKED_AT: Final = 10
 CLOSED: Final = "nothing was sent: the budget is closed; make another one"
 
@@ -93,6 +94,8 @@ def whole_ms(seconds: float) -> int:
 class Store(Protocol):
     """Where the logs are. All methods may be called from many threads.
 
+    A file or a server gets *io_seconds* to answer, and then `BudgetUnavailableError` is raised.
+
     Attributes:
         blocking_io: Whether the methods do I/O.
         name: For people.
@@ -103,13 +106,13 @@ class Store(Protocol):
     name: str
     clock: Callable[[], float] | None
 
-    def take(self, shop: str) -> int:
+    def take(self, shop: str, io_seconds: float) -> int:
         """Take the points of a write and return 0, or return the milliseconds to wait."""
 
-    def learn(self, shop: str, remaining: int, resets_in_ms: int) -> None:
+    def learn(self, shop: str, remaining: int, resets_in_ms: int, io_seconds: float) -> None:
         """Leave no more than *remaining* points until the reset."""
 
-    def hold(self, shop: str, hold_ms: int) -> None:
+    def hold(self, shop: str, hold_ms: int, io_seconds: float) -> None:
         """Give out nothing for so long."""
 
     def close(self) -> None:

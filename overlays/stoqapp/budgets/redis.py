@@ -1,14 +1,18 @@
 """A budget in Redis, for all machines that reach it."""
 
+import math
 import secrets
+import time
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any, Final
 
-from stoqapp.budgets.plan import CLOSED, Plan
+from stoqapp.budgets.plan import CLOSED, LONGEST_IO_SECONDS, Plan
 from stoqapp.errors import BudgetUnavailableError, ConfigurationError
 from stoqapp.pacing import WRITE_POINTS
 
-_REDIS_SECONDS: Final = 5.0
+# When the step that this thread is on must be over, by the monotonic clock.
+_ENDS: ContextVar[float] = ContextVar("stoqapp_redis_ends", default=math.inf)
 
 # Both scripts begin alike. KEYS: the log (a sorted set, scored by the millisecond) and the hold.
 # ARGV: milliseconds of a test's clock or "", interval, limit, and what each needs besides.
@@ -76,10 +80,8 @@ class RedisStore:
         if not isinstance(prefix, str) or not prefix:
             raise ConfigurationError("prefix must be text that the keys in Redis begin with")
         try:
-            self._client = redis.Redis.from_url(
+            pool = redis.ConnectionPool.from_url(
                 url,
-                socket_timeout=_REDIS_SECONDS,
-                socket_connect_timeout=_REDIS_SECONDS,
                 # For a connection that the server has closed. Should the first try have been
                 # carried out all the same, points are lost, which errs on the safe side.
                 retry=Retry(NoBackoff(), 1),
@@ -89,6 +91,8 @@ class RedisStore:
             raise ConfigurationError(
                 "the budget's url must be like redis://localhost:6379/0, rediss://... or unix://..."
             ) from None
+        pool.connection_class = _bounded(pool.connection_class)
+        self._client = redis.Redis(connection_pool=pool)
         self.clock: Callable[[], float] | None = None
         self._plan = plan
         self._prefix = prefix
@@ -98,30 +102,34 @@ class RedisStore:
         self._learn = self._client.register_script(_LUA_LEARN)
         self._hold = self._client.register_script(_LUA_HOLD)
 
-    def take(self, shop: str) -> int:
+    def take(self, shop: str, io_seconds: float) -> int:
         """Do as `Store.take`."""
-        return self._run(self._take, shop, WRITE_POINTS, secrets.token_hex(8))
+        return self._run(self._take, shop, io_seconds, WRITE_POINTS, secrets.token_hex(8))
 
-    def learn(self, shop: str, remaining: int, resets_in_ms: int) -> None:
+    def learn(self, shop: str, remaining: int, resets_in_ms: int, io_seconds: float) -> None:
         """Do as `Store.learn`."""
-        self._run(self._learn, shop, remaining, resets_in_ms, secrets.token_hex(8))
+        name = secrets.token_hex(8)
+        self._run(self._learn, shop, io_seconds, remaining, resets_in_ms, name)
 
-    def hold(self, shop: str, hold_ms: int) -> None:
+    def hold(self, shop: str, hold_ms: int, io_seconds: float) -> None:
         """Do as `Store.hold`."""
-        self._run(self._hold, shop, hold_ms)
+        self._run(self._hold, shop, io_seconds, hold_ms)
 
     def close(self) -> None:
         """Do as `Store.close`."""
         self._closed = True
-        self._client.close()
+        self._client.connection_pool.disconnect()
 
-    def _run(self, script: Callable[..., Any], shop: str, *arguments: int | str) -> int:
+    def _run(
+        self, script: Callable[..., Any], shop: str, io_seconds: float, *arguments: int | str
+    ) -> int:
         if self._closed:
             raise BudgetUnavailableError(CLOSED)
         now_ms = "" if self.clock is None else int(self.clock() * 1000)
         # The braces keep both keys on one node of a cluster.
         keys = [f"{self._prefix}:{{{shop}}}:{what}" for what in ("points", "hold")]
         plan = (now_ms, self._plan.interval_ms, self._plan.limit_points)
+        token = _ENDS.set(time.monotonic() + io_seconds)
         try:
             return int(script(keys=keys, args=[*plan, *arguments]))
         except (self._error, OSError) as error:
@@ -129,3 +137,33 @@ class RedisStore:
                 "nothing was sent: the budget's Redis cannot be used"
                 f" ({type(error).__name__}); check that it runs, then call again"
             ) from error
+        finally:
+            _ENDS.reset(token)
+
+
+def _bounded(kind: type[Any]) -> type[Any]:
+    """Return redis-py's connection *kind*, its timeouts being what is left of the step.
+
+    Its own are fixed when the connection is made, and begin anew with each reply and each try.
+    """
+
+    def left(_connection: Any) -> float:
+        return min(LONGEST_IO_SECONDS, max(0.001, _ENDS.get() - time.monotonic()))
+
+    def keep(_connection: Any, _seconds: Any) -> None:
+        """Pass over what redis-py would have it be."""
+
+    def send_packed_command(connection: Any, command: Any, check_health: bool = True) -> None:
+        if connection._sock:
+            connection._sock.settimeout(left(connection))
+        kind.send_packed_command(connection, command, check_health)
+
+    return type(
+        f"Bounded{kind.__name__}",
+        (kind,),
+        {
+            "socket_timeout": property(left, keep),
+            "socket_connect_timeout": property(left, keep),
+            "send_packed_command": send_packed_command,
+        },
+    )

@@ -7,16 +7,21 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from stoqapp.budgets.forks import FORK_GUARD
-from stoqapp.budgets.plan import CLOSED, IDLE_SHOPS_LOOKED_AT, Plan, put, put_foreign
+from stoqapp.budgets.plan import (
+    CLOSED,
+    IDLE_SHOPS_LOOKED_AT,
+    LONGEST_IO_SECONDS,
+    Plan,
+    put,
+    put_foreign,
+)
 from stoqapp.errors import BudgetUnavailableError, ConfigurationError
 
 if TYPE_CHECKING:
     from pyrate_limiter import SQLiteBucket
-
-_BUSY_SECONDS: Final = 5.0
 
 
 class _Connection(sqlite3.Connection):
@@ -50,7 +55,7 @@ class SqliteStore:
         self._file: tuple[int, int] | None = None
         self._closed = False
         try:
-            self._connect()
+            self._connect(time.monotonic() + LONGEST_IO_SECONDS)
         except (sqlite3.Error, OSError) as error:
             self._disconnect()
             raise ConfigurationError(
@@ -63,9 +68,9 @@ class SqliteStore:
         """Let go of the connection; the next step on either side opens one of its own."""
         self._disconnect()
 
-    def take(self, shop: str) -> int:
+    def take(self, shop: str, io_seconds: float) -> int:
         """Do as `Store.take`."""
-        with self._transaction() as connection:
+        with self._transaction(io_seconds) as connection:
             now_ms = self._now_ms()
             held_from, held_until = self._hold_of(connection, shop, now_ms)
             # A hold from the future was made before the clock was set back.
@@ -79,17 +84,17 @@ class SqliteStore:
                 )
             return waits_ms
 
-    def learn(self, shop: str, remaining: int, resets_in_ms: int) -> None:
+    def learn(self, shop: str, remaining: int, resets_in_ms: int, io_seconds: float) -> None:
         """Do as `Store.learn`."""
-        with self._transaction() as connection:
+        with self._transaction(io_seconds) as connection:
             now_ms = self._now_ms()
             self._hold_of(connection, shop, now_ms)
             bucket = self._bucket(connection, shop, now_ms)
             put_foreign(bucket, self._plan, now_ms, remaining, resets_in_ms)
 
-    def hold(self, shop: str, hold_ms: int) -> None:
+    def hold(self, shop: str, hold_ms: int, io_seconds: float) -> None:
         """Do as `Store.hold`."""
-        with self._transaction() as connection:
+        with self._transaction(io_seconds) as connection:
             now_ms = self._now_ms()
             held_from, held_until = self._hold_of(connection, shop, now_ms)
             until = max(held_until if held_from <= now_ms else 0, now_ms + hold_ms)
@@ -147,12 +152,19 @@ class SqliteStore:
         return bucket
 
     @contextmanager
-    def _transaction(self) -> Iterator[_Connection]:
-        with self.lock:
+    def _transaction(self, io_seconds: float) -> Iterator[_Connection]:
+        ends = time.monotonic() + io_seconds
+        if not self.lock.acquire(timeout=max(0.0, io_seconds)):
+            raise BudgetUnavailableError(
+                "nothing was sent: the budget's file was in use by this process's other calls for"
+                " as long as this call could wait"
+            )
+        try:
             if self._closed:
                 raise BudgetUnavailableError(CLOSED)
             try:
-                connection = self._connection or self._connect()
+                connection = self._connection or self._connect(ends)
+                connection.execute(f"PRAGMA busy_timeout = {_ms_until(ends)}")
                 if self._file != _identity(self._path):
                     raise FileNotFoundError("deleted or replaced while in use")  # noqa: TRY301
                 connection.execute("BEGIN IMMEDIATE")
@@ -168,16 +180,18 @@ class SqliteStore:
                 # A bare rollback may be refused, too; without a connection nothing stays open.
                 self._disconnect()
                 raise
+        finally:
+            self.lock.release()
 
-    def _connect(self) -> _Connection:
+    def _connect(self, ends: float) -> _Connection:
         connection = self._connection = sqlite3.connect(
             self._path,
-            timeout=_BUSY_SECONDS,
+            timeout=_ms_until(ends) / 1000,
             isolation_level=None,
             check_same_thread=False,
             factory=_Connection,
         )
-        _to_wal(connection)
+        _to_wal(connection, ends)
         # Points that a power failure loses are free again by the time that power is back.
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("BEGIN IMMEDIATE")
@@ -220,9 +234,12 @@ def _table(shop: str) -> str:
     return f"stoqapp_points_{shop.encode().hex()}"
 
 
-def _to_wal(connection: sqlite3.Connection) -> None:
+def _ms_until(ends: float) -> int:
+    return max(1, int((ends - time.monotonic()) * 1000))
+
+
+def _to_wal(connection: sqlite3.Connection, ends: float) -> None:
     """Switch to write-ahead logging, which SQLite refuses at once while another switches."""
-    ends = time.monotonic() + _BUSY_SECONDS
     while True:
         try:
             connection.execute("PRAGMA journal_mode = WAL")

@@ -6,6 +6,8 @@ from typing import Any
 
 from attrs import field, frozen
 
+from stoqapp.sandbox.assumptions import DEFAULTS, Assumptions
+
 
 @frozen
 class Answer:
@@ -32,17 +34,49 @@ def json_answer(status: int, content: Any, headers: Mapping[str, str] | None = N
     return Answer(status, body, {"content-type": "application/json", **(headers or {})})
 
 
-def messages_answer(status: int, messages: Sequence[str]) -> Answer:
-    """Return an answer that lists *messages*."""
-    return json_answer(status, {"errors": list(messages)})
+def messages_answer(
+    status: int, messages: Sequence[str], assumptions: Assumptions = DEFAULTS
+) -> Answer:
+    """Return an answer that lists *messages*, each as ``field: what is wrong``."""
+    listed = list(messages)
+    if status >= 400:
+        return _in_shape(status, listed, assumptions["refused_body"])
+    shape = assumptions["processed_body"]
+    if shape == "text":
+        return json_answer(status, {"errors": "; ".join(listed)})
+    if shape == "fields":
+        by_field: dict[str, list[str]] = {}
+        for message in listed:
+            path, _, said = message.partition(": ")
+            by_field.setdefault(path, []).append(said)
+        return json_answer(status, {"errors": by_field})
+    return _in_shape(status, listed, "error" if shape == "error" else "errors")
 
 
-def rate_limited_answer(seconds_left: int, message: str) -> Answer:
+def rate_limited_answer(
+    seconds_left: int, message: str, assumptions: Assumptions = DEFAULTS
+) -> Answer:
     """Return the vendor's answer to who has no points left for *seconds_left* more seconds."""
-    said = {"error": "Rate limit exceeded", "retry_after": seconds_left, "message": message}
-    return json_answer(429, said, {"retry-after": str(seconds_left)})
+    told = assumptions["rate_limited_body"]
+    said: dict[str, Any] = {"error": "Rate limit exceeded", "message": message}
+    if told != "header":
+        said["retry_after"] = seconds_left
+    headers = {} if told == "body" else {"retry-after": str(seconds_left)}
+    return json_answer(429, said, headers)
 
 
-def error_answer(status: int, error: str, headers: Mapping[str, str] | None = None) -> Answer:
-    """Return an answer with one reason."""
-    return json_answer(status, {"error": error}, headers)
+def error_answer(
+    status: int,
+    error: str,
+    headers: Mapping[str, str] | None = None,
+    assumptions: Assumptions = DEFAULTS,
+) -> Answer:
+    """Return an answer with one reason that is about no field."""
+    answer = _in_shape(status, [error], assumptions["error_body"])
+    return Answer(status, answer.body, {**answer.headers, **(headers or {})})
+
+
+def _in_shape(status: int, messages: list[str], shape: str) -> Answer:
+    if shape == "empty":
+        return Answer(status, b"", {})
+    return json_answer(status, {shape: messages if shape == "errors" else "; ".join(messages)})

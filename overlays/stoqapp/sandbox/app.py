@@ -20,7 +20,7 @@ from stoqapp.sandbox.answers import (
     messages_answer,
     rate_limited_answer,
 )
-from stoqapp.sandbox.assumptions import LARGEST_BODY_BYTES, NOT_FOUND
+from stoqapp.sandbox.assumptions import NOT_FOUND
 from stoqapp.sandbox.faults import fault_from
 from stoqapp.sandbox.payload import PayloadError, payload_from_bytes
 from stoqapp.sandbox.service import Service
@@ -28,7 +28,6 @@ from stoqapp.sandbox.service import Service
 CONTROL: Final = "/_sandbox"
 
 _FAULT_FIELDS: Final = ("status", "times", "headers", "body")
-_TOO_LARGE: Final = error_answer(413, f"Body larger than {LARGEST_BODY_BYTES} bytes")
 _WITHOUT_READER: Final = Answer(400, b"", {})
 
 logger = logging.getLogger("stoqapp.sandbox")
@@ -37,8 +36,9 @@ logger = logging.getLogger("stoqapp.sandbox")
 def app_for(service: Service) -> Starlette:
     """Return an ASGI app that answers for *service*.
 
-    Beside the API's endpoint it has three of its own:
+    Beside the API's endpoint it has four of its own:
 
+    - ``GET /_sandbox/assumptions``: what the sandbox takes for granted, see `Assumptions.report`.
     - ``GET /_sandbox/intents``: a JSON list of what was stored, see `Store.received`.
     - ``POST /_sandbox/reset``: forgets everything; answers ``{"reset": true}``.
     - ``POST /_sandbox/fail`` with ``{"status": 503, "times": 1, "headers": {}, "body": null}``,
@@ -46,18 +46,33 @@ def app_for(service: Service) -> Starlette:
       answer unseen; a body that is a string is sent as it is. Answers ``{"waiting": 1}``.
     """
 
+    assumed = service.assumptions
+    body_limit = int(assumed.number("body_limit"))
+    too_large = error_answer(413, f"Body larger than {body_limit} bytes", assumptions=assumed)
+
+    async def refusal(_request: Request, error: Exception) -> Response:
+        if not isinstance(error, HTTPException):
+            raise error
+        reason = NOT_FOUND if error.status_code == 404 else error.detail
+        return _response(
+            error_answer(error.status_code, reason, error.headers, assumptions=assumed)
+        )
+
     async def create_intent(request: Request) -> Response:
         try:
-            raw = await _limited_body(request)
+            raw = await _limited_body(request, body_limit)
         except ClientDisconnect:
             return _response(_WITHOUT_READER)
         if raw is None:
-            return _response(_TOO_LARGE)
+            return _response(too_large)
         headers = _header_lines(request.headers)
         return _response(service.create_intent(raw, headers, request.state.balance))
 
     async def intents(_request: Request) -> Response:
         return _response(json_answer(200, service.store.received()))
+
+    async def assumptions(_request: Request) -> Response:
+        return _response(json_answer(200, assumed.report()))
 
     async def reset(_request: Request) -> Response:
         service.reset()
@@ -65,11 +80,11 @@ def app_for(service: Service) -> Starlette:
 
     async def fail(request: Request) -> Response:
         try:
-            raw = await _limited_body(request)
+            raw = await _limited_body(request, body_limit)
         except ClientDisconnect:
             return _response(_WITHOUT_READER)
         if raw is None:
-            return _response(_TOO_LARGE)
+            return _response(too_large)
         try:
             waiting = service.faults.add(fault_from(**_fault_fields(payload_from_bytes(raw))))
         except PayloadError as error:
@@ -86,10 +101,11 @@ def app_for(service: Service) -> Starlette:
                 methods=["POST"],
             ),
             Route(f"{CONTROL}/intents", intents, methods=["GET"]),
+            Route(f"{CONTROL}/assumptions", assumptions, methods=["GET"]),
             Route(f"{CONTROL}/reset", reset, methods=["POST"]),
             Route(f"{CONTROL}/fail", fail, methods=["POST"]),
         ],
-        exception_handlers={HTTPException: _refusal},
+        exception_handlers={HTTPException: refusal},
     )
     app.router.redirect_slashes = False
     app.add_middleware(_Discreet)
@@ -126,9 +142,10 @@ class _Metered:
             await self._app(scope, receive, send_with_balance)
             return
         with suppress(ClientDisconnect):
-            await _limited_body(Request(scope, receive))
+            await _limited_body(Request(scope, receive), 0)
         seconds = balance.seconds_left
-        refusal = rate_limited_answer(seconds, f"No points left; try again in {seconds} seconds")
+        said = f"No points left; try again in {seconds} seconds"
+        refusal = rate_limited_answer(seconds, said, self._service.assumptions)
         await _response(refusal)(scope, receive, send_with_balance)
 
 
@@ -157,23 +174,16 @@ class _Discreet:
             await _response(failed)(scope, receive, send)
 
 
-async def _refusal(_request: Request, error: Exception) -> Response:
-    if not isinstance(error, HTTPException):
-        raise error
-    reason = NOT_FOUND if error.status_code == 404 else error.detail
-    return _response(error_answer(error.status_code, reason, error.headers))
-
-
-async def _limited_body(request: Request) -> bytes | None:
+async def _limited_body(request: Request, limit: int) -> bytes | None:
     """Return the body, or None when it is too large; it is read to its end all the same.
 
     A client that is still sending when the connection closes would not see the answer.
     """
     body = bytearray()
     async for chunk in request.stream():
-        if len(body) <= LARGEST_BODY_BYTES:
+        if len(body) <= limit:
             body += chunk
-    return bytes(body) if len(body) <= LARGEST_BODY_BYTES else None
+    return bytes(body) if len(body) <= limit else None
 
 
 def _header_lines(headers: Headers) -> dict[str, str]:

@@ -1,10 +1,15 @@
 """Whether a request fits the schemas of the spec, judged by jsonschema-rs."""
 
+import re
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from functools import reduce
+from operator import getitem
 from typing import Any, Final
 
 import jsonschema_rs
 
+from stoqapp.sandbox.assumptions import DEFAULTS, Assumptions
 from stoqapp.sandbox.errors import SandboxError
 from stoqapp.sandbox.spec import Operation
 
@@ -15,12 +20,14 @@ _DRAFTS: Final = {
     "3.1": jsonschema_rs.Draft202012Validator,
 }
 _ANONYMOUS: Final = "*"
+_DIGITS: Final = re.compile(r"-?[0-9]{1,4000}")
 
 
 class Judge:
     """The schemas of an operation, compiled once."""
 
-    def __init__(self, operation: Operation) -> None:
+    def __init__(self, operation: Operation, assumptions: Assumptions = DEFAULTS) -> None:
+        self._assumptions = assumptions
         version = ".".join(operation.version.split(".")[:2])
         if version not in _DRAFTS:
             raise SandboxError(
@@ -42,6 +49,29 @@ class Judge:
         self._required_headers = operation.required_headers
         self._names = frozenset(_property_names([operation.body_schema, components]))
 
+    def body_as_read(self, body: Any) -> Any:
+        """Return *body* with what is taken for an integer turned into one; itself if nothing is."""
+        if self._assumptions["numbers"] == "strict":
+            return body
+        read = deepcopy(body)
+        for error in self._body.iter_errors(body):
+            integer = self._integer_from(error)
+            if integer is not None:
+                *place, last = error.instance_path
+                reduce(getitem, place, read)[last] = integer
+        return read
+
+    def _integer_from(self, error: jsonschema_rs.ValidationError) -> int | None:
+        if error.kind.name != "type" or "integer" not in error.kind.value:
+            return None
+        value = error.instance
+        if isinstance(value, float) and value.is_integer():
+            return int(value)
+        textual = self._assumptions["numbers"] == "text"
+        if textual and isinstance(value, str) and _DIGITS.fullmatch(value):
+            return int(value)
+        return None
+
     def body_faults(self, body: Any) -> list[str]:
         """Return what is wrong with *body*, each as ``path: message``; empty when it fits.
 
@@ -52,9 +82,12 @@ class Judge:
     def header_faults(self, headers: Mapping[str, str]) -> list[str]:
         """Return what is wrong with *headers* (names in lower case), like `body_faults`."""
         faults = []
+        content_type = self._assumptions["content_type_parameters"]
         for name, validator in self._headers.items():
             value = headers.get(name.lower(), "").strip()
-            if name.lower() == "content-type":
+            if name.lower() == "content-type" and content_type == "ignored":
+                continue
+            if name.lower() == "content-type" and content_type == "taken":
                 value = value.partition(";")[0].strip().lower()
             if value:
                 faults += [f"{name}: {_message(error)}" for error in validator.iter_errors(value)]

@@ -4,8 +4,6 @@ import json
 import re
 from typing import Any, Final
 
-from stoqapp.sandbox.assumptions import DEEPEST_NESTING
-
 # A string without its closing quote matches as well: otherwise a text of many escaped quotes
 # would be scanned once for each of them.
 _STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
@@ -24,8 +22,8 @@ def _nesting(text: str) -> int:
     return deepest
 
 
-def payload_from_bytes(raw: bytes) -> Any:
-    """Read JSON from the bytes of a body.
+def payload_from_bytes(raw: bytes, deepest: int = 100) -> Any:
+    """Read JSON from the bytes of a body, nested up to *deepest* levels.
 
     Raises:
         PayloadError: They are not UTF-8 or not JSON, or something in them cannot be written
@@ -36,8 +34,8 @@ def payload_from_bytes(raw: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise PayloadError(f"must be UTF-8: byte {error.start} is not") from None
     # Before the reader sees it, whose own limit depends on the stack that is left.
-    if _nesting(text) > DEEPEST_NESTING:
-        raise PayloadError(f"must not be nested deeper than {DEEPEST_NESTING} levels")
+    if _nesting(text) > deepest:
+        raise PayloadError(f"must not be nested deeper than {deepest} levels")
     try:
         payload = json.loads(text)
     except json.JSONDecodeError as error:

@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import math
 import socket
 import threading
 from collections.abc import Callable, Mapping
@@ -11,7 +10,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from stoqapp.sandbox.budget import Budget
+from stoqapp.sandbox.assumptions import Assumptions
 from stoqapp.sandbox.errors import PortInUseError, SandboxError, SandboxNotInstalledError
 from stoqapp.sandbox.faults import fault_from
 from stoqapp.sandbox.spec import operation_from_spec, spec
@@ -43,11 +42,13 @@ class Sandbox:
         rate_limit: Points that a shop has per window, and the seconds of a window, like
             ``(360, 60)``; a request beyond them is answered 429. Windows begin at multiples of
             the seconds. None counts and shows the vendor's points and refuses nothing.
+        assume: What to take for granted in place of the defaults of `ASSUMPTIONS`, by name,
+            like ``{"duplicate": "409"}``.
 
     Raises:
         SandboxNotInstalledError: The extra ``[sandbox]`` is not installed.
         SandboxError: The vendor's ``openapi.json`` is missing or not as expected, or
-            *rate_limit* is unusable.
+            an argument is unusable; the message says what can be given.
     """
 
     def __init__(
@@ -56,10 +57,11 @@ class Sandbox:
         host: str = "127.0.0.1",
         port: int = 0,
         rate_limit: tuple[int, float] | None = None,
+        assume: Mapping[str, Any] | None = None,
     ) -> None:
         self._host = host
         self._wanted_port = port
-        self._service = _service(rate_limit)
+        self._service = _service(rate_limit, assume)
         self._address: tuple[str, int] | None = None
         self._listener: Listener | None = None
         self._thread: threading.Thread | None = None
@@ -134,6 +136,11 @@ class Sandbox:
         return f"{self.url}{self._service.operation.base_path}"
 
     @property
+    def assumptions(self) -> Assumptions:
+        """What it takes for granted."""
+        return self._service.assumptions
+
+    @property
     def intents(self) -> list[dict[str, Any]]:
         """What was stored, oldest first: each intent's fields as answered, with two more.
 
@@ -177,7 +184,11 @@ class Sandbox:
 
 
 def serve(
-    *, host: str = "127.0.0.1", port: int = 0, rate_limit: tuple[int, float] | None = None
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    rate_limit: tuple[int, float] | None = None,
+    assume: Mapping[str, Any] | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM, then return.
 
@@ -188,14 +199,15 @@ def serve(
         host: Address to listen on.
         port: Port to listen on; 0 takes any free one.
         rate_limit: As for `Sandbox`.
+        assume: As for `Sandbox`.
 
     Raises:
         SandboxNotInstalledError: The extra ``[sandbox]`` is not installed.
         PortInUseError: Another program listens there.
-        SandboxError: The address cannot be listened on, or *rate_limit* is unusable.
+        SandboxError: The address cannot be listened on, or an argument is unusable.
     """
     with suppress(KeyboardInterrupt):
-        service = _service(rate_limit)
+        service = _service(rate_limit, assume)
         with _bound(host, port) as listening:
             url = _url(host, listening.getsockname()[1])
             line = f"stoqapp sandbox on {url} (base URL {url}{service.operation.base_path})"
@@ -203,26 +215,34 @@ def serve(
             asyncio.run(listener.serve(sockets=[listening]))
 
 
-def _service(rate_limit: tuple[int, float] | None) -> "Service":
+def _service(rate_limit: tuple[int, float] | None, assume: Mapping[str, Any] | None) -> "Service":
     try:
         from stoqapp.sandbox.service import Service
     except ModuleNotFoundError as missing:
         raise _not_installed(missing) from missing
-    return Service(operation_from_spec(spec()), budget=_budget(rate_limit))
+    return Service(operation_from_spec(spec()), _assumptions(rate_limit, assume))
 
 
-def _budget(rate_limit: tuple[int, float] | None) -> Budget:
+def _assumptions(
+    rate_limit: tuple[int, float] | None, assume: Mapping[str, Any] | None
+) -> Assumptions:
+    assumptions = Assumptions.of(assume)
     if rate_limit is None:
-        return Budget()
+        return assumptions
     try:
         points, seconds = rate_limit
-        if not (isinstance(points, int) and points >= 1 and 0.001 <= seconds < math.inf):
-            raise ValueError  # noqa: TRY301
-    except (TypeError, ValueError):
+        limits = Assumptions.of({"rate_points": points, "rate_window": seconds})
+        if isinstance(points, str) or isinstance(seconds, str):
+            raise TypeError  # noqa: TRY301
+    except (TypeError, ValueError, SandboxError):
         raise SandboxError(
             "rate_limit must be whole points, at least 1, and seconds, like (360, 60)"
         ) from None
-    return Budget(points=points, window_seconds=seconds, enforced=True)
+    told = {"rate_points", "rate_window", "rate_enforced"}.intersection(assume or ())
+    if told:
+        raise SandboxError(f"rate_limit decides {', '.join(sorted(told))}, too: give one of them")
+    chosen = {name: limits[name] for name in ("rate_points", "rate_window")}
+    return Assumptions.of({**(assume or {}), **chosen, "rate_enforced": "yes"})
 
 
 def _listener(service: "Service", on_ready: Callable[[], object]) -> "Listener":

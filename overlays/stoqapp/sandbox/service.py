@@ -1,28 +1,26 @@
 """The order in which a request is judged, and what it is answered."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from attrs import define, field
+from attrs import Factory, define, field
 
-from stoq_public_api_client.models import CreateIntentRequest
-from stoqapp.rules import SHOP_HEADER, check, check_shop
+from stoqapp.rules import SHOP_HEADER, check_body, check_shop
 from stoqapp.sandbox.answers import Answer, error_answer, json_answer, messages_answer
-from stoqapp.sandbox.assumptions import (
-    BROKEN_RULE_STATUS,
-    DUPLICATE_STATUS,
-    NOT_FOUND,
-    REFUSED_STATUS,
-    UNKNOWN_SHOP_STATUS,
-)
+from stoqapp.sandbox.assumptions import DEFAULTS, NOT_FOUND, TEST_DOMAINS, Assumptions
 from stoqapp.sandbox.budget import Balance, Budget
 from stoqapp.sandbox.faults import Faults, scripted_answer
 from stoqapp.sandbox.judge import Judge
 from stoqapp.sandbox.payload import PayloadError, payload_from_bytes
 from stoqapp.sandbox.spec import Operation
-from stoqapp.sandbox.store import Store
+from stoqapp.sandbox.store import Intent, Store
 
-DUPLICATE: Final = "customer: already waits for this variant in this market; nothing was created"
+_DUPLICATE: Final = {
+    "waits": "customer: already waits for this variant in this market; nothing was created",
+    "taken": "customer: has already been taken",
+    "exists": "intent: already exists",
+    "vague": "intent: could not be saved",
+}
 
 _SHOP: Final = SHOP_HEADER.lower()
 
@@ -33,6 +31,7 @@ class Service:
 
     Attributes:
         operation: What the spec says of the endpoint.
+        assumptions: What is taken for granted.
         judge: The schemas of *operation*.
         store: The intents.
         budget: The points of each shop.
@@ -40,13 +39,14 @@ class Service:
     """
 
     operation: Operation
+    assumptions: Assumptions = DEFAULTS
     judge: Judge = field(init=False)
-    store: Store = field(factory=Store)
-    budget: Budget = field(factory=Budget)
+    store: Store = Factory(lambda service: Store(service.assumptions), takes_self=True)
+    budget: Budget = Factory(lambda service: Budget(service.assumptions), takes_self=True)
     faults: Faults = field(factory=Faults)
 
     def __attrs_post_init__(self) -> None:
-        self.judge = Judge(self.operation)
+        self.judge = Judge(self.operation, self.assumptions)
 
     def spend(self, headers: Mapping[str, str], method: str) -> Balance:
         """Count a request against the shop that its headers name."""
@@ -66,28 +66,65 @@ class Service:
         """
         if fault := self.faults.take():
             return scripted_answer(fault, balance)
+        assumed = self.assumptions
         try:
-            body: Any = payload_from_bytes(raw)
+            request: Any = payload_from_bytes(raw, int(assumed.number("nesting")))
         except PayloadError as error:
-            return messages_answer(REFUSED_STATUS, [f"body: {error}"])
+            return self._refusal(assumed["json_text"], [f"body: {error}"])
+        shop = headers.get(_SHOP, "").strip()
+        if not shop and assumed["missing_shop"] == "unknown":
+            return self._not_found(assumed["unknown_shop"])
+        body = self.judge.body_as_read(request)
+        if assumed["missing_variant"] == "404" and _lacks_variant(body):
+            return self._not_found("404")
         if faults := [*self.judge.body_faults(body), *self.judge.header_faults(headers)]:
-            return messages_answer(REFUSED_STATUS, faults)
-        shop = headers.get(_SHOP, "")
+            return self._refusal(assumed["refused_status"], faults)
         if check_shop(shop):
-            return error_answer(UNKNOWN_SHOP_STATUS, NOT_FOUND)
+            return self._not_found(assumed["unknown_shop"])
+        if assumed["broken_rule"] != "created" and (broken := self._broken_rules(body)):
+            return self._refusal(assumed["broken_rule"], broken)
+        named = body["customer"].get("id")
+        if assumed["customer_id"] == "404" and named is not None:  # noqa: SIM102
+            if not self.store.knows_customer(shop, named):
+                return self._not_found("404")
+        addition = self.store.add(shop, body, request)
+        if not addition.is_new and not assumed["duplicate"].startswith("201"):
+            return self._refusal(assumed["duplicate"], [_DUPLICATE[assumed["duplicate_words"]]])
+        return self._created(addition.intent)
+
+    def _broken_rules(self, body: Any) -> list[str]:
         # What only this project asks for, the vendor's service does not.
-        if broken := [
+        broken = [
             f"{violation.path}: {violation.message}"
-            for violation in check(CreateIntentRequest.from_dict(body))
+            for violation in check_body(body)
             if violation.origin == "spec"
-        ]:
-            return messages_answer(BROKEN_RULE_STATUS, broken)
-        if intent := self.store.add(shop, body):
-            return json_answer(201, {"intents": [intent], "errors": []})
-        return messages_answer(DUPLICATE_STATUS, [DUPLICATE])
+        ]
+        if self.assumptions["test_addresses"] == "refused":
+            email = body["customer"].get("email") or ""
+            if email.strip().rpartition("@")[2].lower() in TEST_DOMAINS:
+                broken.append("customer.email: is a test address")
+        return broken
+
+    def _created(self, intent: Intent) -> Answer:
+        shown = intent if self.assumptions["created_intent"] == "full" else {"id": intent["id"]}
+        told: dict[str, Any] = {"intents": [shown]}
+        if self.assumptions["created_errors"] == "empty":
+            told["errors"] = []
+        return json_answer(201, told)
+
+    def _refusal(self, status: str, messages: Sequence[str]) -> Answer:
+        return messages_answer(int(status), messages, self.assumptions)
+
+    def _not_found(self, status: str) -> Answer:
+        return error_answer(int(status), NOT_FOUND, assumptions=self.assumptions)
 
     def reset(self) -> None:
         """Forget the intents, the points spent and the faults asked for."""
         self.store.clear()
         self.budget.clear()
         self.faults.clear()
+
+
+def _lacks_variant(body: Any) -> bool:
+    wanted = body.get("intent") if isinstance(body, dict) else None
+    return isinstance(wanted, dict) and "shopify_variant_id" not in wanted

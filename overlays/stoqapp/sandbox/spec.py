@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 from attrs import frozen
 
 from stoqapp.sandbox.errors import SandboxError
+from stoqapp.wire import INTENTS_PATH
 
 FILE_NAME: Final = "openapi.json"
-INTENTS_PATH: Final = "/intents.json"
 
 _CHECKOUT: Final = Path(__file__).parents[3]
 

@@ -1,66 +1,85 @@
 """The intents that the sandbox holds, and what makes one unique."""
 
+import json
 import time
 from collections.abc import Callable
-from copy import deepcopy
 from datetime import UTC, datetime
-from threading import Lock
+from sqlite3 import Connection
 from typing import Any, Final
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from stoqapp.rules import CONTACT_OF_CHANNEL
-from stoqapp.sandbox.assumptions import ACCEPTS_MARKETING, INTENT_TYPE, OPTIN_CONFIRMED
+from stoqapp.sandbox.assumptions import DEFAULTS, INTENT_TYPE, Assumptions
+from stoqapp.sandbox.state import State
 
 Intent = dict[str, Any]
 
-_FOLDED: Final = {"email": str.lower}
+_NO_OR_YES: Final = {"no": False, "yes": True, "null": None}
+
+
+@frozen
+class Addition:
+    """What became of a wish to store an intent.
+
+    Attributes:
+        intent: The intent as the service would answer it: the new one, or the one that was
+            there already.
+        is_new: Whether it was stored.
+    """
+
+    intent: Intent = field(repr=False)
+    is_new: bool
 
 
 @define(eq=False)
 class Store:
-    """Intents in memory, safe to use from several threads.
+    """Intents in a `State`, safe to use from several threads.
 
     Attributes:
+        assumptions: What makes an intent unique, and what one looks like.
+        state: Where they are kept.
         clock: Seconds since 1970, for the dates of an intent.
     """
 
+    assumptions: Assumptions = DEFAULTS
+    state: State = field(factory=State)
     clock: Callable[[], float] = time.time
-    _lock: Lock = field(factory=Lock, init=False, repr=False)
-    _received: list[dict[str, Any]] = field(factory=list, init=False, repr=False)
-    _taken: set[tuple[Any, ...]] = field(factory=set, init=False, repr=False)
-    _customer_of: dict[tuple[str, ...], str] = field(factory=dict, init=False, repr=False)
-    _customer_ids: set[tuple[str, str]] = field(factory=set, init=False, repr=False)
 
-    def add(self, shop: str, body: dict[str, Any]) -> Intent | None:
+    def add(self, shop: str, body: dict[str, Any], request: Any = None) -> Addition:
         """Store the intent of a request, unless its customer already waits there.
+
+        It is on the disk, where the state is a file, before this returns.
 
         Args:
             shop: Host name of the shop.
-            body: The body of a request that has passed the schema and the rules.
-
-        Returns:
-            The intent as the service would answer it, or None for a duplicate.
+            body: The body of a request that has passed the schema.
+            request: The body as it was received, where that is another one.
         """
         shop = shop.lower()
         wanted, customer = body["intent"], body["customer"]
-        contact = CONTACT_OF_CHANNEL[wanted["channel"]]
-        fold = _FOLDED.get(contact, str)
-        contact_key = (shop, contact, fold(customer[contact].strip()))
-        with self._lock:
-            customer_id = customer.get("id")
-            if customer_id is None or (shop, customer_id) not in self._customer_ids:
-                customer_id = self._customer_of.get(contact_key)
-            if customer_id is None:
-                customer_id = str(len(self._customer_ids) + 1)
-            market = wanted.get("shopify_market_id")
-            key = (shop, customer_id, wanted["shopify_variant_id"], market)
-            if key in self._taken:
-                return None
+        contacts = self._contacts(wanted["channel"], customer)
+        market = wanted.get("shopify_market_id")
+        if market is None and self.assumptions["market"] == "customer":
+            market = customer.get("shopify_market_id")
+        with self.state.transaction() as connection:
+            customer_id = self._customer_in(connection, shop, customer.get("id"), contacts)
+            # Ids may have more digits than SQLite's integers.
+            place = (shop, customer_id, str(wanted["shopify_variant_id"]))
+            there = self._duplicate_in(connection, place, market, wanted["channel"])
             now = datetime.fromtimestamp(self.clock(), UTC).isoformat(timespec="milliseconds")
-            created_at = now.replace("+00:00", "Z")
-            intent: Intent = {
-                "id": str(len(self._received) + 1),
+            now = now.replace("+00:00", "Z")
+            if there:
+                seq, intent = there
+                if self.assumptions["duplicate"] == "201-updated":
+                    intent |= {"quantity": wanted["quantity"], "updated_at": now}
+                    connection.execute(
+                        "UPDATE intents SET answer = ? WHERE seq = ?", (_text(intent), seq)
+                    )
+                return Addition(intent, is_new=False)
+            intent_id = _next_id(connection, "intents")
+            intent = {
+                "id": self._shown(intent_id),
                 "channel": wanted["channel"],
                 "email": customer.get("email"),
                 "phone": customer.get("phone"),
@@ -70,33 +89,127 @@ class Store:
                 "shopify_variant_id": wanted["shopify_variant_id"],
                 "shopify_product_id": wanted["shopify_product_id"],
                 "shopify_market_id": market,
-                "customer_id": customer_id,
-                "created_at": created_at,
-                "updated_at": created_at,
+                "customer_id": self._shown(customer_id),
+                "created_at": now,
+                "updated_at": now,
                 "notified_at": None,
                 "unsubscribed_at": None,
                 "blocked_at": None,
-                "optin_confirmed": OPTIN_CONFIRMED,
-                "accepts_marketing": customer.get("accepts_marketing", ACCEPTS_MARKETING),
+                "optin_confirmed": _NO_OR_YES[self.assumptions["optin_confirmed"]],
+                "accepts_marketing": customer.get(
+                    "accepts_marketing", _NO_OR_YES[self.assumptions["accepts_marketing"]]
+                ),
             }
-            self._taken.add(key)
-            self._customer_of.setdefault(contact_key, customer_id)
-            self._customer_ids.add((shop, customer_id))
-            self._received.append({**intent, "shop": shop, "request": body})
-            return intent
+            received = _text(body if request is None else request)
+            connection.execute(
+                "INSERT INTO intents (id, shop, customer_id, variant, answer, request)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                (intent_id, *place, _text(intent), received),
+            )
+            return Addition(intent, is_new=True)
+
+    def knows_customer(self, shop: str, customer_id: str) -> bool:
+        """Whether *shop* got *customer_id* in an earlier answer."""
+        with self.state.transaction() as connection:
+            return _is_customer(connection, shop.lower(), customer_id)
 
     def received(self) -> list[dict[str, Any]]:
         """Return what was stored, oldest first: the intent's fields, ``shop`` and ``request``.
 
         ``request`` is the body as it was received. The list is a copy.
         """
-        with self._lock:
-            return deepcopy(self._received)
+        with self.state.transaction() as connection:
+            rows = connection.execute("SELECT answer, shop, request FROM intents ORDER BY seq")
+            stored = rows.fetchall()
+        return [
+            {**json.loads(answer), "shop": shop, "request": json.loads(request)}
+            for answer, shop, request in stored
+        ]
 
     def clear(self) -> None:
         """Forget everything; ids begin anew."""
-        with self._lock:
-            self._received.clear()
-            self._taken.clear()
-            self._customer_of.clear()
-            self._customer_ids.clear()
+        with self.state.transaction() as connection:
+            for table in ("intents", "customers", "contacts"):
+                connection.execute(f"DELETE FROM {table}")  # noqa: S608 - the names are ours
+
+    def _shown(self, number: int) -> str | int:
+        return number if self.assumptions["ids"] == "number" else str(number)
+
+    def _contacts(self, channel: str, customer: dict[str, Any]) -> list[tuple[str, str]]:
+        """Return by what the customer is known, as names and values of contacts."""
+        rule = self.assumptions["same_customer"]
+        names = [CONTACT_OF_CHANNEL[channel]] if channel in CONTACT_OF_CHANNEL else []
+        if rule == "any":
+            names += [name for name in CONTACT_OF_CHANNEL.values() if name not in names]
+        found = [(name, (customer.get(name) or "").strip()) for name in names]
+        folded = rule != "exact"
+        return [
+            (name, value.lower() if folded and name == "email" else value)
+            for name, value in found
+            if value
+        ]
+
+    def _customer_in(
+        self,
+        connection: Connection,
+        shop: str,
+        named: str | None,
+        contacts: list[tuple[str, str]],
+    ) -> int:
+        """Return the id of the customer, a new one where the shop has none that fits."""
+        customer_id = None
+        if named is not None and self.assumptions["customer_id"] != "ignored":
+            customer_id = int(named) if _is_customer(connection, shop, named) else None
+        for contact in contacts:
+            if customer_id is None:
+                row = connection.execute(
+                    "SELECT customer_id FROM contacts WHERE (shop, name, value) = (?, ?, ?)",
+                    (shop, *contact),
+                ).fetchone()
+                customer_id = row and row[0]
+        if customer_id is None:
+            customer_id = _next_id(connection, "customers")
+            connection.execute("INSERT INTO customers VALUES (?, ?)", (customer_id, shop))
+        connection.executemany(
+            "INSERT OR IGNORE INTO contacts VALUES (?, ?, ?, ?)",
+            [(shop, *contact, customer_id) for contact in contacts],
+        )
+        return int(customer_id)
+
+    def _duplicate_in(
+        self, connection: Connection, place: tuple[str, int, str], market: Any, channel: str
+    ) -> tuple[int, Intent] | None:
+        """Return the stored intent that leaves no room for another, or None."""
+        unique = self.assumptions["unique"]
+        if unique == "off":
+            return None
+        rows = connection.execute(
+            "SELECT seq, answer FROM intents WHERE (shop, customer_id, variant) = (?, ?, ?)", place
+        )
+        for seq, answer in rows:
+            intent: Intent = json.loads(answer)
+            if (unique == "variant" or intent["shopify_market_id"] == market) and (
+                unique != "channel" or intent["channel"] == channel
+            ):
+                return seq, intent
+        return None
+
+
+def _is_customer(connection: Connection, shop: str, named: str) -> bool:
+    # Ids are written without zeros in front; no customer has one of more digits than this.
+    if not (named.isascii() and named.isdigit() and len(named) < 19 and named[0] != "0"):
+        return False
+    return bool(
+        connection.execute(
+            "SELECT 1 FROM customers WHERE (id, shop) = (?, ?)", (int(named), shop)
+        ).fetchone()
+    )
+
+
+def _next_id(connection: Connection, table: str) -> int:
+    query = f"SELECT coalesce(max(id), 0) + 1 FROM {table}"  # noqa: S608 - the names are ours
+    return int(connection.execute(query).fetchone()[0])
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
