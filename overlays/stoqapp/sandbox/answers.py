@@ -58,9 +58,8 @@ def rate_limited_answer(
 ) -> Answer:
     """Return the vendor's answer to who has no points left for *seconds_left* more seconds."""
     told = assumptions["rate_limited_body"]
-    said: dict[str, Any] = {"error": "Rate limit exceeded", "message": message}
-    if told != "header":
-        said["retry_after"] = seconds_left
+    retry_after = {} if told == "header" else {"retry_after": seconds_left}
+    said = {"error": "Rate limit exceeded", **retry_after, "message": message}
     headers = {} if told == "body" else {"retry-after": str(seconds_left)}
     return json_answer(429, said, headers)
 
