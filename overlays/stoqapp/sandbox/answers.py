@@ -58,9 +58,10 @@ def rate_limited_answer(
 ) -> Answer:
     """Return the vendor's answer to who has no points left for *seconds_left* more seconds."""
     told = assumptions["rate_limited_body"]
-    said: dict[str, Any] = {"error": "Rate limit exceeded", "message": message}
+    said: dict[str, Any] = {"error": "Rate limit exceeded"}
     if told != "header":
         said["retry_after"] = seconds_left
+    said["message"] = message
     headers = {} if told == "body" else {"retry-after": str(seconds_left)}
     return json_answer(429, said, headers)
 
