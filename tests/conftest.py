@@ -145,17 +145,10 @@ def replay() -> "Callable[[Scenario], AbstractContextManager[Cassette]]":
     return replayed
 
 
-@pytest.fixture(scope="session")
-def _sandbox_of_the_session() -> Iterator[Sandbox]:
-    with Sandbox() as sandbox:
-        yield sandbox
-
-
 @pytest.fixture
-def sandbox(_sandbox_of_the_session: Sandbox) -> Sandbox:
-    """A running sandbox that holds nothing."""
-    _sandbox_of_the_session.reset()
-    return _sandbox_of_the_session
+def sandbox(stoq_sandbox: Sandbox) -> Sandbox:
+    """A running sandbox that holds nothing, by the fixture that users have."""
+    return stoq_sandbox
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,6 @@ import json
 import ssl
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import httpx
@@ -18,6 +17,8 @@ from stoqapp.sandbox import ASSUMPTIONS, Assumption, Assumptions, Bounds, Sandbo
 BY_NAME = {assumption.name: assumption for assumption in ASSUMPTIONS}
 # Shared, because each client would spend 20 ms on one of its own.
 TLS = ssl.create_default_context()
+
+CATALOG = {"demo.myshopify.com": {"22": [11]}}
 
 Sections = dict[str, dict[str, Any]]
 
@@ -67,10 +68,16 @@ class Caller:
         return dict(intent)
 
 
-@contextmanager
-def caller_of(sandbox: Sandbox) -> Iterator[Caller]:
-    with sandbox, httpx.Client(base_url=sandbox.url, verify=TLS) as client:
-        yield Caller(client)
+@pytest.fixture
+def assuming(sandbox: Sandbox) -> Iterator[Callable[[dict[str, Any]], Caller]]:
+    """Returns a caller of a sandbox that assumes what is given, and knows one variant per shop."""
+    with httpx.Client(base_url=sandbox.url, verify=TLS) as client:
+
+        def caller(assume: dict[str, Any]) -> Caller:
+            sandbox.configure(assume=assume, catalog=CATALOG)
+            return Caller(client)
+
+        yield caller
 
 
 def left(answer: httpx.Response) -> int:
@@ -148,6 +155,16 @@ PROBES: dict[str, Probe] = {
         {},
         lambda c: c.post(X_Shopify_Shop_Domain="demo").status_code,
         {"404": 404, "401": 401, "403": 403},
+    ),
+    "unknown_variant": (
+        {},
+        lambda c: c.post(body({"shopify_variant_id": 12})).status_code,
+        {"404": 404, "422": 422, "200": 200, "created": 201},
+    ),
+    "wrong_product": (
+        {},
+        lambda c: c.post(body({"shopify_product_id": 23})).status_code,
+        {"404": 404, "422": 422, "200": 200, "created": 201},
     ),
     "missing_variant": (
         {},
@@ -330,22 +347,20 @@ NUMBER_PROBES: dict[str, Callable[[Caller, float], bool]] = {
 @pytest.mark.parametrize(
     ("name", "choice"), [(entry.name, choice) for entry in ASSUMPTIONS for choice in entry.choices]
 )
-def test_each_choice_shows(name: str, choice: str) -> None:
+def test_each_choice_shows(assuming: Any, name: str, choice: str) -> None:
     """A sandbox that was told a choice answers as the choice says."""
     beside, act, expected = PROBES[name]
-    with caller_of(Sandbox(assume=beside | {name: choice})) as caller:
-        assert expected[choice] == act(caller)
+    assert expected[choice] == act(assuming(beside | {name: choice}))
 
 
 @pytest.mark.parametrize("name", [entry.name for entry in ASSUMPTIONS if entry.choices])
-def test_each_choice_shows_something_else(name: str) -> None:
+def test_each_choice_shows_something_else(assuming: Any, name: str) -> None:
     """No two choices of an entry look the same, and the first one is what nobody has to ask for."""
     beside, act, expected = PROBES[name]
     assert list(BY_NAME[name].choices) == list(expected)
     shown = [repr(value) for value in expected.values()]
     assert sorted(set(shown)) == sorted(shown)
-    with caller_of(Sandbox(assume=beside)) as caller:
-        assert next(iter(expected.values())) == act(caller)
+    assert next(iter(expected.values())) == act(assuming(beside))
 
 
 @pytest.mark.parametrize(
@@ -358,14 +373,13 @@ def test_each_choice_shows_something_else(name: str) -> None:
         if (entry.name, number) != ("body_limit", entry.bounds.most)
     ],
 )
-def test_each_number_shows(name: str, number: float | None) -> None:
+def test_each_number_shows(assuming: Any, name: str, number: float | None) -> None:
     """A sandbox that was told a number, the smallest or the largest too, goes by it."""
     given = {} if number is None else {name: number}
     bounds = BY_NAME[name].bounds
     assert bounds is not None
-    sandbox = Sandbox(assume=given)
-    with caller_of(sandbox) as caller:
-        assert NUMBER_PROBES[name](caller, bounds.default if number is None else number)
+    wanted = bounds.default if number is None else number
+    assert NUMBER_PROBES[name](assuming(given), wanted)
 
 
 @pytest.mark.parametrize("entry", ASSUMPTIONS, ids=lambda entry: entry.name)

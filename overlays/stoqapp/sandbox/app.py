@@ -1,6 +1,7 @@
 """The HTTP face of the sandbox: routes, and nothing that decides about an intent."""
 
 import logging
+from asyncio import timeout
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
@@ -66,7 +67,9 @@ def app_for(service: Service) -> Starlette:
         if raw is None:
             return _response(too_large)
         headers = _header_lines(request.headers)
-        return _response(service.create_intent(raw, headers, request.state.balance))
+        answer = service.create_intent(raw, headers, request.state.balance)
+        await _wait(request, service.latency.next_seconds())
+        return _response(answer)
 
     async def intents(_request: Request) -> Response:
         return _response(json_answer(200, service.store.received()))
@@ -172,6 +175,15 @@ class _Discreet:
             )
             failed = error_answer(500, "The sandbox itself failed; its log says where")
             await _response(failed)(scope, receive, send)
+
+
+async def _wait(request: Request, seconds: float) -> None:
+    """Wait after the work is done, as a slow service does, unless the caller goes away."""
+    if seconds:
+        with suppress(TimeoutError):
+            async with timeout(seconds):
+                while (await request.receive())["type"] != "http.disconnect":
+                    pass
 
 
 async def _limited_body(request: Request, limit: int) -> bytes | None:

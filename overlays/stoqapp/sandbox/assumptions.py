@@ -191,11 +191,28 @@ ASSUMPTIONS: Final = (
     ),
     Assumption(
         "unknown_variant",
-        "Every variant and product id exists. (The service was seen to answer 404 for a variant"
-        " that it does not know.)",
+        "What happens to an intent for a variant that the shop does not have. Every variant"
+        " exists unless the sandbox was given a catalog.",
+        "observed",
+        _CREATE,
+        choices={
+            "404": "404",
+            "422": "422 with a message.",
+            "200": "200 with errors.",
+            "created": "It is created.",
+        },
+    ),
+    Assumption(
+        "wrong_product",
+        "The same for a variant that belongs to another product than the request says.",
         "assumed",
         _CREATE,
-        fixed="the sandbox has no catalog to look them up in",
+        choices={
+            "404": "404",
+            "422": "422 with a message.",
+            "200": "200 with errors.",
+            "created": "It is created, with the product of the request.",
+        },
     ),
     Assumption(
         "missing_variant",

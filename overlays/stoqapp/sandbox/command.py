@@ -31,6 +31,13 @@ def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
     )
     parser.set_defaults(run=run)
     parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        metavar="ADDRESS",
+        help="address to listen on (default: %(default)s, this machine alone; with 0.0.0.0 the"
+        " network can reach it)",
+    )
+    parser.add_argument(
         "--port",
         type=_port,
         default=0,
@@ -43,6 +50,38 @@ def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
         metavar="POINTS/SECONDS",
         help="refuse what goes beyond so many points of a shop per window, like 360/60; an intent"
         " costs 2 (default: points are counted and shown, and nothing is refused)",
+    )
+    parser.add_argument(
+        "--state",
+        metavar="FILE",
+        help="keep intents, customers and ids in this SQLite file, over restarts (default: in"
+        " memory)",
+    )
+    parser.add_argument(
+        "--shops",
+        action="append",
+        metavar="SHOP,...",
+        help="the only shops there are; may be given several times (default: every host name, or"
+        " those of the catalog)",
+    )
+    parser.add_argument(
+        "--catalog",
+        metavar="FILE",
+        help='the only products and variants there are: JSON like {"demo.myshopify.com": {"42":'
+        " [4711, 4712]}}, or a storefront's /products.json for every shop (default: every id)",
+    )
+    parser.add_argument(
+        "--latency",
+        type=_latency,
+        default=0.0,
+        metavar="SECONDS",
+        help="let each answer wait so long, like 0.5, or between two times, like 0.1-2",
+    )
+    parser.add_argument(
+        "--seed",
+        type=_seed,
+        metavar="N",
+        help="make ids, dates and latencies from this number: the same number, the same answers",
     )
     parser.add_argument(
         "--assume",
@@ -63,9 +102,15 @@ def run(arguments: argparse.Namespace) -> int:
         return ENDED
     try:
         serve(
+            host=arguments.host,
             port=arguments.port,
             rate_limit=arguments.rate_limit,
             assume=_assume(arguments.assume),
+            state=arguments.state,
+            shops=arguments.shops and ",".join(arguments.shops),
+            catalog=arguments.catalog,
+            latency=arguments.latency,
+            seed=arguments.seed,
         )
     except SandboxError as error:
         print(f"stoqapp sandbox: {error}", file=sys.stderr)
@@ -85,6 +130,21 @@ def _rate_limit(text: str) -> tuple[int, float]:
         return int(points), float(seconds)
     except ValueError:
         raise argparse.ArgumentTypeError("must be points and seconds, like 360/60") from None
+
+
+def _latency(text: str) -> float | tuple[float, float]:
+    shortest, dash, longest = text.partition("-")
+    try:
+        return (float(shortest), float(longest)) if dash else float(shortest)
+    except ValueError:
+        raise argparse.ArgumentTypeError("must be seconds, like 0.5 or 0.1-2") from None
+
+
+def _seed(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError("must be a whole number") from None
 
 
 def _assume(given: Sequence[str]) -> Mapping[str, str]:

@@ -2,25 +2,32 @@
 
 import asyncio
 import errno
+import logging
 import socket
+import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import closing, suppress
+from ipaddress import ip_address
+from os import PathLike
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from stoqapp.sandbox.assumptions import Assumptions
-from stoqapp.sandbox.errors import PortInUseError, SandboxError, SandboxNotInstalledError
+from stoqapp.sandbox.errors import PortInUseError, SandboxError
 from stoqapp.sandbox.faults import fault_from
-from stoqapp.sandbox.spec import operation_from_spec, spec
+from stoqapp.sandbox.options import Options, not_installed
+from stoqapp.sandbox.state import State
 
 if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
     from stoqapp.sandbox.listener import Listener
     from stoqapp.sandbox.service import Service
 
-# What the extra installs, with what that needs.
-_EXTRA: Final = frozenset({"anyio", "click", "h11", "jsonschema_rs", "starlette", "uvicorn"})
+logger = logging.getLogger("stoqapp.sandbox")
+
 _BACKLOG: Final = 2048
 _LARGEST_PORT: Final = 65535
 
@@ -44,6 +51,19 @@ class Sandbox:
             the seconds. None counts and shows the vendor's points and refuses nothing.
         assume: What to take for granted in place of the defaults of `ASSUMPTIONS`, by name,
             like ``{"duplicate": "409"}``.
+        state: A file to keep intents, customers and ids in, so that they outlive this sandbox;
+            one that is not there is made. Points spent and answers asked for are not kept. None
+            keeps all in memory.
+        shops: The only shops there are, as handles, host names or URLs: in an iterable, or in
+            one str with commas between them. None knows every host name.
+        catalog: The only products and variants there are: a JSON file, or what would be in it,
+            like ``{"demo.myshopify.com": {"42": [4711, 4712]}}``; or a file with what a
+            storefront answers to ``/products.json``, which holds for every shop. Where *shops*
+            is None, the shops of the catalog are the only ones. None knows every id.
+        latency: Seconds that each answer waits after the work is done, or the shortest and the
+            longest of them.
+        seed: The same seed gives the same ids, dates and latencies; None counts ids from 1,
+            goes by the clock, and draws latencies anew.
 
     Raises:
         SandboxNotInstalledError: The extra ``[sandbox]`` is not installed.
@@ -58,10 +78,24 @@ class Sandbox:
         port: int = 0,
         rate_limit: tuple[int, float] | None = None,
         assume: Mapping[str, Any] | None = None,
+        state: str | PathLike[str] | None = None,
+        shops: str | Iterable[str] | None = None,
+        catalog: str | PathLike[str] | Mapping[str, Mapping[Any, Iterable[Any]]] | None = None,
+        latency: float | tuple[float, float] = 0.0,
+        seed: int | None = None,
     ) -> None:
         self._host = host
         self._wanted_port = port
-        self._service = _service(rate_limit, assume)
+        options = Options(
+            rate_limit=rate_limit,
+            assume=assume,
+            shops=shops,
+            catalog=catalog,
+            latency=latency,
+            seed=seed,
+        )
+        self._service = options.service(State(state))
+        self._app: ASGIApp | None = None
         self._address: tuple[str, int] | None = None
         self._listener: Listener | None = None
         self._thread: threading.Thread | None = None
@@ -74,13 +108,22 @@ class Sandbox:
 
         Raises:
             PortInUseError: Another program listens there.
-            SandboxError: The address cannot be listened on, or this sandbox already runs.
+            SandboxError: The address cannot be listened on, the state file cannot be used, or
+                this sandbox already runs.
         """
         if self._thread is not None:
             raise SandboxError("this sandbox is running already: make another one")
         ready: Future[None] = Future()
+        self._app = _app(self._service)
+        listener = _listener(self._answer, lambda: ready.set_result(None))
         listening = _bound(self._host, self._wanted_port)
-        listener = _listener(self._service, lambda: ready.set_result(None))
+        if warning := _open_to_the_network(listening):
+            logger.warning(warning)
+        try:
+            self._service.store.state.open()
+        except BaseException:
+            listening.close()
+            raise
 
         def run() -> None:
             try:
@@ -100,6 +143,7 @@ class Sandbox:
         except BaseException:
             listener.should_exit = True
             thread.join()
+            self._service.store.state.close()
             raise
         self._thread, self._listener, self._address = thread, listener, address
         return self
@@ -114,6 +158,7 @@ class Sandbox:
         if self._listener is not None and self._thread is not None:
             self._listener.should_exit = True
             self._thread.join()
+            self._service.store.state.close()
         self._thread = self._listener = None
 
     @property
@@ -177,6 +222,40 @@ class Sandbox:
         """Forget the intents, the points spent and the answers asked for; ids begin anew."""
         self._service.reset()
 
+    def configure(
+        self,
+        *,
+        rate_limit: tuple[int, float] | None = None,
+        assume: Mapping[str, Any] | None = None,
+        shops: str | Iterable[str] | None = None,
+        catalog: str | PathLike[str] | Mapping[str, Mapping[Any, Iterable[Any]]] | None = None,
+        latency: float | tuple[float, float] = 0.0,
+        seed: int | None = None,
+    ) -> None:
+        """Forget everything and go on with these options, as if just made with them.
+
+        Address and state file stay, connections stay open, and requests that are being answered
+        are answered by the options that they met.
+
+        Raises:
+            SandboxError: An option is unusable; nothing was changed.
+        """
+        options = Options(
+            rate_limit=rate_limit,
+            assume=assume,
+            shops=shops,
+            catalog=catalog,
+            latency=latency,
+            seed=seed,
+        )
+        service = options.service(self._service.store.state)
+        service.reset()
+        self._service, self._app = service, _app(service)
+
+    async def _answer(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+        assert self._app is not None  # noqa: S101 - set before the server starts
+        await self._app(scope, receive, send)
+
     def _reached(self) -> tuple[str, int]:
         if self._address is None:
             raise SandboxError("the sandbox has no address yet: use it as `with Sandbox() as ...`")
@@ -189,74 +268,70 @@ def serve(
     port: int = 0,
     rate_limit: tuple[int, float] | None = None,
     assume: Mapping[str, Any] | None = None,
+    state: str | PathLike[str] | None = None,
+    shops: str | Iterable[str] | None = None,
+    catalog: str | PathLike[str] | Mapping[str, Mapping[Any, Iterable[Any]]] | None = None,
+    latency: float | tuple[float, float] = 0.0,
+    seed: int | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM, then return.
 
-    Prints one line with the URL to standard output once connections are accepted. Meant for
-    the main thread, the only one that signals reach.
-
-    Args:
-        host: Address to listen on.
-        port: Port to listen on; 0 takes any free one.
-        rate_limit: As for `Sandbox`.
-        assume: As for `Sandbox`.
+    Prints one line with the URL to standard output once connections are accepted, and a warning
+    to standard error where others than this machine can connect. Meant for the main thread, the
+    only one that signals reach. Its arguments are those of `Sandbox`.
 
     Raises:
         SandboxNotInstalledError: The extra ``[sandbox]`` is not installed.
         PortInUseError: Another program listens there.
-        SandboxError: The address cannot be listened on, or an argument is unusable.
+        SandboxError: The address cannot be listened on, the state file cannot be used, or an
+            argument is unusable.
     """
     with suppress(KeyboardInterrupt):
-        service = _service(rate_limit, assume)
-        with _bound(host, port) as listening:
+        options = Options(
+            rate_limit=rate_limit,
+            assume=assume,
+            shops=shops,
+            catalog=catalog,
+            latency=latency,
+            seed=seed,
+        )
+        service = options.service(State(state))
+        app = _app(service)
+        with _bound(host, port) as listening, closing(service.store.state):
+            service.store.state.open()
+            if warning := _open_to_the_network(listening):
+                print(f"stoqapp sandbox: warning: {warning}", file=sys.stderr)
             url = _url(host, listening.getsockname()[1])
             line = f"stoqapp sandbox on {url} (base URL {url}{service.operation.base_path})"
-            listener = _listener(service, lambda: print(line, flush=True))
+            listener = _listener(app, lambda: print(line, flush=True))
             asyncio.run(listener.serve(sockets=[listening]))
 
 
-def _service(rate_limit: tuple[int, float] | None, assume: Mapping[str, Any] | None) -> "Service":
-    try:
-        from stoqapp.sandbox.service import Service
-    except ModuleNotFoundError as missing:
-        raise _not_installed(missing) from missing
-    return Service(operation_from_spec(spec()), _assumptions(rate_limit, assume))
-
-
-def _assumptions(
-    rate_limit: tuple[int, float] | None, assume: Mapping[str, Any] | None
-) -> Assumptions:
-    assumptions = Assumptions.of(assume)
-    if rate_limit is None:
-        return assumptions
-    try:
-        points, seconds = rate_limit
-        limits = Assumptions.of({"rate_points": points, "rate_window": seconds})
-        if isinstance(points, str) or isinstance(seconds, str):
-            raise TypeError  # noqa: TRY301
-    except (TypeError, ValueError, SandboxError):
-        raise SandboxError(
-            "rate_limit must be whole points, at least 1, and seconds, like (360, 60)"
-        ) from None
-    told = {"rate_points", "rate_window", "rate_enforced"}.intersection(assume or ())
-    if told:
-        raise SandboxError(f"rate_limit decides {', '.join(sorted(told))}, too: give one of them")
-    chosen = {name: limits[name] for name in ("rate_points", "rate_window")}
-    return Assumptions.of({**(assume or {}), **chosen, "rate_enforced": "yes"})
-
-
-def _listener(service: "Service", on_ready: Callable[[], object]) -> "Listener":
+def _app(service: "Service") -> "ASGIApp":
     try:
         from stoqapp.sandbox.app import app_for
+    except ModuleNotFoundError as missing:
+        raise not_installed(missing) from missing
+    return app_for(service)
+
+
+def _listener(app: "ASGIApp", on_ready: Callable[[], object]) -> "Listener":
+    try:
         from stoqapp.sandbox.listener import Listener
     except ModuleNotFoundError as missing:
-        raise _not_installed(missing) from missing
-    return Listener(app_for(service), on_ready)
+        raise not_installed(missing) from missing
+    return Listener(app, on_ready)
 
 
-def _not_installed(missing: ModuleNotFoundError) -> Exception:
-    package = (missing.name or "").partition(".")[0]
-    return SandboxNotInstalledError(package) if package in _EXTRA else missing
+def _open_to_the_network(listening: socket.socket) -> str | None:
+    """Return a warning where others than this machine can reach the socket."""
+    address = ip_address(listening.getsockname()[0].partition("%")[0])
+    if address.is_loopback:
+        return None
+    return (
+        f"listening on {address}, which is open to the network: whoever reaches it can read what"
+        " was sent to it, and change its answers"
+    )
 
 
 def _bound(host: str, port: int) -> socket.socket:

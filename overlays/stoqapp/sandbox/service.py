@@ -5,12 +5,14 @@ from typing import Any, Final
 
 from attrs import Factory, define, field
 
-from stoqapp.rules import SHOP_HEADER, check_body, check_shop
+from stoqapp.rules import RULES, SHOP_HEADER, check_shop
 from stoqapp.sandbox.answers import Answer, error_answer, json_answer, messages_answer
 from stoqapp.sandbox.assumptions import DEFAULTS, NOT_FOUND, TEST_DOMAINS, Assumptions
 from stoqapp.sandbox.budget import Balance, Budget
+from stoqapp.sandbox.catalog import Catalog
 from stoqapp.sandbox.faults import Faults, scripted_answer
 from stoqapp.sandbox.judge import Judge
+from stoqapp.sandbox.latency import Latency
 from stoqapp.sandbox.payload import PayloadError, payload_from_bytes
 from stoqapp.sandbox.spec import Operation
 from stoqapp.sandbox.store import Intent, Store
@@ -21,6 +23,11 @@ _DUPLICATE: Final = {
     "exists": "intent: already exists",
     "vague": "intent: could not be saved",
 }
+
+# What a schema can say is the judge's, who reads the spec as it is today.
+_STATED_IN_PROSE: Final = [
+    rule for rule in RULES if rule.name in {"channel_contact", "phone_digits"}
+]
 
 _SHOP: Final = SHOP_HEADER.lower()
 
@@ -36,6 +43,8 @@ class Service:
         store: The intents.
         budget: The points of each shop.
         faults: Answers asked for in advance.
+        catalog: Which shops, products and variants there are.
+        latency: How long an answer lets wait.
     """
 
     operation: Operation
@@ -44,6 +53,8 @@ class Service:
     store: Store = Factory(lambda service: Store(service.assumptions), takes_self=True)
     budget: Budget = Factory(lambda service: Budget(service.assumptions), takes_self=True)
     faults: Faults = field(factory=Faults)
+    catalog: Catalog = field(factory=Catalog)
+    latency: Latency = field(factory=Latency)
 
     def __attrs_post_init__(self) -> None:
         self.judge = Judge(self.operation, self.assumptions)
@@ -56,8 +67,8 @@ class Service:
         """Answer a request to create an intent.
 
         A fault that was asked for comes first. Then, each step only when those before it
-        found nothing: is it JSON, does it fit the schemas of body and headers, is the shop
-        known, does it keep the rules that the spec states in prose, is it new.
+        found nothing: is it JSON, does it fit the schemas of body and headers, are the shop
+        and its variant known, does it keep the rules that the spec states in prose, is it new.
 
         Args:
             raw: The bytes of the body.
@@ -79,8 +90,10 @@ class Service:
             return self._not_found("404")
         if faults := [*self.judge.body_faults(body), *self.judge.header_faults(headers)]:
             return self._refusal(assumed["refused_status"], faults)
-        if check_shop(shop):
+        if check_shop(shop) or not self.catalog.has_shop(shop):
             return self._not_found(assumed["unknown_shop"])
+        if misplaced := self._misplaced(shop, body["intent"]):
+            return misplaced
         if assumed["broken_rule"] != "created" and (broken := self._broken_rules(body)):
             return self._refusal(assumed["broken_rule"], broken)
         named = body["customer"].get("id")
@@ -92,12 +105,25 @@ class Service:
             return self._refusal(assumed["duplicate"], [_DUPLICATE[assumed["duplicate_words"]]])
         return self._created(addition.intent)
 
+    def _misplaced(self, shop: str, wanted: Mapping[str, Any]) -> Answer | None:
+        """Return the answer for a variant that is not where the request says, or None."""
+        variant = wanted["shopify_variant_id"]
+        if not self.catalog.has_variant(shop, variant):
+            entry, message = "unknown_variant", "intent.shopify_variant_id: is not known"
+        elif not self.catalog.is_of_product(shop, variant, wanted["shopify_product_id"]):
+            entry, message = "wrong_product", "intent.shopify_product_id: is not the variant's"
+        else:
+            return None
+        status = self.assumptions[entry]
+        if status == "created":
+            return None
+        return self._not_found("404") if status == "404" else self._refusal(status, [message])
+
     def _broken_rules(self, body: Any) -> list[str]:
-        # What only this project asks for, the vendor's service does not.
         broken = [
             f"{violation.path}: {violation.message}"
-            for violation in check_body(body)
-            if violation.origin == "spec"
+            for rule in _STATED_IN_PROSE
+            for violation in rule.violations(body)
         ]
         if self.assumptions["test_addresses"] == "refused":
             email = body["customer"].get("email") or ""
@@ -123,6 +149,7 @@ class Service:
         self.store.clear()
         self.budget.clear()
         self.faults.clear()
+        self.latency.begin_anew()
 
 
 def _lacks_variant(body: Any) -> bool:

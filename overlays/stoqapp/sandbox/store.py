@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from random import Random
 from sqlite3 import Connection
 from typing import Any, Final
 
@@ -15,6 +16,8 @@ from stoqapp.sandbox.state import State
 
 Intent = dict[str, Any]
 
+# 2026-01-01, in seconds since 1970.
+_SEEDED_SINCE: Final = 1_767_225_600
 _NO_OR_YES: Final = {"no": False, "yes": True, "null": None}
 
 
@@ -40,11 +43,14 @@ class Store:
         assumptions: What makes an intent unique, and what one looks like.
         state: Where they are kept.
         clock: Seconds since 1970, for the dates of an intent.
+        seed: Makes ids that look like those of a busy service, and dates a second apart; the
+            same seed makes the same ones. None counts from 1 and goes by the clock.
     """
 
     assumptions: Assumptions = DEFAULTS
     state: State = field(factory=State)
     clock: Callable[[], float] = time.time
+    seed: int | None = None
 
     def add(self, shop: str, body: dict[str, Any], request: Any = None) -> Addition:
         """Store the intent of a request, unless its customer already waits there.
@@ -67,8 +73,7 @@ class Store:
             # Ids may have more digits than SQLite's integers.
             place = (shop, customer_id, str(wanted["shopify_variant_id"]))
             there = self._duplicate_in(connection, place, market, wanted["channel"])
-            now = datetime.fromtimestamp(self.clock(), UTC).isoformat(timespec="milliseconds")
-            now = now.replace("+00:00", "Z")
+            now = self._now(connection)
             if there:
                 seq, intent = there
                 if self.assumptions["duplicate"] == "201-updated":
@@ -77,7 +82,7 @@ class Store:
                         "UPDATE intents SET answer = ? WHERE seq = ?", (_text(intent), seq)
                     )
                 return Addition(intent, is_new=False)
-            intent_id = _next_id(connection, "intents")
+            intent_id = self._next_id(connection, "intents")
             intent = {
                 "id": self._shown(intent_id),
                 "channel": wanted["channel"],
@@ -106,6 +111,10 @@ class Store:
                 " VALUES (?, ?, ?, ?, ?, ?)",
                 (intent_id, *place, _text(intent), received),
             )
+            connection.executemany(
+                "INSERT OR IGNORE INTO contacts VALUES (?, ?, ?, ?)",
+                [(shop, *contact, customer_id) for contact in contacts],
+            )
             return Addition(intent, is_new=True)
 
     def knows_customer(self, shop: str, customer_id: str) -> bool:
@@ -131,6 +140,22 @@ class Store:
         with self.state.transaction() as connection:
             for table in ("intents", "customers", "contacts"):
                 connection.execute(f"DELETE FROM {table}")  # noqa: S608 - the names are ours
+
+    def _now(self, connection: Connection) -> str:
+        seconds = self.clock()
+        if self.seed is not None:
+            (intents,) = connection.execute("SELECT coalesce(max(seq), 0) FROM intents").fetchone()
+            seconds = _SEEDED_SINCE + intents
+        now = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+        return now.replace("+00:00", "Z")
+
+    def _next_id(self, connection: Connection, table: str) -> int:
+        query = f"SELECT max(id) FROM {table}"  # noqa: S608 - the names are ours
+        (last,) = connection.execute(query).fetchone()
+        if self.seed is None:
+            return (last or 0) + 1
+        drawn = Random(f"{self.seed} {table} {last}")  # noqa: S311 - nothing secret
+        return int(last + drawn.randint(1, 99) if last else drawn.randint(10**6, 10**8))
 
     def _shown(self, number: int) -> str | int:
         return number if self.assumptions["ids"] == "number" else str(number)
@@ -168,12 +193,8 @@ class Store:
                 ).fetchone()
                 customer_id = row and row[0]
         if customer_id is None:
-            customer_id = _next_id(connection, "customers")
+            customer_id = self._next_id(connection, "customers")
             connection.execute("INSERT INTO customers VALUES (?, ?)", (customer_id, shop))
-        connection.executemany(
-            "INSERT OR IGNORE INTO contacts VALUES (?, ?, ?, ?)",
-            [(shop, *contact, customer_id) for contact in contacts],
-        )
         return int(customer_id)
 
     def _duplicate_in(
@@ -204,11 +225,6 @@ def _is_customer(connection: Connection, shop: str, named: str) -> bool:
             "SELECT 1 FROM customers WHERE (id, shop) = (?, ?)", (int(named), shop)
         ).fetchone()
     )
-
-
-def _next_id(connection: Connection, table: str) -> int:
-    query = f"SELECT coalesce(max(id), 0) + 1 FROM {table}"  # noqa: S608 - the names are ours
-    return int(connection.execute(query).fetchone()[0])
 
 
 def _text(value: Any) -> str:

@@ -1,0 +1,60 @@
+"""The fixture `stoq_sandbox`, for the tests of whoever installed ``stoqapp[sandbox]``.
+
+pytest finds it by itself. One server runs for a whole session, from the first test that asks
+for it; each test finds it empty. A marker sets the options of `Sandbox.configure`::
+
+    @pytest.mark.stoq_sandbox(assume={"duplicate": "409"})
+    def test_signup(stoq_sandbox):
+        ...  # a client with base_url=stoq_sandbox.base_url
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from stoqapp.sandbox import Sandbox
+
+_MARKER = "stoq_sandbox"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the marker known."""
+    config.addinivalue_line(
+        "markers",
+        f"{_MARKER}(rate_limit, assume, shops, catalog, latency, seed): options of the sandbox"
+        " that the fixture stoq_sandbox gives",
+    )
+
+
+@pytest.fixture(scope="session")
+def _stoq_sandbox_of_the_session() -> Iterator["Sandbox"]:
+    from stoqapp.sandbox import Sandbox, SandboxError
+
+    try:
+        sandbox = Sandbox()
+    except SandboxError as error:
+        pytest.fail(str(error), pytrace=False)
+    with sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def stoq_sandbox(
+    request: pytest.FixtureRequest, _stoq_sandbox_of_the_session: "Sandbox"
+) -> "Sandbox":
+    """A running sandbox that holds nothing; the marker ``stoq_sandbox`` sets its options."""
+    from stoqapp.sandbox import SandboxError
+
+    options: dict[str, Any] = {}
+    # The marker of a test adds to that of its class, and that to its module's.
+    for marker in reversed(list(request.node.iter_markers(_MARKER))):
+        if marker.args:
+            pytest.fail(f"give the options of the marker {_MARKER} by name", pytrace=False)
+        options |= marker.kwargs
+    try:
+        _stoq_sandbox_of_the_session.configure(**options)
+    except (SandboxError, TypeError) as error:
+        pytest.fail(f"marker {_MARKER}: {error}", pytrace=False)
+    return _stoq_sandbox_of_the_session

@@ -1,0 +1,267 @@
+"""Address, latency and seed of the sandbox, and how it ends."""
+
+import inspect
+import json
+import signal
+import socket
+import subprocess
+import sysconfig
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from stoqapp.cli import main
+from stoqapp.sandbox import Sandbox, SandboxError, serve
+from stoqapp.sandbox.latency import Latency
+
+STOQAPP = Path(sysconfig.get_path("scripts")) / "stoqapp"
+HANG_SECONDS = 30
+HEADERS = {"X-Shopify-Shop-Domain": "demo.myshopify.com", "Content-Type": "application/json"}
+
+
+def post(url: str, email: str = "ada@example.com", timeout: float = HANG_SECONDS) -> httpx.Response:
+    wanted = {"shopify_variant_id": 11, "shopify_product_id": 22, "channel": "email"}
+    sent = {"intent": wanted | {"quantity": 1, "source": "api"}, "customer": {"email": email}}
+    return httpx.post(
+        f"{url}/api/v1/intents.json", content=json.dumps(sent), headers=HEADERS, timeout=timeout
+    )
+
+
+def started(*words: str) -> tuple[subprocess.Popen[str], str]:
+    running = subprocess.Popen(
+        [STOQAPP, "sandbox", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert running.stdout is not None
+    line = running.stdout.readline()
+    assert line.startswith("stoqapp sandbox on "), running.communicate(timeout=HANG_SECONDS)
+    return running, line.split()[3]
+
+
+def test_the_same_options_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Constructor, serve, command and configure know the same options with the same defaults."""
+    wanted = dict(inspect.signature(Sandbox).parameters)
+    assert wanted == dict(inspect.signature(serve).parameters)
+    told: list[dict[str, Any]] = []
+    monkeypatch.setattr("stoqapp.sandbox.serve", lambda **given: told.append(given))
+    assert main(["sandbox"]) == 0
+    defaults = {name: parameter.default for name, parameter in wanted.items()}
+    assert defaults | {"assume": {}} == told[0]
+    for name in ("host", "port", "state"):
+        del wanted[name]
+    configure = dict(inspect.signature(Sandbox.configure).parameters)
+    del configure["self"]
+    assert configure == wanted
+
+
+def test_the_command_passes_on_every_option(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each option of the command reaches the server in the form that it takes."""
+    told: list[dict[str, Any]] = []
+    monkeypatch.setattr("stoqapp.sandbox.serve", lambda **given: told.append(given))
+    words = "--host ::1 --port 8321 --rate-limit 7/2.5 --state s --shops a,b --shops c"
+    words += " --catalog c.json --latency 0.1-2 --seed 5"
+    assert main(["sandbox", *words.split()]) == 0
+    assert told == [
+        {
+            "host": "::1",
+            "port": 8321,
+            "rate_limit": (7, 2.5),
+            "assume": {},
+            "state": "s",
+            "shops": "a,b,c",
+            "catalog": "c.json",
+            "latency": (0.1, 2.0),
+            "seed": 5,
+        }
+    ]
+
+
+# -- address -------------------------------------------------------------------------------------
+
+
+def test_a_host_that_is_open_to_the_network() -> None:
+    """One that others can reach must be asked for, and is warned of on standard error."""
+    running, url = started("--host", "0.0.0.0")
+    try:
+        assert url.startswith("http://0.0.0.0:")
+        assert post(url.replace("0.0.0.0", "127.0.0.1")).status_code == 201
+    finally:
+        running.send_signal(signal.SIGTERM)
+        said = running.communicate(timeout=HANG_SECONDS)
+    assert said[0] == ""
+    assert "warning: listening on 0.0.0.0, which is open to the network" in said[1]
+
+
+@pytest.mark.parametrize(("host", "warned"), [("127.0.0.1", False), ("0.0.0.0", True)])
+def test_a_sandbox_that_is_open_to_the_network(
+    host: str, warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In Python the warning goes to the log, and the default listens to this machine alone."""
+    with Sandbox(host=host):
+        pass
+    assert warned == ("open to the network" in caplog.text)
+
+
+# -- latency -------------------------------------------------------------------------------------
+
+
+def test_latency(sandbox: Sandbox) -> None:
+    """Each answer of the API waits so long, and those of the control endpoints do not."""
+    sandbox.configure(latency=0.3)
+    began = time.monotonic()
+    assert post(sandbox.url).status_code == 201
+    assert time.monotonic() - began >= 0.3
+
+    sandbox.configure(latency=3600)
+    answer = httpx.get(f"{sandbox.url}/_sandbox/intents", timeout=HANG_SECONDS)
+    assert answer.json() == []
+
+
+def test_a_caller_who_does_not_wait_is_on_the_list(sandbox: Sandbox) -> None:
+    """The work is done before the wait, as a service does it whose answer comes too late."""
+    sandbox.configure(latency=3600)
+    with pytest.raises(httpx.ReadTimeout):
+        post(sandbox.url, timeout=0.5)
+    assert len(sandbox.intents) == 1
+
+
+def test_latencies_of_a_seed() -> None:
+    """The same seed draws the same waits within the bounds, also after it begins anew."""
+    latency = Latency.of((0.1, 2), 7)
+    drawn = [latency.next_seconds() for _ in range(50)]
+    assert all(0.1 <= seconds <= 2 for seconds in drawn)
+    assert len(set(drawn)) == 50
+    latency.begin_anew()
+    assert drawn == [latency.next_seconds() for _ in range(50)]
+    assert Latency.of((0.1, 2), 8).next_seconds() != drawn[0]
+
+
+@pytest.mark.parametrize(
+    "latency", [-1, float("nan"), float("inf"), "1", True, (2, 1), (1, 2, 3), (1,), None, 3601]
+)
+def test_a_latency_that_cannot_be(latency: Any) -> None:
+    """What is no time to wait is an error that shows one."""
+    with pytest.raises(SandboxError, match=r"latency must be seconds, like 0\.5, or"):
+        Sandbox(latency=latency)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--latency", "soon"], "--latency: must be seconds, like 0.5 or 0.1-2"),
+        (["--latency", "1-soon"], "--latency: must be seconds"),
+        (["--latency=-1"], "--latency: must be seconds"),
+        (["--seed", "x"], "--seed: must be a whole number"),
+        (["--host"], "--host: expected one argument"),
+    ],
+)
+def test_usage(capsys: pytest.CaptureFixture[str], words: list[str], says: str) -> None:
+    """What cannot be read ends with 2 and says what can."""
+    assert main(["sandbox", *words]) == 2
+    assert says in capsys.readouterr().err
+
+
+# -- seed ----------------------------------------------------------------------------------------
+
+
+def answers(sandbox: Sandbox) -> list[Any]:
+    return [post(sandbox.url, f"{name}@example.com").json() for name in ("ada", "alan", "ada")]
+
+
+def test_the_same_seed_gives_the_same_answers(sandbox: Sandbox) -> None:
+    """Bodies are the same to the letter, after a reset too; another seed gives others."""
+    sandbox.configure(seed=7)
+    first = answers(sandbox)
+    sandbox.reset()
+    assert first == answers(sandbox)
+    sandbox.configure(seed=8)
+    assert first[0] != answers(sandbox)[0]
+
+    intents = [intent for answer in first for intent in answer.get("intents", [])]
+    assert [intent["created_at"] for intent in intents] == [
+        "2026-01-01T00:00:00.000Z",
+        "2026-01-01T00:00:01.000Z",
+    ]
+    ids = [int(intent[name]) for intent in intents for name in ("id", "customer_id")]
+    assert len(set(ids)) == 4
+    assert min(ids) >= 1_000_000
+
+
+@pytest.mark.parametrize("seed", [1.5, "7", True])
+def test_a_seed_that_cannot_be(seed: Any) -> None:
+    """A seed is a whole number."""
+    with pytest.raises(SandboxError, match="seed must be a whole number"):
+        Sandbox(seed=seed)
+
+
+# -- configure -----------------------------------------------------------------------------------
+
+
+def test_configure_begins_anew(sandbox: Sandbox) -> None:
+    """Nothing is left of what was stored or set before, and the address stays."""
+    address = sandbox.url
+    sandbox.configure(assume={"duplicate": "409"})
+    assert [post(address).status_code for _ in range(2)] == [201, 409]
+    sandbox.fail_next(503)
+    sandbox.configure()
+    assert sandbox.intents == []
+    assert [post(address).status_code for _ in range(2)] == [201, 200]
+    assert address == sandbox.url
+
+
+def test_options_that_cannot_be_change_nothing(sandbox: Sandbox) -> None:
+    """An unusable option is an error, and what was stored and set stays."""
+    sandbox.configure(assume={"duplicate": "409"})
+    post(sandbox.url)
+    for options in ({"seed": "x"}, {"assume": {"x": "y"}}, {"catalog": 7}, {"latency": -1}):
+        with pytest.raises(SandboxError):
+            sandbox.configure(**options)
+    assert len(sandbox.intents) == 1
+    assert post(sandbox.url).status_code == 409
+
+
+# -- the end -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_ends_at_once_while_answers_wait(number: signal.Signals) -> None:
+    """A signal ends it cleanly with a request in latency and a connection kept open."""
+    running, url = started("--latency", "3600")
+    try:
+        host, port = url.removeprefix("http://").split(":")
+        with (
+            httpx.Client(base_url=url) as idle,
+            socket.create_connection((host, int(port)), HANG_SECONDS) as waiting,
+        ):
+            idle.get("/_sandbox/intents").raise_for_status()
+            raw = b'{"intent": {}, "customer": {}}'
+            waiting.sendall(
+                b"POST /api/v1/intents.json HTTP/1.1\r\nHost: x\r\nContent-Type: application/json"
+                b"\r\nX-Shopify-Shop-Domain: demo.myshopify.com\r\nContent-Length: %d\r\n\r\n"
+                % len(raw)
+                + raw
+            )
+            post_is_in = httpx.get(f"{url}/_sandbox/intents", timeout=HANG_SECONDS)
+            assert post_is_in.json() == []
+            began = time.monotonic()
+            running.send_signal(number)
+            said = running.communicate(timeout=HANG_SECONDS)
+            took = time.monotonic() - began
+    finally:
+        running.kill()
+    assert (running.returncode, said) == (0, ("", ""))
+    # Far below uvicorn's last resort, which would leave a line in the log as well.
+    assert took < 1.9
+
+
+def test_the_command_line_is_one_line() -> None:
+    """Standard output holds the line with the URL and nothing else."""
+    running, url = started("--port", "0", "--seed", "1")
+    try:
+        assert post(url).status_code == 201
+    finally:
+        running.send_signal(signal.SIGTERM)
+        said = running.communicate(timeout=HANG_SECONDS)
+    assert (running.returncode, said) == (0, ("", ""))
