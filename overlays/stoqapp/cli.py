@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+import textwrap
 from collections.abc import Sequence
 from typing import Any, Final, NoReturn
 
@@ -70,6 +71,26 @@ _NUMBER_OPTIONS: Final = {
 }
 
 
+def _faults_help() -> str:
+    from stoqapp.sandbox.faults import KINDS, OPTIONS, SHAPES
+
+    kinds = "".join(f"  {kind.written:<19} {kind.summary}\n" for kind in KINDS.values())
+    options = textwrap.fill(
+        ", ".join(OPTIONS),
+        width=78,
+        initial_indent="  ",
+        subsequent_indent="  ",
+        break_on_hyphens=False,
+    )
+    return (
+        "faults, each written FAULT[=VALUE][:OPTION=VALUE...], like reset-after-store:every=10 or"
+        f"\nstatus=503:times=2:retry-after=1:\n{kinds}"
+        f"SHAPE is one of {', '.join(SHAPES)}. Options:\n{options}\n"
+        "Without times a fault goes on without end. What each option means, and how faults are\n"
+        "asked for while the sandbox runs, is in docs/faults.md.\n"
+    )
+
+
 class _UsageError(Exception):
     def __init__(self, parser: argparse.ArgumentParser, message: str) -> None:
         super().__init__(message)
@@ -79,6 +100,15 @@ class _UsageError(Exception):
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise _UsageError(self, message)
+
+
+class _SandboxHelp(argparse.Action):
+    """Prints the help, for which the kinds of faults are loaded only now."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        parser.epilog = f"{_faults_help()}\n{_EXIT_CODES}"
+        parser.print_help()
+        parser.exit()
 
 
 def _without_values(message: str, words: Sequence[str]) -> str:
@@ -158,9 +188,12 @@ def _parser() -> _Parser:
         help="run a local server that behaves as the service is known to",
         description="Run a local server that behaves as the service is known to, until stopped"
         " with Ctrl-C. Needs the extra: pip install 'stoqapp[sandbox]'.",
-        epilog=_EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
+        add_help=False,
+    )
+    sandbox.add_argument(
+        "-h", "--help", action=_SandboxHelp, nargs=0, help="show this help message and exit"
     )
     sandbox.add_argument(
         "--port",
@@ -175,6 +208,14 @@ def _parser() -> _Parser:
         metavar="POINTS/SECONDS",
         help="refuse what goes beyond so many points of a shop per window, like 360/60; an intent"
         " costs 2 (default: points are counted and shown, and nothing is refused)",
+    )
+    sandbox.add_argument(
+        "--fault",
+        action="append",
+        default=[],
+        metavar="FAULT",
+        help="let something go wrong, see below; can be given again for further faults, which"
+        " are asked in that order",
     )
 
     return parser
@@ -204,9 +245,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _sandbox(arguments: argparse.Namespace) -> int:
     try:
-        from stoqapp.sandbox import SandboxError, serve
+        from stoqapp.sandbox import SandboxError, UnusableFaultError, serve
 
-        serve(port=arguments.port, rate_limit=arguments.rate_limit)
+        serve(port=arguments.port, rate_limit=arguments.rate_limit, faults=arguments.fault)
+    except UnusableFaultError as error:
+        print(f"stoqapp sandbox: argument --fault: {error}", file=sys.stderr)
+        return BROKEN_RULE
     except SandboxError as error:
         print(f"stoqapp sandbox: {error}", file=sys.stderr)
         return FAILED

@@ -5,7 +5,12 @@ Needs the extra: ``pip install 'stoqapp[sandbox]'``. Without it this package sti
 """
 
 from stoqapp.sandbox.assumptions import ASSUMPTIONS, Assumption
-from stoqapp.sandbox.errors import PortInUseError, SandboxError, SandboxNotInstalledError
+from stoqapp.sandbox.errors import (
+    PortInUseError,
+    SandboxError,
+    SandboxNotInstalledError,
+    UnusableFaultError,
+)
 from stoqapp.sandbox.server import Sandbox, serve
 
 __all__ = [
@@ -15,5 +20,6 @@ __all__ = [
     "Sandbox",
     "SandboxError",
     "SandboxNotInstalledError",
+    "UnusableFaultError",
     "serve",
 ]

@@ -5,15 +5,20 @@ import errno
 import math
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from stoqapp.sandbox.budget import Budget
-from stoqapp.sandbox.errors import PortInUseError, SandboxError, SandboxNotInstalledError
-from stoqapp.sandbox.faults import fault_from
+from stoqapp.sandbox.errors import (
+    PortInUseError,
+    SandboxError,
+    SandboxNotInstalledError,
+    UnusableFaultError,
+)
+from stoqapp.sandbox.faults import Faults, fault_from
 from stoqapp.sandbox.spec import operation_from_spec, spec
 
 if TYPE_CHECKING:
@@ -43,11 +48,15 @@ class Sandbox:
         rate_limit: Points that a shop has per window, and the seconds of a window, like
             ``(360, 60)``; a request beyond them is answered 429. Windows begin at multiples of
             the seconds. None counts and shows the vendor's points and refuses nothing.
+        faults: What shall go wrong from the beginning, as text like
+            ``"reset-after-store:every=10"``, see `stoqapp.sandbox.faults`; without a number of
+            times it goes on without end.
 
     Raises:
         SandboxNotInstalledError: The extra ``[sandbox]`` is not installed.
         SandboxError: The vendor's ``openapi.json`` is missing or not as expected, or
             *rate_limit* is unusable.
+        UnusableFaultError: One of *faults* is unusable.
     """
 
     def __init__(
@@ -56,10 +65,11 @@ class Sandbox:
         host: str = "127.0.0.1",
         port: int = 0,
         rate_limit: tuple[int, float] | None = None,
+        faults: Sequence[str] = (),
     ) -> None:
         self._host = host
         self._wanted_port = port
-        self._service = _service(rate_limit)
+        self._service = _service(rate_limit, faults)
         self._address: tuple[str, int] | None = None
         self._listener: Listener | None = None
         self._thread: threading.Thread | None = None
@@ -144,30 +154,68 @@ class Sandbox:
 
     def fail_next(
         self,
-        status: int,
+        fault: int | str,
         *,
-        times: int = 1,
+        times: int | None = None,
+        after: int | None = None,
+        every: int | None = None,
+        probability: float | None = None,
+        seed: int | None = None,
+        variant: int | None = None,
+        shop: str | None = None,
+        shape: str | None = None,
+        retry_after: int | None = None,
+        retry_after_date: int | None = None,
         headers: Mapping[str, str] | None = None,
         body: Any = None,
     ) -> None:
-        """Answer the next requests to the API's endpoint with *status*, storing nothing.
+        """Let the next request to the API's endpoint go wrong, or those that the arguments say.
 
-        Called again, it adds to what is waiting.
+        Called again, it adds to what is waiting: the first fault that is due takes a request,
+        and those behind it do not see that request.
 
         Args:
-            status: Status code, 200 to 599.
-            times: How many requests get it.
-            headers: Headers to add; they win over those that the sandbox sets.
-            body: A str or bytes is sent as it is, anything else as JSON; None sends the
-                usual body of the status.
+            fault: A status, 200 to 599, that is answered with nothing stored; or text like
+                ``"reset-after-store"`` or ``"latency=0.2"``, see `stoqapp.sandbox.faults`.
+            times: How many requests meet it; by default one, and with *every* or *probability*
+                as many as come.
+            after: How many requests go by first.
+            every: Of those that follow, each so-manieth meets it.
+            probability: The chance of a request to meet it, above 0, at most 1.
+            seed: Of that chance; the same seed makes the same choices.
+            variant: Only requests for this variant count.
+            shop: Only requests of this shop count.
+            shape: Of a status's body, like ``"html"``, see `stoqapp.sandbox.faults.SHAPES`.
+            retry_after: Seconds for the header Retry-After of a status.
+            retry_after_date: Like it, as the date that is so many seconds ahead.
+            headers: Headers to add to a status; they win over those that the sandbox sets.
+            body: Body of a status: a str or bytes is sent as it is, anything else as JSON; None
+                sends the usual one.
 
         Raises:
-            ValueError: Something in it cannot be answered; the message says what.
+            UnusableFaultError: No fault can be made of it; the message says what is wrong.
         """
-        self._service.faults.add(fault_from(status, times, headers, body))
+        fields = {
+            "times": times,
+            "after": after,
+            "every": every,
+            "probability": probability,
+            "seed": seed,
+            "variant": variant,
+            "shop": shop,
+            "shape": shape,
+            "retry_after": retry_after,
+            "retry_after_date": retry_after_date,
+            "headers": headers,
+            "body": body,
+        }
+        self._service.faults.add(fault_from(fault, fields))
 
     def reset(self) -> None:
-        """Forget the intents, the points spent and the answers asked for; ids begin anew."""
+        """Be as in the beginning: no intents, no points spent, only the faults given then.
+
+        Ids and schedules begin anew.
+        """
         self._service.reset()
 
     def _reached(self) -> tuple[str, int]:
@@ -177,7 +225,11 @@ class Sandbox:
 
 
 def serve(
-    *, host: str = "127.0.0.1", port: int = 0, rate_limit: tuple[int, float] | None = None
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    rate_limit: tuple[int, float] | None = None,
+    faults: Sequence[str] = (),
 ) -> None:
     """Serve until SIGINT or SIGTERM, then return.
 
@@ -188,14 +240,16 @@ def serve(
         host: Address to listen on.
         port: Port to listen on; 0 takes any free one.
         rate_limit: As for `Sandbox`.
+        faults: As for `Sandbox`.
 
     Raises:
         SandboxNotInstalledError: The extra ``[sandbox]`` is not installed.
         PortInUseError: Another program listens there.
         SandboxError: The address cannot be listened on, or *rate_limit* is unusable.
+        UnusableFaultError: One of *faults* is unusable.
     """
     with suppress(KeyboardInterrupt):
-        service = _service(rate_limit)
+        service = _service(rate_limit, faults)
         with _bound(host, port) as listening:
             url = _url(host, listening.getsockname()[1])
             line = f"stoqapp sandbox on {url} (base URL {url}{service.operation.base_path})"
@@ -203,12 +257,25 @@ def serve(
             asyncio.run(listener.serve(sockets=[listening]))
 
 
-def _service(rate_limit: tuple[int, float] | None) -> "Service":
+def _service(rate_limit: tuple[int, float] | None, faults: Sequence[str]) -> "Service":
     try:
         from stoqapp.sandbox.service import Service
     except ModuleNotFoundError as missing:
         raise _not_installed(missing) from missing
-    return Service(operation_from_spec(spec()), budget=_budget(rate_limit))
+    budget = _budget(rate_limit)
+    return Service(operation_from_spec(spec()), budget=budget, faults=_faults(faults))
+
+
+def _faults(texts: Sequence[str]) -> Faults:
+    if isinstance(texts, str):
+        raise UnusableFaultError("must be a list of texts, like ['reset-after-store:every=10']")
+    lasting = []
+    for text in texts:
+        try:
+            lasting.append(fault_from(text, lasting=True))
+        except UnusableFaultError as error:
+            raise UnusableFaultError(f"{text!r}: {error}") from None
+    return Faults(lasting)
 
 
 def _budget(rate_limit: tuple[int, float] | None) -> Budget:

@@ -16,13 +16,16 @@ from stoqapp.sandbox.assumptions import (
     UNKNOWN_SHOP_STATUS,
 )
 from stoqapp.sandbox.budget import Balance, Budget
-from stoqapp.sandbox.faults import Faults, scripted_answer
+from stoqapp.sandbox.errors import UnusableFaultError
+from stoqapp.sandbox.faults import Faults, Schedule, answer_under, fault_from
 from stoqapp.sandbox.judge import Judge
 from stoqapp.sandbox.payload import PayloadError, payload_from_bytes
 from stoqapp.sandbox.spec import Operation
 from stoqapp.sandbox.store import Store
 
 DUPLICATE: Final = "customer: already waits for this variant in this market; nothing was created"
+
+FAULT_HEADER: Final = "X-Stoqapp-Sandbox-Fault"
 
 _SHOP: Final = SHOP_HEADER.lower()
 
@@ -36,7 +39,7 @@ class Service:
         judge: The schemas of *operation*.
         store: The intents.
         budget: The points of each shop.
-        faults: Answers asked for in advance.
+        faults: What shall go wrong.
     """
 
     operation: Operation
@@ -53,19 +56,33 @@ class Service:
         return self.budget.spend(headers.get(_SHOP, ""), method)
 
     def create_intent(self, raw: bytes, headers: Mapping[str, str], balance: Balance) -> Answer:
-        """Answer a request to create an intent.
-
-        A fault that was asked for comes first. Then, each step only when those before it
-        found nothing: is it JSON, does it fit the schemas of body and headers, is the shop
-        known, does it keep the rules that the spec states in prose, is it new.
+        """Answer a request to create an intent: as it is judged, or as a fault has it.
 
         Args:
             raw: The bytes of the body.
             headers: Headers of the request, names in lower case.
             balance: What the shop has left.
         """
-        if fault := self.faults.take():
-            return scripted_answer(fault, balance)
+        asked = headers.get(FAULT_HEADER.lower())
+        if asked is None:
+            faults = self.faults.take(headers.get(_SHOP, ""), raw)
+        else:
+            try:
+                faults = [fault_from(asked, lasting=True)]
+            except UnusableFaultError as error:
+                return messages_answer(REFUSED_STATUS, [f"{FAULT_HEADER}: {error}"])
+            if faults[0].schedule != Schedule():
+                said = "is for this request alone, and takes no option that says when"
+                return messages_answer(REFUSED_STATUS, [f"{FAULT_HEADER}: {said}"])
+        return answer_under(faults, lambda: self._judged(raw, headers), balance)
+
+    def _judged(self, raw: bytes, headers: Mapping[str, str]) -> Answer:
+        """Answer a request with nothing going wrong.
+
+        Each step only when those before it found nothing: is it JSON, does it fit the schemas
+        of body and headers, is the shop known, does it keep the rules that the spec states in
+        prose, is it new.
+        """
         try:
             body: Any = payload_from_bytes(raw)
         except PayloadError as error:
@@ -87,7 +104,7 @@ class Service:
         return messages_answer(DUPLICATE_STATUS, [DUPLICATE])
 
     def reset(self) -> None:
-        """Forget the intents, the points spent and the faults asked for."""
+        """Forget the intents, the points spent, and the faults asked for since the beginning."""
         self.store.clear()
         self.budget.clear()
-        self.faults.clear()
+        self.faults.reset()
