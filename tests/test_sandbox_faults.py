@@ -30,7 +30,8 @@ from stoqapp import (
 from stoqapp.cli import main
 from stoqapp.httpdates import seconds_from_http_date
 from stoqapp.sandbox import Sandbox, SandboxError, UnusableFaultError
-from stoqapp.sandbox.faults import KINDS, OPTIONS, SHAPES, Faults, fault_from
+from stoqapp.sandbox.fault_queue import Faults
+from stoqapp.sandbox.faults import KINDS, OPTIONS, SHAPES, fault_from
 
 # For what must come to an end by itself: long, so that a busy machine decides nothing.
 PATIENT = {"timeout": 20.0, "total_timeout": 40.0}

@@ -44,7 +44,7 @@ def app_for(service: Service) -> Starlette:
     - ``POST /_sandbox/faults`` with ``{"fault": "reset-after-store", "times": 2}``: lets a fault
       wait, see `stoqapp.sandbox.faults.fault_from`; a body in it that is a string is sent as it
       is. ``DELETE`` lets none wait. Both, and ``GET``, answer ``{"faults": [...]}``, a list of
-      those that wait, see `Faults.listed`.
+      those that wait, see `stoqapp.sandbox.fault_queue.Faults.listed`.
     """
 
     async def create_intent(request: Request) -> Response:

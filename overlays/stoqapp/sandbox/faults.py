@@ -1,41 +1,23 @@
-"""What shall go wrong on purpose, and with which requests.
+"""What can go wrong on purpose, and how it is asked for.
 
-A `Fault` says what goes wrong and when, `Faults` holds those that wait. The same fault can be
-written as text (``reset-after-store:every=10``), which is what the command line takes, and as
-fields (``fault_from("reset-after-store", {"every": 10})``).
+The same fault can be written as text (``reset-after-store:every=10``), which is what the command
+line takes, and as text and fields (``fault_from("reset-after-store", {"every": 10})``).
 """
 
 import json
 import math
-import random
 import re
-import time
-from collections.abc import Callable, Mapping, Sequence
-from email.utils import formatdate
-from http import HTTPStatus
-from threading import Lock
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal
 
-from attrs import asdict, define, evolve, field, frozen
+from attrs import asdict, field, frozen
 
 from stoqapp.normalize import shop_from
-from stoqapp.sandbox.answers import (
-    USUAL_DELIVERY,
-    Answer,
-    Delivery,
-    error_answer,
-    json_answer,
-    messages_answer,
-    rate_limited_answer,
-)
-from stoqapp.sandbox.assumptions import NOT_FOUND
-from stoqapp.sandbox.budget import Balance
+from stoqapp.sandbox.answers import USUAL_DELIVERY, Delivery, json_answer
 from stoqapp.sandbox.errors import UnusableFaultError
-from stoqapp.sandbox.payload import PayloadError, payload_from_bytes
 
-_SCRIPTED: Final = "Scripted by the sandbox"
-_WITHOUT_BODY: Final = frozenset({204, 304})
-_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+SCRIPTED: Final = "Scripted by the sandbox"
+WITHOUT_BODY: Final = frozenset({204, 304})
 _FRAMING: Final = frozenset({"content-length", "transfer-encoding"})
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE: Final = re.compile(r"(?:[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)?")
@@ -128,7 +110,7 @@ KINDS: Final = {
 
 
 def _beside_errors(usual: bytes) -> bytes:
-    return json.dumps({**json.loads(usual), "errors": [_SCRIPTED]}).encode()
+    return json.dumps({**json.loads(usual), "errors": [SCRIPTED]}).encode()
 
 
 # What a body can be instead of the usual one: its media type, and a function of the usual one.
@@ -217,114 +199,6 @@ OPTIONS: Final = tuple(
 )
 
 
-@define(eq=False)
-class _Waiting:
-    """A fault and what became of it so far."""
-
-    fault: Fault
-    seen: int = 0
-    happened: int = 0
-    chance: random.Random = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        # Not for secrets: what is wanted is that it can be repeated.
-        self.chance = random.Random(self.fault.schedule.seed)  # noqa: S311
-
-    @property
-    def over(self) -> bool:
-        return self.happened == self.fault.schedule.times
-
-    def meets(self, shop: str, raw: bytes) -> bool:
-        schedule = self.fault.schedule
-        if schedule.shop not in (None, shop.lower()):
-            return False
-        if schedule.variant is not None and schedule.variant != _variant_from(raw):
-            return False
-        self.seen += 1
-        turn = self.seen - schedule.after
-        if turn < 1 or turn % schedule.every or self.chance.random() >= schedule.probability:
-            return False
-        self.happened += 1
-        return True
-
-
-@define(eq=False)
-class Faults:
-    """The faults that wait, safe to use from several threads.
-
-    Attributes:
-        lasting: Those that it begins with, and begins anew with after `reset`.
-    """
-
-    lasting: Sequence[Fault] = ()
-    _lock: Lock = field(factory=Lock, init=False, repr=False)
-    _waiting: list[_Waiting] = field(factory=list, init=False, repr=False)
-
-    def __attrs_post_init__(self) -> None:
-        self.reset()
-
-    def add(self, fault: Fault) -> None:
-        """Let *fault* wait behind the others."""
-        with self._lock:
-            self._waiting.append(_Waiting(fault))
-
-    def take(self, shop: str, raw: bytes) -> list[Fault]:
-        """Return the faults that the next request meets.
-
-        They are asked in the order in which they came. Each latency that is due is met, and the
-        first of the others that is due; those behind that one do not see the request.
-
-        Args:
-            shop: Host name of the shop.
-            raw: The bytes of the body.
-        """
-        with self._lock:
-            met = []
-            for waiting in list(self._waiting):
-                if not waiting.meets(shop, raw):
-                    continue
-                met.append(waiting.fault)
-                if waiting.over:
-                    self._waiting.remove(waiting)
-                if waiting.fault.kind is not LATENCY:
-                    break
-            return met
-
-    def listed(self) -> list[dict[str, Any]]:
-        """Return the faults that wait, in order.
-
-        Each as ``fault`` (its text), its schedule, and how many requests it has ``seen`` and
-        with how many it has ``happened``.
-        """
-        with self._lock:
-            return [
-                {
-                    "fault": waiting.fault.written,
-                    **asdict(waiting.fault.schedule),
-                    "seen": waiting.seen,
-                    "happened": waiting.happened,
-                }
-                for waiting in self._waiting
-            ]
-
-    def clear(self) -> None:
-        """Let nothing wait."""
-        with self._lock:
-            self._waiting.clear()
-
-    def reset(self) -> None:
-        """Forget what was asked for since the beginning."""
-        with self._lock:
-            self._waiting[:] = map(_Waiting, self.lasting)
-
-
-def _variant_from(raw: bytes) -> Any:
-    try:
-        return payload_from_bytes(raw)["intent"]["shopify_variant_id"]
-    except (PayloadError, LookupError, TypeError):
-        return None
-
-
 def fault_from(
     fault: object, fields: Mapping[str, object] | None = None, *, lasting: bool = False
 ) -> Fault:
@@ -366,7 +240,7 @@ def fault_from(
         raise UnusableFaultError("retry_after_date: goes only without retry_after")
     if made.shape is not None and made.body is not None:
         raise UnusableFaultError("body: goes only without shape")
-    if status in _WITHOUT_BODY and (made.shape not in (None, "empty") or made.body):
+    if status in WITHOUT_BODY and (made.shape not in (None, "empty") or made.body):
         raise UnusableFaultError(f"body: an answer with status {status} has none")
     return made
 
@@ -502,79 +376,3 @@ def _body_from(body: object) -> object:
     except (TypeError, ValueError, RecursionError) as error:
         raise UnusableFaultError(f"body: has no form in JSON: {type(error).__name__}") from None
     return body
-
-
-def answer_under(faults: Sequence[Fault], judged: Callable[[], Answer], balance: Balance) -> Answer:
-    """Return what a request is answered that meets *faults*, and how that goes out.
-
-    Args:
-        faults: As `Faults.take` gives them.
-        judged: Judges the request, stores its intent, and returns the usual answer. Called
-            unless a fault keeps the request from being judged.
-        balance: What the shop has left.
-    """
-    fault = next((fault for fault in faults if fault.kind is not LATENCY), None)
-    wait = float(sum(fault.value for fault in faults if fault.kind is LATENCY))
-    if fault is None:
-        answer = judged()
-        return evolve(answer, delivery=Delivery(wait_seconds=wait))
-    if fault.kind.name == "status":
-        answer = scripted_answer(fault, balance)
-    elif fault.kind.stores:
-        answer = judged()
-    else:
-        # Nobody hears it: a kind that keeps a request from being judged sends nothing.
-        answer = error_answer(503, f"{fault.kind.name}: {fault.kind.summary}")
-    if fault.kind.name == "odd-201" and answer.status == HTTPStatus.CREATED:
-        answer = _reshaped(answer, fault.value)
-    slow = fault.value if fault.kind.name == "slow-bytes" else 0.0
-    delivery = evolve(fault.kind.delivery, wait_seconds=wait, seconds_per_byte=slow)
-    return evolve(answer, delivery=delivery)
-
-
-def scripted_answer(fault: Fault, balance: Balance) -> Answer:
-    """Return the answer that a ``status`` asks for, with the usual body where it names none."""
-    status = fault.value
-    seconds = balance.seconds_left if fault.retry_after is None else fault.retry_after
-    answer = _usual_answer(status, seconds)
-    if isinstance(fault.body, bytes):
-        answer = Answer(status, fault.body, {"content-type": "text/plain; charset=utf-8"})
-    elif fault.body is not None:
-        answer = json_answer(status, fault.body)
-    elif fault.shape is not None:
-        answer = _reshaped(answer, fault.shape)
-    headers = dict(answer.headers)
-    if status == HTTPStatus.TOO_MANY_REQUESTS:
-        headers |= {"retry-after": str(seconds), "x-ratelimit-remaining": "0"}
-    if status in _REDIRECTS:
-        # Back to the endpoint, where a client that follows it is seen.
-        headers["location"] = "?redirected"
-    if fault.retry_after is not None:
-        headers["retry-after"] = str(fault.retry_after)
-    if fault.retry_after_date is not None:
-        # Rounded up, because a date holds whole seconds.
-        date = math.ceil(time.time() + fault.retry_after_date)
-        headers["retry-after"] = formatdate(date, usegmt=True)
-    return Answer(status, answer.body, {**headers, **fault.headers})
-
-
-def _reshaped(answer: Answer, shape: str) -> Answer:
-    media_type, body_from = SHAPES[shape]
-    headers = {**answer.headers, "content-type": media_type}
-    return Answer(answer.status, body_from(answer.body), headers)
-
-
-def _usual_answer(status: int, seconds: int) -> Answer:
-    if status in _WITHOUT_BODY:
-        return Answer(status, b"", {})
-    if status < HTTPStatus.MULTIPLE_CHOICES:
-        return messages_answer(status, [_SCRIPTED])
-    if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return rate_limited_answer(seconds, f"{_SCRIPTED}; try again in {seconds} seconds")
-    if status == HTTPStatus.NOT_FOUND:
-        return error_answer(status, NOT_FOUND)
-    try:
-        reason = HTTPStatus(status).phrase
-    except ValueError:
-        reason = _SCRIPTED
-    return error_answer(status, reason)

@@ -18,7 +18,8 @@ from stoqapp.sandbox.errors import (
     SandboxNotInstalledError,
     UnusableFaultError,
 )
-from stoqapp.sandbox.faults import Faults, fault_from
+from stoqapp.sandbox.fault_queue import Faults
+from stoqapp.sandbox.faults import fault_from
 from stoqapp.sandbox.spec import operation_from_spec, spec
 
 if TYPE_CHECKING:

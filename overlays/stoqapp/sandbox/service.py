@@ -17,7 +17,9 @@ from stoqapp.sandbox.assumptions import (
 )
 from stoqapp.sandbox.budget import Balance, Budget
 from stoqapp.sandbox.errors import UnusableFaultError
-from stoqapp.sandbox.faults import Faults, Schedule, answer_under, fault_from
+from stoqapp.sandbox.fault_answers import answer_under
+from stoqapp.sandbox.fault_queue import Faults
+from stoqapp.sandbox.faults import Schedule, fault_from
 from stoqapp.sandbox.judge import Judge
 from stoqapp.sandbox.payload import PayloadError, payload_from_bytes
 from stoqapp.sandbox.spec import Operation
