@@ -1,5 +1,6 @@
 """The sandbox does wrong what it is asked to, when it is asked to, and tells the truth about it."""
 
+import asyncio
 import json
 import logging
 import re
@@ -30,6 +31,7 @@ from stoqapp import (
 from stoqapp.cli import main
 from stoqapp.httpdates import seconds_from_http_date
 from stoqapp.sandbox import Sandbox, SandboxError, UnusableFaultError
+from stoqapp.sandbox.connection import Connection
 from stoqapp.sandbox.fault_queue import Faults
 from stoqapp.sandbox.faults import KINDS, OPTIONS, SHAPES, fault_from
 
@@ -348,6 +350,25 @@ def test_only_a_201_is_made_odd(client: httpx.Client, sandbox: Sandbox) -> None:
     post(client)
     sandbox.fail_next("odd-201=null")
     assert "already waits" in post(client).json()["errors"][0]
+
+
+def test_a_client_that_left_is_not_reset() -> None:
+    """Where the client closed first, there is nothing to reset, and nothing fails."""
+
+    async def closes_twice() -> None:
+        theirs, ours = socket.socketpair()
+        with theirs:
+            transport, _ = await asyncio.get_running_loop().connect_accepted_socket(
+                asyncio.Protocol, ours
+            )
+            transport.abort()
+            while transport.get_extra_info("socket").fileno() != -1:
+                await asyncio.sleep(0)
+            connection = Connection(transport)
+            connection.send(b"late")
+            connection.close(reset=True)
+
+    asyncio.run(closes_twice())
 
 
 def test_the_sandbox_ends_while_an_answer_is_late(caplog: pytest.LogCaptureFixture) -> None:

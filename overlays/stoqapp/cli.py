@@ -3,7 +3,6 @@
 import argparse
 import json
 import sys
-import textwrap
 from collections.abc import Sequence
 from typing import Any, Final, NoReturn
 
@@ -72,6 +71,8 @@ _NUMBER_OPTIONS: Final = {
 
 
 def _faults_help() -> str:
+    import textwrap
+
     from stoqapp.sandbox.faults import KINDS, OPTIONS, SHAPES
 
     kinds = "".join(f"  {kind.written:<19} {kind.summary}\n" for kind in KINDS.values())

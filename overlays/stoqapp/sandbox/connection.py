@@ -43,8 +43,11 @@ class Connection:
         self._transport.write(data)
 
     def close(self, *, reset: bool = False) -> None:
-        """Close once everything is sent, in order or with a TCP reset."""
-        if reset:
+        """Close once everything is sent, in order or with a TCP reset.
+
+        A connection that the client has closed already is left as it is.
+        """
+        if reset and not self._transport.is_closing():
             reset_when_closed(self._transport.get_extra_info("socket"))
         self._transport.close()
 
