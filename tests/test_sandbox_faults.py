@@ -561,7 +561,8 @@ UNUSABLE = [
     ({"fault": "reset"}, "'reset' is no fault; there are status, latency, odd-201, reset-"),
     ({"fault": "garbage=1"}, "garbage: takes no value"),
     ({"fault": "garbage="}, "garbage: takes no value"),
-    ({"fault": "latency=0"}, "latency: must be a number of seconds above 0"),
+    ({"fault": "latency=0"}, "latency: must be a number of seconds from 0 to 10^9, not 0"),
+    ({"fault": "latency=1000000001"}, "latency: must be a number"),
     ({"fault": "latency=-1"}, "latency: must be a number"),
     ({"fault": "latency=inf"}, "latency: must be a number"),
     ({"fault": "slow-bytes=x"}, "slow-bytes: must be a number"),
@@ -597,6 +598,7 @@ UNUSABLE = [
     ({"fault": 503, "headers": {"A": "x\r\nB: 1"}}, "headers.A: must be a string"),
     ({"fault": 503, "headers": {"Content-Length": "1"}}, "headers.Content-Length: is set"),
     ({"fault": 204, "body": "x"}, "body: an answer with status 204 has none"),
+    ({"fault": 204, "body": 0}, "body: an answer with status 204 has none"),
     ({"fault": 304, "shape": "html"}, "body: an answer with status 304 has none"),
 ]
 

@@ -5,7 +5,6 @@ line takes, and as text and fields (``fault_from("reset-after-store", {"every": 
 """
 
 import json
-import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal
@@ -240,7 +239,9 @@ def fault_from(
         raise UnusableFaultError("retry_after_date: goes only without retry_after")
     if made.shape is not None and made.body is not None:
         raise UnusableFaultError("body: goes only without shape")
-    if status in WITHOUT_BODY and (made.shape not in (None, "empty") or made.body):
+    if status in WITHOUT_BODY and (
+        made.shape not in (None, "empty") or made.body not in (None, b"")
+    ):
         raise UnusableFaultError(f"body: an answer with status {status} has none")
     return made
 
@@ -306,8 +307,8 @@ def _value_of(kind: Kind, value: object) -> Any:
         if not isinstance(value, int) or not 200 <= value <= 599:
             raise UnusableFaultError("status: must be an integer from 200 to 599")
         return value
-    if not isinstance(value, int | float) or value is True or not 0 < value < math.inf:
-        raise UnusableFaultError(f"{kind.name}: must be a number of seconds above 0")
+    if not isinstance(value, int | float) or value is True or not 0 < value <= 10**9:
+        raise UnusableFaultError(f"{kind.name}: must be a number of seconds from 0 to 10^9, not 0")
     return value
 
 
