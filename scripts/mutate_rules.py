@@ -316,7 +316,7 @@ def tested(mutant: Mutant, tree: Path) -> int:
     os.environ["STOQAPP_BODIES"] = "100"
     signal.alarm(TIMEOUT_SECONDS)
     try:
-        # All that imports the module: pytest, which comes next, could not tell a mutant from a mess.
+        # All that imports the module; pytest, which comes next, has one code for any mess.
         importlib.import_module("stoqapp.client")
         importlib.import_module("stoqapp.sandbox.service")
     except Exception:  # noqa: BLE001 - a broken module may raise anything

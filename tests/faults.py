@@ -1,5 +1,9 @@
 """A server that does to each request what a test tells it to: raw sockets on loopback.
 
+For bytes that no service would send, and for what happens before a request is read; it judges
+nothing and holds nothing. What goes wrong while an intent is stored, or is not, is a fault of the
+sandbox (`stoqapp.sandbox.faults`).
+
 A script is a function of a `Peer`, the server's end of one connection. The first script runs
 when a connection is accepted, before anything is read from it; the next one when more comes on
 the same connection, or another connection is accepted. The last script is used again for
@@ -9,7 +13,6 @@ whatever follows. Nothing here sleeps: who waits, waits for the other side or fo
 import select
 import socket
 import ssl
-import struct
 import threading
 import time
 import zlib
@@ -20,6 +23,8 @@ from http import HTTPStatus
 from typing import Self
 
 from attrs import field, frozen
+
+from stoqapp.sandbox.connection import reset_when_closed
 
 Script = Callable[["Peer"], object]
 
@@ -128,7 +133,7 @@ class Peer:
     def reset(self) -> None:
         """Close the connection with a reset."""
         self.closed = True
-        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        reset_when_closed(self._sock)
         self._sock.close()
 
     def _cut(self) -> None:

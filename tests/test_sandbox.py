@@ -604,7 +604,7 @@ def test_caller_who_hangs_up_is_no_failure(caplog: pytest.LogCaptureFixture) -> 
     async def send(message: Any) -> None:
         sent.append(message)
 
-    for path in (PATH, "/_sandbox/fail"):
+    for path in (PATH, "/_sandbox/faults"):
         asyncio.run(app_for(service)({**scope, "path": path}, receive, send))
 
     assert service.store.received() == []
@@ -876,54 +876,10 @@ def test_script_with_everything(client: httpx.Client, sandbox: Sandbox) -> None:
     assert sandbox.intents == []
 
 
-def test_script_over_http(client: httpx.Client, sandbox: Sandbox) -> None:
-    """The control endpoint scripts as the method does, and says how many answers wait."""
-    script = {"status": 503, "times": 2, "headers": {"Retry-After": "1"}, "body": {"a": 1}}
-
-    assert client.post("/_sandbox/fail", json=script).json() == {"waiting": 2}
-    assert client.post("/_sandbox/fail", json={"status": 500}).json() == {"waiting": 3}
-    answer = post(client, body())
-    assert (answer.status_code, answer.headers["retry-after"], answer.json()) == (
-        503,
-        "1",
-        {"a": 1},
-    )
-
-
-@pytest.mark.parametrize(
-    ("script", "said"),
-    [
-        ([], 'must be an object like {"status": 503'),
-        ({}, 'must be an object like {"status": 503'),
-        ({"status": 503, "time": 2}, "knows no other fields than status, times, headers, body"),
-        ({"status": "503"}, "status: must be an integer from 200 to 599"),
-        ({"status": True}, "status: must be"),
-        ({"status": 101}, "status: must be"),
-        ({"status": 600}, "status: must be"),
-        ({"status": 503, "times": 0}, "times: must be"),
-        ({"status": 503, "times": 1.0}, "times: must be"),
-        ({"status": 503, "times": True}, "times: must be"),
-        ({"status": 503, "headers": []}, "headers: must be an object"),
-        ({"status": 503, "headers": {"a b": "1"}}, "headers: each name must be a token"),
-        ({"status": 503, "headers": {"A": 1}}, "headers.A: must be a string"),
-        ({"status": 503, "headers": {"A": "x\r\nB: 1"}}, "headers.A: must be a string"),
-        ({"status": 503, "headers": {"Content-Length": "1"}}, "headers.Content-Length: is set"),
-        ({"status": 204, "body": "x"}, "body: an answer with status 204 has none"),
-    ],
-)
-def test_script_that_cannot_be(client: httpx.Client, script: Any, said: str) -> None:
-    """400 that names the field, and the next request is judged as ever."""
-    answer = client.post("/_sandbox/fail", json=script)
-
-    assert answer.status_code == 400
-    assert said in answer.json()["errors"][0]
-    assert post(client, body()).status_code == 201
-
-
 @pytest.mark.parametrize("raw", [b"", b"{", b"\xff", b"[" * 5000, b" " * 2_000_000])
 def test_script_of_no_json(client: httpx.Client, raw: bytes) -> None:
     """A control endpoint refuses bytes that are no JSON as well."""
-    assert client.post("/_sandbox/fail", content=raw).status_code in {400, 413}
+    assert client.post("/_sandbox/faults", content=raw).status_code in {400, 413}
 
 
 @pytest.mark.parametrize("bad", [float("nan"), object(), {"a": {1, 2}}, "\ud800"])

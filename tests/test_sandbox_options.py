@@ -61,7 +61,7 @@ def test_the_command_passes_on_every_option(monkeypatch: pytest.MonkeyPatch) -> 
     told: list[dict[str, Any]] = []
     monkeypatch.setattr("stoqapp.sandbox.serve", lambda **given: told.append(given))
     words = "--host ::1 --port 8321 --rate-limit 7/2.5 --state s --shops a,b --shops c"
-    words += " --catalog c.json --latency 0.1-2 --seed 5"
+    words += " --catalog c.json --latency 0.1-2 --seed 5 --fault garbage --fault slow-bytes=1"
     assert main(["sandbox", *words.split()]) == 0
     assert told == [
         {
@@ -74,6 +74,7 @@ def test_the_command_passes_on_every_option(monkeypatch: pytest.MonkeyPatch) -> 
             "catalog": "c.json",
             "latency": (0.1, 2.0),
             "seed": 5,
+            "faults": ("garbage", "slow-bytes=1"),
         }
     ]
 
@@ -154,7 +155,7 @@ def test_a_latency_that_cannot_be(latency: Any) -> None:
         (["--latency", "1-soon"], "--latency: must be seconds"),
         (["--latency=-1"], "--latency: must be seconds"),
         (["--seed", "x"], "--seed: must be a whole number"),
-        (["--host"], "--host: expected one argument"),
+        (["--host"], "--host: needs a value"),
     ],
 )
 def test_usage(capsys: pytest.CaptureFixture[str], words: list[str], says: str) -> None:

@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from stoqapp.sandbox.assumptions import ASSUMPTIONS, Assumption, Assumptions, Bounds
-    from stoqapp.sandbox.errors import PortInUseError, SandboxError, SandboxNotInstalledError
+    from stoqapp.sandbox.errors import (
+        PortInUseError,
+        SandboxError,
+        SandboxNotInstalledError,
+        UnusableFaultError,
+    )
     from stoqapp.sandbox.server import Sandbox, serve
 
 # Every pytest run loads the plugin in this package, and most have no use for the rest.
@@ -22,6 +27,7 @@ _ROOM_OF: Final = {
     "Sandbox": "server",
     "SandboxError": "errors",
     "SandboxNotInstalledError": "errors",
+    "UnusableFaultError": "errors",
     "serve": "server",
 }
 
@@ -34,6 +40,7 @@ __all__ = [
     "Sandbox",
     "SandboxError",
     "SandboxNotInstalledError",
+    "UnusableFaultError",
     "serve",
 ]
 

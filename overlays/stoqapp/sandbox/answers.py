@@ -2,11 +2,31 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final, Literal
 
 from attrs import field, frozen
 
 from stoqapp.sandbox.assumptions import DEFAULTS, Assumptions
+
+
+@frozen
+class Delivery:
+    """How an answer goes out.
+
+    Attributes:
+        sends: How much of it.
+        ends: What becomes of the connection then. Where it is left open, all of the answer is sent.
+        wait_seconds: How long before the first byte.
+        seconds_per_byte: How long after each byte, where the connection is not left open.
+    """
+
+    sends: Literal["all", "half of the head", "half of the body", "nothing", "garbage"] = "all"
+    ends: Literal["open", "closed", "reset"] = "open"
+    wait_seconds: float = 0.0
+    seconds_per_byte: float = 0.0
+
+
+USUAL_DELIVERY: Final = Delivery()
 
 
 @frozen
@@ -17,11 +37,13 @@ class Answer:
         status: The status code.
         body: The bytes of the body.
         headers: Headers, their names in lower case.
+        delivery: How it goes out.
     """
 
     status: int
     body: bytes = field(repr=False)
     headers: Mapping[str, str]
+    delivery: Delivery = USUAL_DELIVERY
 
 
 def json_answer(status: int, content: Any, headers: Mapping[str, str] | None = None) -> Answer:

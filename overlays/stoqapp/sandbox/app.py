@@ -2,9 +2,8 @@
 
 import logging
 from asyncio import timeout
-from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
@@ -22,13 +21,14 @@ from stoqapp.sandbox.answers import (
     rate_limited_answer,
 )
 from stoqapp.sandbox.assumptions import NOT_FOUND
+from stoqapp.sandbox.connection import DELIVERY, Delivered
+from stoqapp.sandbox.errors import UnusableFaultError
 from stoqapp.sandbox.faults import fault_from
 from stoqapp.sandbox.payload import PayloadError, payload_from_bytes
 from stoqapp.sandbox.service import Service
 
 CONTROL: Final = "/_sandbox"
 
-_FAULT_FIELDS: Final = ("status", "times", "headers", "body")
 _WITHOUT_READER: Final = Answer(400, b"", {})
 
 logger = logging.getLogger("stoqapp.sandbox")
@@ -37,14 +37,15 @@ logger = logging.getLogger("stoqapp.sandbox")
 def app_for(service: Service) -> Starlette:
     """Return an ASGI app that answers for *service*.
 
-    Beside the API's endpoint it has four of its own:
+    Beside the API's endpoint it has these of its own:
 
     - ``GET /_sandbox/assumptions``: what the sandbox takes for granted, see `Assumptions.report`.
     - ``GET /_sandbox/intents``: a JSON list of what was stored, see `Store.received`.
-    - ``POST /_sandbox/reset``: forgets everything; answers ``{"reset": true}``.
-    - ``POST /_sandbox/fail`` with ``{"status": 503, "times": 1, "headers": {}, "body": null}``,
-      all but the status optional: the next *times* requests to the API's endpoint get that
-      answer unseen; a body that is a string is sent as it is. Answers ``{"waiting": 1}``.
+    - ``POST /_sandbox/reset``: is as it was in the beginning; answers ``{"reset": true}``.
+    - ``POST /_sandbox/faults`` with ``{"fault": "reset-after-store", "times": 2}``: lets a fault
+      wait, see `stoqapp.sandbox.faults.fault_from`; a body in it that is a string is sent as it
+      is. ``DELETE`` lets none wait. Both, and ``GET``, answer ``{"faults": [...]}``, a list of
+      those that wait, see `stoqapp.sandbox.fault_queue.Faults.listed`.
     """
 
     assumed = service.assumptions
@@ -69,6 +70,7 @@ def app_for(service: Service) -> Starlette:
         headers = _header_lines(request.headers)
         answer = service.create_intent(raw, headers, request.state.balance)
         await _wait(request, service.latency.next_seconds())
+        request.scope["state"][DELIVERY] = answer.delivery
         return _response(answer)
 
     async def intents(_request: Request) -> Response:
@@ -81,20 +83,31 @@ def app_for(service: Service) -> Starlette:
         service.reset()
         return _response(json_answer(200, {"reset": True}))
 
-    async def fail(request: Request) -> Response:
+    async def faults(request: Request) -> Response:
+        if request.method == "POST" and (refusal := await add_fault(request)):
+            return _response(refusal)
+        if request.method == "DELETE":
+            service.faults.clear()
+        return _response(json_answer(200, {"faults": service.faults.listed()}))
+
+    async def add_fault(request: Request) -> Answer | None:
         try:
             raw = await _limited_body(request, body_limit)
         except ClientDisconnect:
-            return _response(_WITHOUT_READER)
+            return _WITHOUT_READER
         if raw is None:
-            return _response(too_large)
+            return too_large
         try:
-            waiting = service.faults.add(fault_from(**_fault_fields(payload_from_bytes(raw))))
+            fields = payload_from_bytes(raw)
         except PayloadError as error:
-            return _response(messages_answer(400, [f"body: {error}"]))
-        except ValueError as error:
-            return _response(messages_answer(400, [str(error)]))
-        return _response(json_answer(200, {"waiting": waiting}))
+            return messages_answer(400, [f"body: {error}"])
+        if not isinstance(fields, dict):
+            return messages_answer(400, ['body: must be an object like {"fault": "garbage"}'])
+        try:
+            service.faults.add(fault_from(fields.pop("fault", None), fields))
+        except UnusableFaultError as error:
+            return messages_answer(400, [str(error)])
+        return None
 
     app = Starlette(
         routes=[
@@ -106,13 +119,14 @@ def app_for(service: Service) -> Starlette:
             Route(f"{CONTROL}/intents", intents, methods=["GET"]),
             Route(f"{CONTROL}/assumptions", assumptions, methods=["GET"]),
             Route(f"{CONTROL}/reset", reset, methods=["POST"]),
-            Route(f"{CONTROL}/fail", fail, methods=["POST"]),
+            Route(f"{CONTROL}/faults", faults, methods=["GET", "POST", "DELETE"]),
         ],
         exception_handlers={HTTPException: refusal},
     )
     app.router.redirect_slashes = False
     app.add_middleware(_Discreet)
     app.add_middleware(_Metered, service=service)
+    app.add_middleware(Delivered)
     return app
 
 
@@ -201,14 +215,6 @@ async def _limited_body(request: Request, limit: int) -> bytes | None:
 def _header_lines(headers: Headers) -> dict[str, str]:
     """Return headers by name in lower case, those given twice joined as HTTP has it."""
     return {name: ", ".join(headers.getlist(name)) for name in headers}
-
-
-def _fault_fields(payload: Any) -> Mapping[str, Any]:
-    if not isinstance(payload, dict) or "status" not in payload:
-        raise ValueError('body: must be an object like {"status": 503, "times": 1}')
-    if not payload.keys() <= set(_FAULT_FIELDS):
-        raise ValueError(f"body: knows no other fields than {', '.join(_FAULT_FIELDS)}")
-    return payload
 
 
 def _response(answer: Answer) -> Response:

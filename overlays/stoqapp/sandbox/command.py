@@ -6,15 +6,18 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from stoqapp.sandbox.faults import KINDS, OPTIONS, SHAPES
+
 ENDED: Final = 0
 FAILED: Final = 1
+USAGE: Final = 2
 
 _LARGEST_PORT: Final = 65535
 _EXIT_CODES: Final = """\
 exit codes:
   0    ended by Ctrl-C (SIGINT) or SIGTERM, or printed what was asked for
   1    could not start; the message says why
-  2    usage
+  2    usage, or a fault that is none
 """
 
 
@@ -25,7 +28,7 @@ def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
         help="run a local server that behaves as the service is known to",
         description="Run a local server that behaves as the service is known to, until stopped"
         " with Ctrl-C. Needs the extra: pip install 'stoqapp[sandbox]'.",
-        epilog=_EXIT_CODES,
+        epilog=f"{_faults_help()}\n{_EXIT_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -91,11 +94,19 @@ def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
         help="take something else for granted about the service, like duplicate=409; may be given"
         " several times; --assume list prints what there is",
     )
+    parser.add_argument(
+        "--fault",
+        action="append",
+        default=[],
+        metavar="FAULT",
+        help="let something go wrong, see below; may be given several times, and the faults are"
+        " asked in that order",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until a signal comes and return the exit code."""
-    from stoqapp.sandbox import SandboxError, serve
+    from stoqapp.sandbox import SandboxError, UnusableFaultError, serve
 
     if "list" in arguments.assume:
         print(_listed_assumptions())
@@ -111,7 +122,11 @@ def run(arguments: argparse.Namespace) -> int:
             catalog=arguments.catalog,
             latency=arguments.latency,
             seed=arguments.seed,
+            faults=tuple(arguments.fault),
         )
+    except UnusableFaultError as error:
+        print(f"stoqapp sandbox: --fault: {error}", file=sys.stderr)
+        return USAGE
     except SandboxError as error:
         print(f"stoqapp sandbox: {error}", file=sys.stderr)
         return FAILED
@@ -157,6 +172,24 @@ def _assume(given: Sequence[str]) -> Mapping[str, str]:
             raise SandboxError("--assume must be like duplicate=409; --assume list shows them all")
         assumed[name.strip()] = choice.strip()
     return assumed
+
+
+def _faults_help() -> str:
+    kinds = "".join(f"  {kind.written:<19} {kind.summary}\n" for kind in KINDS.values())
+    options = textwrap.fill(
+        ", ".join(OPTIONS),
+        width=78,
+        initial_indent="  ",
+        subsequent_indent="  ",
+        break_on_hyphens=False,
+    )
+    return (
+        "faults, each written FAULT[=VALUE][:OPTION=VALUE...], like reset-after-store:every=10 or"
+        f"\nstatus=503:times=2:retry-after=1:\n{kinds}"
+        f"SHAPE is one of {', '.join(SHAPES)}. Options:\n{options}\n"
+        "Without times a fault goes on without end. What each option means, and how faults are\n"
+        "asked for while the sandbox runs, is in docs/faults.md.\n"
+    )
 
 
 def _listed_assumptions() -> str:

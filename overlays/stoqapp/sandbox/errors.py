@@ -1,17 +1,18 @@
-"""What can keep the sandbox from running.
+"""What can keep the sandbox from running, or from doing what it is asked.
 
 ::
 
     SandboxError                      a StoqError
     ├── PortInUseError            another program listens there
-    └── SandboxNotInstalledError  the extra [sandbox] is missing (also an ImportError)
+    ├── SandboxNotInstalledError  the extra [sandbox] is missing (also an ImportError)
+    └── UnusableFaultError        no fault can be made of what was asked for (also a ValueError)
 """
 
 from stoqapp.errors import StoqError
 
 
 class SandboxError(StoqError):
-    """The sandbox cannot run; the message says why and what to do."""
+    """The sandbox cannot do what it is asked; the message says why and what to do."""
 
 
 class PortInUseError(SandboxError):
@@ -38,3 +39,7 @@ class SandboxNotInstalledError(SandboxError, ImportError):
         super().__init__(
             f"the sandbox needs the package {missing!r}: pip install 'stoqapp[sandbox]'"
         )
+
+
+class UnusableFaultError(SandboxError, ValueError):
+    """No fault can be made of what was asked for; the message says what is wrong, and where."""

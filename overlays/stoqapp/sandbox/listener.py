@@ -11,22 +11,33 @@ from typing import Any, Final
 
 import h11
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from stoqapp.sandbox.answers import error_answer
+from stoqapp.sandbox.connection import CONNECTION, Connection
 
 _GRACE_SECONDS: Final = 0.2
 _LAST_RESORT_SECONDS: Final = 2
 
 
 class _Protocol(H11Protocol):
-    """HTTP/1.1 with no access log, and a JSON answer to what is no HTTP."""
+    """HTTP/1.1 with no access log, and a JSON answer to what is no HTTP.
+
+    Each request finds its `Connection` among the extensions of its scope.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         # uvicorn's own switch works on the logger, which the user's program may share.
         self.access_log = False
+        served: Any = self.app
+
+        async def with_connection(scope: Scope, receive: Receive, send: Send) -> None:
+            scope.setdefault("extensions", {})[CONNECTION] = Connection(self.transport)
+            await served(scope, receive, send)
+
+        self.app: Any = with_connection
 
     def send_400_response(self, msg: str) -> None:
         refusal = error_answer(400, msg)

@@ -1,6 +1,6 @@
 """What a sandbox can be told when it starts, checked."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Final
 
@@ -8,7 +8,9 @@ from attrs import frozen
 
 from stoqapp.sandbox.assumptions import Assumptions
 from stoqapp.sandbox.catalog import Catalog
-from stoqapp.sandbox.errors import SandboxError, SandboxNotInstalledError
+from stoqapp.sandbox.errors import SandboxError, SandboxNotInstalledError, UnusableFaultError
+from stoqapp.sandbox.fault_queue import Faults
+from stoqapp.sandbox.faults import fault_from
 from stoqapp.sandbox.latency import Latency
 from stoqapp.sandbox.spec import operation_from_spec, spec
 from stoqapp.sandbox.state import State
@@ -30,6 +32,7 @@ class Options:
     catalog: str | PathLike[str] | Mapping[str, Mapping[Any, Iterable[Any]]] | None = None
     latency: float | tuple[float, float] = 0.0
     seed: int | None = None
+    faults: Sequence[str] = ()
 
     def service(self, state: State) -> "Service":
         """Return the service that they describe.
@@ -37,7 +40,7 @@ class Options:
         Raises:
             SandboxNotInstalledError: The extra ``[sandbox]`` is not installed.
             SandboxError: The vendor's ``openapi.json`` is not as expected, or an option is
-                unusable.
+                unusable (`UnusableFaultError` where that is a fault).
         """
         try:
             from stoqapp.sandbox.service import Service
@@ -53,6 +56,7 @@ class Options:
             catalog=Catalog.of(self.shops, self.catalog),
             store=Store(assumptions, state, seed=self.seed),
             latency=Latency.of(self.latency, self.seed),
+            faults=self._faults(),
         )
 
     def _assumptions(self) -> Assumptions:
@@ -72,6 +76,17 @@ class Options:
         if told := sorted(limits.keys() & (self.assume or {}).keys()):
             raise SandboxError(f"rate_limit decides {', '.join(told)}, too: give one of them")
         return Assumptions.of({**(self.assume or {}), **limits})
+
+    def _faults(self) -> Faults:
+        if isinstance(self.faults, str):
+            raise UnusableFaultError("must be a list of texts, like ['reset-after-store:every=10']")
+        lasting = []
+        for text in self.faults:
+            try:
+                lasting.append(fault_from(text, lasting=True))
+            except UnusableFaultError as error:
+                raise UnusableFaultError(f"{text!r}: {error}") from None
+        return Faults(lasting)
 
 
 def not_installed(missing: ModuleNotFoundError) -> Exception:

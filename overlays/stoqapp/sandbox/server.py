@@ -6,7 +6,7 @@ import logging
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import closing, suppress
 from ipaddress import ip_address
@@ -64,11 +64,15 @@ class Sandbox:
             longest of them.
         seed: The same seed gives the same ids, dates and latencies; None counts ids from 1,
             goes by the clock, and draws latencies anew.
+        faults: What shall go wrong from the beginning, as text like
+            ``"reset-after-store:every=10"``, see `stoqapp.sandbox.faults`; without a number of
+            times it goes on without end.
 
     Raises:
         SandboxNotInstalledError: The extra ``[sandbox]`` is not installed.
         SandboxError: The vendor's ``openapi.json`` is missing or not as expected, or
             an argument is unusable; the message says what can be given.
+        UnusableFaultError: One of *faults* is unusable.
     """
 
     def __init__(
@@ -83,6 +87,7 @@ class Sandbox:
         catalog: str | PathLike[str] | Mapping[str, Mapping[Any, Iterable[Any]]] | None = None,
         latency: float | tuple[float, float] = 0.0,
         seed: int | None = None,
+        faults: Sequence[str] = (),
     ) -> None:
         self._host = host
         self._wanted_port = port
@@ -93,6 +98,7 @@ class Sandbox:
             catalog=catalog,
             latency=latency,
             seed=seed,
+            faults=faults,
         )
         self._service = options.service(State(state))
         self._app: ASGIApp | None = None
@@ -196,30 +202,68 @@ class Sandbox:
 
     def fail_next(
         self,
-        status: int,
+        fault: int | str,
         *,
-        times: int = 1,
+        times: int | None = None,
+        after: int | None = None,
+        every: int | None = None,
+        probability: float | None = None,
+        seed: int | None = None,
+        variant: int | None = None,
+        shop: str | None = None,
+        shape: str | None = None,
+        retry_after: int | None = None,
+        retry_after_date: int | None = None,
         headers: Mapping[str, str] | None = None,
         body: Any = None,
     ) -> None:
-        """Answer the next requests to the API's endpoint with *status*, storing nothing.
+        """Let the next request to the API's endpoint go wrong, or those that the arguments say.
 
-        Called again, it adds to what is waiting.
+        Called again, it adds to what is waiting: the first fault that is due takes a request,
+        and those behind it do not see that request.
 
         Args:
-            status: Status code, 200 to 599.
-            times: How many requests get it.
-            headers: Headers to add; they win over those that the sandbox sets.
-            body: A str or bytes is sent as it is, anything else as JSON; None sends the
-                usual body of the status.
+            fault: A status, 200 to 599, that is answered with nothing stored; or text like
+                ``"reset-after-store"`` or ``"latency=0.2"``, see `stoqapp.sandbox.faults`.
+            times: How many requests meet it; by default one, and with *every* or *probability*
+                as many as come.
+            after: How many requests go by first.
+            every: Of those that follow, each so-manieth meets it.
+            probability: The chance of a request to meet it, above 0, at most 1.
+            seed: Of that chance; the same seed makes the same choices.
+            variant: Only requests for this variant count.
+            shop: Only requests of this shop count.
+            shape: Of a status's body, like ``"html"``, see `stoqapp.sandbox.faults.SHAPES`.
+            retry_after: Seconds for the header Retry-After of a status.
+            retry_after_date: Like it, as the date that is so many seconds ahead.
+            headers: Headers to add to a status; they win over those that the sandbox sets.
+            body: Body of a status: a str or bytes is sent as it is, anything else as JSON; None
+                sends the usual one.
 
         Raises:
-            ValueError: Something in it cannot be answered; the message says what.
+            UnusableFaultError: No fault can be made of it; the message says what is wrong.
         """
-        self._service.faults.add(fault_from(status, times, headers, body))
+        fields = {
+            "times": times,
+            "after": after,
+            "every": every,
+            "probability": probability,
+            "seed": seed,
+            "variant": variant,
+            "shop": shop,
+            "shape": shape,
+            "retry_after": retry_after,
+            "retry_after_date": retry_after_date,
+            "headers": headers,
+            "body": body,
+        }
+        self._service.faults.add(fault_from(fault, fields))
 
     def reset(self) -> None:
-        """Forget the intents, the points spent and the answers asked for; ids begin anew."""
+        """Be as in the beginning: no intents, no points spent, only the faults given then.
+
+        Ids and schedules begin anew.
+        """
         self._service.reset()
 
     def configure(
@@ -231,6 +275,7 @@ class Sandbox:
         catalog: str | PathLike[str] | Mapping[str, Mapping[Any, Iterable[Any]]] | None = None,
         latency: float | tuple[float, float] = 0.0,
         seed: int | None = None,
+        faults: Sequence[str] = (),
     ) -> None:
         """Forget everything and go on with these options, as if just made with them.
 
@@ -247,6 +292,7 @@ class Sandbox:
             catalog=catalog,
             latency=latency,
             seed=seed,
+            faults=faults,
         )
         service = options.service(self._service.store.state)
         service.reset()
@@ -273,6 +319,7 @@ def serve(
     catalog: str | PathLike[str] | Mapping[str, Mapping[Any, Iterable[Any]]] | None = None,
     latency: float | tuple[float, float] = 0.0,
     seed: int | None = None,
+    faults: Sequence[str] = (),
 ) -> None:
     """Serve until SIGINT or SIGTERM, then return.
 
@@ -285,6 +332,7 @@ def serve(
         PortInUseError: Another program listens there.
         SandboxError: The address cannot be listened on, the state file cannot be used, or an
             argument is unusable.
+        UnusableFaultError: One of *faults* is unusable.
     """
     with suppress(KeyboardInterrupt):
         options = Options(
@@ -294,6 +342,7 @@ def serve(
             catalog=catalog,
             latency=latency,
             seed=seed,
+            faults=faults,
         )
         service = options.service(State(state))
         app = _app(service)

@@ -10,7 +10,10 @@ from stoqapp.sandbox.answers import Answer, error_answer, json_answer, messages_
 from stoqapp.sandbox.assumptions import DEFAULTS, NOT_FOUND, TEST_DOMAINS, Assumptions
 from stoqapp.sandbox.budget import Balance, Budget
 from stoqapp.sandbox.catalog import Catalog
-from stoqapp.sandbox.faults import Faults, scripted_answer
+from stoqapp.sandbox.errors import UnusableFaultError
+from stoqapp.sandbox.fault_answers import answer_under
+from stoqapp.sandbox.fault_queue import Faults
+from stoqapp.sandbox.faults import Schedule, fault_from
 from stoqapp.sandbox.judge import Judge
 from stoqapp.sandbox.latency import Latency
 from stoqapp.sandbox.payload import PayloadError, payload_from_bytes
@@ -29,6 +32,8 @@ _STATED_IN_PROSE: Final = [
     rule for rule in RULES if rule.name in {"channel_contact", "phone_digits"}
 ]
 
+FAULT_HEADER: Final = "X-Stoqapp-Sandbox-Fault"
+
 _SHOP: Final = SHOP_HEADER.lower()
 
 
@@ -42,7 +47,7 @@ class Service:
         judge: The schemas of *operation*.
         store: The intents.
         budget: The points of each shop.
-        faults: Answers asked for in advance.
+        faults: What shall go wrong.
         catalog: Which shops, products and variants there are.
         latency: How long an answer lets wait.
     """
@@ -64,19 +69,33 @@ class Service:
         return self.budget.spend(headers.get(_SHOP, ""), method)
 
     def create_intent(self, raw: bytes, headers: Mapping[str, str], balance: Balance) -> Answer:
-        """Answer a request to create an intent.
-
-        A fault that was asked for comes first. Then, each step only when those before it
-        found nothing: is it JSON, does it fit the schemas of body and headers, are the shop
-        and its variant known, does it keep the rules that the spec states in prose, is it new.
+        """Answer a request to create an intent: as it is judged, or as a fault has it.
 
         Args:
             raw: The bytes of the body.
             headers: Headers of the request, names in lower case.
             balance: What the shop has left.
         """
-        if fault := self.faults.take():
-            return scripted_answer(fault, balance)
+        asked = headers.get(FAULT_HEADER.lower())
+        if asked is None:
+            faults = self.faults.take(headers.get(_SHOP, ""), raw)
+        else:
+            try:
+                faults = [fault_from(asked, lasting=True)]
+            except UnusableFaultError as error:
+                return messages_answer(400, [f"{FAULT_HEADER}: {error}"])
+            if faults[0].schedule != Schedule():
+                said = "is for this request alone, and takes no option that says when"
+                return messages_answer(400, [f"{FAULT_HEADER}: {said}"])
+        return answer_under(faults, lambda: self._judged(raw, headers), balance)
+
+    def _judged(self, raw: bytes, headers: Mapping[str, str]) -> Answer:
+        """Answer a request with nothing going wrong.
+
+        Each step only when those before it found nothing: is it JSON, does it fit the schemas
+        of body and headers, are the shop and its variant known, does it keep the rules that the
+        spec states in prose, is it new.
+        """
         assumed = self.assumptions
         try:
             request: Any = payload_from_bytes(raw, int(assumed.number("nesting")))
@@ -145,10 +164,10 @@ class Service:
         return error_answer(int(status), NOT_FOUND, assumptions=self.assumptions)
 
     def reset(self) -> None:
-        """Forget the intents, the points spent and the faults asked for."""
+        """Forget the intents, the points spent, and the faults asked for since the beginning."""
         self.store.clear()
         self.budget.clear()
-        self.faults.clear()
+        self.faults.reset()
         self.latency.begin_anew()
 
 
