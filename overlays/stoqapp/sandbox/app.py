@@ -22,10 +22,11 @@ from stoqapp.sandbox.answers import (
 )
 from stoqapp.sandbox.assumptions import LARGEST_BODY_BYTES, NOT_FOUND
 from stoqapp.sandbox.faults import fault_from
+from stoqapp.sandbox.page.guard import CONTROL, Guard, is_private
+from stoqapp.sandbox.page.recorder import Recorder
+from stoqapp.sandbox.page.routes import page_routes
 from stoqapp.sandbox.payload import PayloadError, payload_from_bytes
 from stoqapp.sandbox.service import Service
-
-CONTROL: Final = "/_sandbox"
 
 _FAULT_FIELDS: Final = ("status", "times", "headers", "body")
 _TOO_LARGE: Final = error_answer(413, f"Body larger than {LARGEST_BODY_BYTES} bytes")
@@ -44,6 +45,8 @@ def app_for(service: Service) -> Starlette:
     - ``POST /_sandbox/fail`` with ``{"status": 503, "times": 1, "headers": {}, "body": null}``,
       all but the status optional: the next *times* requests to the API's endpoint get that
       answer unseen; a body that is a string is sent as it is. Answers ``{"waiting": 1}``.
+
+    And the page at ``/``, see `page_routes`; `Guard` says who may look at either.
     """
 
     async def create_intent(request: Request) -> Response:
@@ -88,12 +91,15 @@ def app_for(service: Service) -> Starlette:
             Route(f"{CONTROL}/intents", intents, methods=["GET"]),
             Route(f"{CONTROL}/reset", reset, methods=["POST"]),
             Route(f"{CONTROL}/fail", fail, methods=["POST"]),
+            *page_routes(service.journal, service.operation),
         ],
         exception_handlers={HTTPException: _refusal},
     )
     app.router.redirect_slashes = False
     app.add_middleware(_Discreet)
     app.add_middleware(_Metered, service=service)
+    app.add_middleware(Recorder, journal=service.journal, base_path=service.operation.base_path)
+    app.add_middleware(Guard)
     return app
 
 
@@ -108,7 +114,7 @@ class _Metered:
         self._service = service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"].startswith(f"{CONTROL}/"):
+        if scope["type"] != "http" or is_private(scope["path"]):
             await self._app(scope, receive, send)
             return
         headers = _header_lines(Headers(scope=scope))

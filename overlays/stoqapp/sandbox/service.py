@@ -17,6 +17,7 @@ from stoqapp.sandbox.assumptions import (
 )
 from stoqapp.sandbox.budget import Balance, Budget
 from stoqapp.sandbox.faults import Faults, scripted_answer
+from stoqapp.sandbox.journal import Journal
 from stoqapp.sandbox.judge import Judge
 from stoqapp.sandbox.payload import PayloadError, payload_from_bytes
 from stoqapp.sandbox.spec import Operation
@@ -37,6 +38,7 @@ class Service:
         store: The intents.
         budget: The points of each shop.
         faults: Answers asked for in advance.
+        journal: What the page shows.
     """
 
     operation: Operation
@@ -44,9 +46,12 @@ class Service:
     store: Store = field(factory=Store)
     budget: Budget = field(factory=Budget)
     faults: Faults = field(factory=Faults)
+    journal: Journal = field(factory=Journal, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.judge = Judge(self.operation)
+        for kept in self.store.received():
+            self.journal.stored(kept["shop"], kept, kept["request"])
 
     def spend(self, headers: Mapping[str, str], method: str) -> Balance:
         """Count a request against the shop that its headers name."""
@@ -83,6 +88,7 @@ class Service:
         ]:
             return messages_answer(BROKEN_RULE_STATUS, broken)
         if intent := self.store.add(shop, body):
+            self.journal.stored(shop, intent, body)
             return json_answer(201, {"intents": [intent], "errors": []})
         return messages_answer(DUPLICATE_STATUS, [DUPLICATE])
 
@@ -91,3 +97,4 @@ class Service:
         self.store.clear()
         self.budget.clear()
         self.faults.clear()
+        self.journal.clear()
