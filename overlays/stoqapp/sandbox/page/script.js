@@ -118,16 +118,15 @@ function showRanking(list, ranking, all) {
   byId(list).replaceChildren(...items);
 }
 
+const BUDGETS_SHOWN = 6;
 let budgets = [];
 let secondsAhead = 0;
 
 function budgetItem(budget, index) {
-  const line = element("p", { className: "points", id: `points-${index}` });
   const name = element("p", { className: "shop", id: `shop-${index}` }, budget.shop === "" ? "no shop named" : sent(budget.shop));
-  const meter = element("meter", { min: 0 });
+  const meter = element("div", { className: "meter", role: "meter", ariaValueMin: "0" }, element("span"));
   meter.setAttribute("aria-labelledby", name.id);
-  meter.setAttribute("aria-describedby", line.id);
-  return element("li", {}, name, meter, line);
+  return element("li", {}, name, meter, element("p", { className: "points" }));
 }
 
 /** Show what each shop has left; a window that has ended gives all points back. */
@@ -142,9 +141,12 @@ function showBudgets() {
     const seconds = Math.ceil(budget.resets_at - now);
     const left = seconds > 0 ? budget.points_left : budget.points;
     const item = list.children[index];
-    const meter = item.querySelector("meter");
+    const meter = item.querySelector(".meter");
+    const share = left / budget.points;
     item.dataset.shop = budget.shop;
-    Object.assign(meter, { max: budget.points, low: budget.points * 0.15, high: budget.points * 0.4, optimum: budget.points, value: left });
+    Object.assign(meter, { ariaValueMax: String(budget.points), ariaValueNow: String(left), ariaValueText: `${left} of ${budget.points} points left` });
+    meter.dataset.left = share > 0.4 ? "many" : share > 0.15 ? "some" : "few";
+    meter.firstElementChild.style.inlineSize = `${100 * share}%`;
     const when = left < budget.points ? `, all again in ${seconds} s` : "";
     item.querySelector(".points").textContent = `${count.format(left)} of ${count.format(budget.points)} points left${when}`;
   });
@@ -162,7 +164,12 @@ function show(view) {
   showList("waiting", "waiting-more", view.waiting, view.stored, (waiting) => `${waiting.id} ${waiting.at}`, waitingItem);
   showList("refusals", "refusals-more", view.refusals, view.refused, (refusal) => `${refusal.number} ${refusal.at}`, refusalItem);
   for (const ranking of ["channels", "shops", "products"]) showRanking(ranking, view[ranking], view.stored);
-  budgets = view.budgets.toSorted((one, other) => (one.shop < other.shop ? -1 : 1));
+  budgets = [...view.budgets]
+    .sort((one, other) => one.points_left - other.points_left)
+    .slice(0, BUDGETS_SHOWN)
+    .sort((one, other) => (one.shop < other.shop ? -1 : 1));
+  byId("budgets-more").hidden = view.budgets.length === budgets.length;
+  byId("budgets-more").textContent = `The ${BUDGETS_SHOWN} with the fewest points left, of the ${view.budgets.length} shops that asked last.`;
   secondsAhead = view.now - Date.now() / 1000;
   showBudgets();
 }
@@ -172,11 +179,14 @@ function show(view) {
 const QUIET_MILLISECONDS = 5000;
 let quiet = false;
 
+const summary = (view) =>
+  `${plural(view.stored, "intent", "intents")} on the waitlist, ${plural(view.refused, "request", "requests")} refused.`;
+
 /** Say what has changed, at most once in five seconds, in one sentence. */
 function announce() {
-  if (quiet || latest === null) return;
+  if (quiet) return;
   if (told !== null && (told.stored !== latest.stored || told.refused !== latest.refused)) {
-    byId("news").textContent = `${plural(latest.stored, "intent", "intents")} on the waitlist, ${plural(latest.refused, "request", "requests")} refused.`;
+    byId("news").textContent = summary(latest);
     quiet = true;
     setTimeout(() => {
       quiet = false;
@@ -191,12 +201,21 @@ function announce() {
 const AGAIN_MILLISECONDS = 1000;
 let stream = null;
 
-function showConnection(state, text) {
+function showLost() {
   const badge = byId("connection");
-  if (badge.dataset.state === "lost" && state === "live") byId("news").textContent = "The sandbox is back.";
-  if (badge.dataset.state === "live" && state === "lost") byId("news").textContent = "The sandbox does not answer.";
-  badge.dataset.state = state;
-  badge.textContent = text;
+  if (badge.dataset.state === "live") byId("news").textContent = "The sandbox does not answer.";
+  badge.dataset.state = "lost";
+  badge.textContent = "No answer; trying again";
+}
+
+function showLive(view) {
+  const badge = byId("connection");
+  if (badge.dataset.state === "lost") {
+    byId("news").textContent = `The sandbox is back: ${summary(view)}`;
+    told = view;
+  }
+  badge.dataset.state = "live";
+  badge.textContent = "Live";
 }
 
 function connect() {
@@ -204,13 +223,13 @@ function connect() {
   const opened = new EventSource("/_sandbox/events");
   stream = opened;
   opened.onmessage = (event) => {
-    showConnection("live", "Live");
     latest = JSON.parse(event.data);
+    showLive(latest);
     show(latest);
     announce();
   };
   opened.onerror = () => {
-    showConnection("lost", "No answer; trying again");
+    showLost();
     // Some failures a browser does not try again by itself.
     if (opened.readyState === EventSource.CLOSED) {
       setTimeout(() => {
@@ -233,11 +252,11 @@ document.addEventListener("visibilitychange", () => {
 const CONTACTS = { email: "email", sms: "phone", push: "push" };
 
 /** An integer where the text is one, however large; else the text as it is. */
-const integerOr = (text) => (/^-?[0-9]{1,4000}$/.test(text.trim()) ? BigInt(text.trim()) : text);
+const integerOr = (text) => (/^-?[0-9]{1,4000}$/.test(text) ? BigInt(text) : text);
 
 function filledIn() {
   const given = new FormData(form);
-  const text = (name) => given.get(name) ?? "";
+  const text = (name) => (given.get(name) ?? "").trim();
   const channel = text("channel");
   const contact = CONTACTS[channel];
   const intent = {
@@ -248,12 +267,12 @@ function filledIn() {
     source: "api",
   };
   const customer = {};
-  if (text("market").trim()) intent.shopify_market_id = integerOr(text("market"));
+  if (text("market")) intent.shopify_market_id = integerOr(text("market"));
   if (text(contact)) customer[contact] = text(contact);
   if (text("name")) customer.name = text("name");
   if (text("country")) customer.country = text("country");
   if (given.has("accepts_marketing")) customer.accepts_marketing = true;
-  return { shop: text("shop").trim(), body: { intent, customer } };
+  return { shop: text("shop"), body: { intent, customer } };
 }
 
 /** Write code points that do not show, or that turn the text around them, as an escape. */
@@ -303,6 +322,8 @@ function pythonFor({ shop, body: { intent, customer } }) {
     product: intent.shopify_product_id,
     channel: intent.channel,
     ...customer,
+    // With the country code said to be one, subscribe has nothing to guess.
+    ...(/^[0-9]+$/.test(customer.phone ?? "") ? { phone: `+${customer.phone}` } : {}),
     quantity: intent.quantity,
     ...("shopify_market_id" in intent ? { market: intent.shopify_market_id } : {}),
   };
@@ -404,7 +425,7 @@ byId("really-yes").addEventListener("click", async () => {
   try {
     await fetch("/_sandbox/reset", { method: "POST" });
   } catch {
-    showConnection("lost", "No answer; trying again");
+    showLost();
   }
 });
 
