@@ -1,10 +1,14 @@
 """A tour of the SDK on the embedded sandbox: what goes out, and what comes back.
 
 Needs no shop and no network. Run it with ``scripts/demo``, or, where ``stoqapp[sandbox]`` is
-installed, with ``python examples/tour.py``.
+installed, with ``python examples/tour.py``. With ``--keep`` the sandbox and its page stay open
+after the tour, until Ctrl-C.
 """
 
+import argparse
 import json
+import threading
+from contextlib import suppress
 from typing import Any
 
 from stoqapp import InvalidIntentError, ProcessedWithErrorsError, Stoq
@@ -39,15 +43,31 @@ def subscribe(stoq: Stoq, customer: dict[str, Any]) -> None:
         print(f"<- {created.answer.status} {created.answer.body.decode()}")
 
 
-def main() -> None:
-    """Run the tour."""
-    with Sandbox() as sandbox, Stoq("demo", base_url=sandbox.base_url) as stoq:
+def tour(sandbox: Sandbox) -> None:
+    """Subscribe the customers, one after the other."""
+    with Stoq("demo", base_url=sandbox.base_url) as stoq:
         print(f"The sandbox listens on {sandbox.base_url}; the shop is {stoq.shop}.")
         for number, (title, customer) in enumerate(CUSTOMERS, start=1):
             print(f"\n{number}. {title}")
             subscribe(stoq, customer)
-        print(f"\nOn the waitlist of the sandbox: {len(sandbox.intents)} intents.")
+    print(f"\nOn the waitlist of the sandbox: {len(sandbox.intents)} intents.")
+
+
+def main() -> None:
+    """Run the tour."""
+    parser = argparse.ArgumentParser(description="A tour of the SDK on the embedded sandbox.")
+    parser.add_argument(
+        "--keep", action="store_true", help="leave the sandbox open after the tour, until Ctrl-C"
+    )
+    keep = parser.parse_args().keep
+    with Sandbox() as sandbox:
+        print(f"See it as it comes in: {sandbox.url}/ has a page, as long as this runs.")
+        tour(sandbox)
+        if keep:
+            print(f"Still open: {sandbox.url}/ until you press Ctrl-C.", flush=True)
+            threading.Event().wait()
 
 
 if __name__ == "__main__":
-    main()
+    with suppress(KeyboardInterrupt):
+        main()

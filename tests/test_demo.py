@@ -1,8 +1,10 @@
 """The demo: what it shows, and that it leaves nothing behind."""
 
 import re
+import signal
 import subprocess
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
@@ -43,3 +45,27 @@ def test_it_leaves_no_process_behind(shown: str) -> None:
         check=False,
     )
     assert listening.returncode == 0
+
+
+def test_keep_leaves_the_sandbox_open(shown: str) -> None:
+    """With --keep the page is there after the tour, and Ctrl-C ends it without a word."""
+    assert re.search(r"^See it as it comes in: http://127\.0\.0\.1:\d+/ ", shown, re.MULTILINE)
+    with subprocess.Popen(
+        [DEMO, "--keep"],
+        cwd="/",
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # As a terminal has it; in a background job the interrupt would be ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as running:
+        assert running.stdout is not None
+        open_at = next(line for line in running.stdout if line.startswith("Still open: "))
+        with urlopen(open_at.split()[2]) as page:
+            assert page.status == 200
+            assert b"stoqapp sandbox" in page.read()
+        running.send_signal(signal.SIGINT)
+        said, complained = running.communicate(timeout=60)
+
+    assert (said, running.returncode) == ("", 0)
+    assert "Traceback" not in complained

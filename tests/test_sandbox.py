@@ -390,7 +390,8 @@ def test_header_that_is_there_twice(client: httpx.Client) -> None:
         ("BREW", PATH, 405),
         ("POST", PATH + "/", 404),
         ("POST", "/intents.json", 404),
-        ("GET", "/", 404),
+        ("GET", "/else", 404),
+        ("POST", "/", 405),
         ("POST", "/_sandbox/intents", 405),
         ("GET", "/_sandbox/reset", 405),
         ("GET", "/_sandbox/else", 404),
@@ -431,7 +432,7 @@ def test_bytes_that_are_no_http_after_an_answer(
 ) -> None:
     """A body that breaks after its answer ends the connection, with no failure in a log."""
     with socket.create_connection(("127.0.0.1", sandbox.port), HANG_SECONDS) as caller:
-        caller.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        caller.sendall(b"POST /else HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
         answer = b""
         while not answer.endswith(b"}"):
             answer += caller.recv(65536)
@@ -595,7 +596,8 @@ def test_messages_and_logs_repeat_no_value(
 def test_caller_who_hangs_up_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
     """A caller who goes away within a body stores nothing and leaves nothing in a log."""
     service = Service(operation_from_spec(spec()))
-    scope = {"type": "http", "method": "POST", "path": PATH, "query_string": b"", "headers": []}
+    headers = [(b"host", b"localhost")]
+    scope = {"type": "http", "method": "POST", "query_string": b"", "headers": headers}
     sent: list[Any] = []
 
     async def receive() -> dict[str, Any]:

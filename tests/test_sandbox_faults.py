@@ -671,7 +671,7 @@ def test_the_commands_faults(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stoqapp.sandbox.serve", lambda **given: told.append(given["faults"]))
     assert main(["sandbox", "--fault", "garbage", "--fault=latency=0.2:every=3"]) == 0
     assert main(["sandbox"]) == 0
-    assert told == [["garbage", "latency=0.2:every=3"], []]
+    assert told == [("garbage", "latency=0.2:every=3"), ()]
 
 
 def test_a_command_with_what_is_no_fault(capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,10 +24,9 @@ from stoqapp.sandbox.assumptions import NOT_FOUND
 from stoqapp.sandbox.connection import DELIVERY, Delivered
 from stoqapp.sandbox.errors import UnusableFaultError
 from stoqapp.sandbox.faults import fault_from
+from stoqapp.sandbox.page import CONTROL, Guard, Recorder, is_private, page_routes
 from stoqapp.sandbox.payload import PayloadError, payload_from_bytes
 from stoqapp.sandbox.service import Service
-
-CONTROL: Final = "/_sandbox"
 
 _WITHOUT_READER: Final = Answer(400, b"", {})
 
@@ -46,6 +45,8 @@ def app_for(service: Service) -> Starlette:
       wait, see `stoqapp.sandbox.faults.fault_from`; a body in it that is a string is sent as it
       is. ``DELETE`` lets none wait. Both, and ``GET``, answer ``{"faults": [...]}``, a list of
       those that wait, see `stoqapp.sandbox.fault_queue.Faults.listed`.
+
+    And the page at ``/``, see `page_routes`; `Guard` says who may look at either.
     """
 
     assumed = service.assumptions
@@ -120,13 +121,17 @@ def app_for(service: Service) -> Starlette:
             Route(f"{CONTROL}/assumptions", assumptions, methods=["GET"]),
             Route(f"{CONTROL}/reset", reset, methods=["POST"]),
             Route(f"{CONTROL}/faults", faults, methods=["GET", "POST", "DELETE"]),
+            *page_routes(service.journal, service.operation),
         ],
         exception_handlers={HTTPException: refusal},
     )
     app.router.redirect_slashes = False
     app.add_middleware(_Discreet)
     app.add_middleware(_Metered, service=service)
+    # What was judged is recorded, whatever becomes of the answer on its way out.
+    app.add_middleware(Recorder, journal=service.journal, base_path=service.operation.base_path)
     app.add_middleware(Delivered)
+    app.add_middleware(Guard)
     return app
 
 
@@ -141,7 +146,7 @@ class _Metered:
         self._service = service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"].startswith(f"{CONTROL}/"):
+        if scope["type"] != "http" or is_private(scope["path"]):
             await self._app(scope, receive, send)
             return
         headers = _header_lines(Headers(scope=scope))

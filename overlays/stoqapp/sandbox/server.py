@@ -52,7 +52,7 @@ class Sandbox:
         assume: What to take for granted in place of the defaults of `ASSUMPTIONS`, by name,
             like ``{"duplicate": "409"}``.
         state: A file to keep intents, customers and ids in, so that they outlive this sandbox;
-            one that is not there is made. Points spent and answers asked for are not kept. None
+            one that is not there is made. Points spent and faults are not kept. None
             keeps all in memory.
         shops: The only shops there are, as handles, host names or URLs: in an iterable, or in
             one str with commas between them. None knows every host name.
@@ -126,7 +126,7 @@ class Sandbox:
         if warning := _open_to_the_network(listening):
             logger.warning(warning)
         try:
-            self._service.store.state.open()
+            self._service.open()
         except BaseException:
             listening.close()
             raise
@@ -295,6 +295,8 @@ class Sandbox:
             faults=faults,
         )
         service = options.service(self._service.store.state)
+        # Who is looking at the page goes on looking.
+        service.journal = self._service.journal
         service.reset()
         self._service, self._app = service, _app(service)
 
@@ -347,7 +349,7 @@ def serve(
         service = options.service(State(state))
         app = _app(service)
         with _bound(host, port) as listening, closing(service.store.state):
-            service.store.state.open()
+            service.open()
             if warning := _open_to_the_network(listening):
                 print(f"stoqapp sandbox: warning: {warning}", file=sys.stderr)
             url = _url(host, listening.getsockname()[1])

@@ -14,6 +14,7 @@ from stoqapp.sandbox.errors import UnusableFaultError
 from stoqapp.sandbox.fault_answers import answer_under
 from stoqapp.sandbox.fault_queue import Faults
 from stoqapp.sandbox.faults import Schedule, fault_from
+from stoqapp.sandbox.journal import Journal
 from stoqapp.sandbox.judge import Judge
 from stoqapp.sandbox.latency import Latency
 from stoqapp.sandbox.payload import PayloadError, payload_from_bytes
@@ -50,6 +51,7 @@ class Service:
         faults: What shall go wrong.
         catalog: Which shops, products and variants there are.
         latency: How long an answer lets wait.
+        journal: What the page shows.
     """
 
     operation: Operation
@@ -60,9 +62,21 @@ class Service:
     faults: Faults = field(factory=Faults)
     catalog: Catalog = field(factory=Catalog)
     latency: Latency = field(factory=Latency)
+    journal: Journal = field(factory=Journal, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.judge = Judge(self.operation, self.assumptions)
+
+    def open(self) -> None:
+        """Take hold of what is stored, and show it on the page.
+
+        Raises:
+            SandboxError: As with `State.open`.
+        """
+        self.store.state.open()
+        self.journal.clear()
+        for kept in self.store.received():
+            self.journal.stored(kept["shop"], kept, kept["request"])
 
     def spend(self, headers: Mapping[str, str], method: str) -> Balance:
         """Count a request against the shop that its headers name."""
@@ -120,6 +134,8 @@ class Service:
             if not self.store.knows_customer(shop, named):
                 return self._not_found("404")
         addition = self.store.add(shop, body, request)
+        if addition.is_new:
+            self.journal.stored(shop, addition.intent, body)
         if not addition.is_new and not assumed["duplicate"].startswith("201"):
             return self._refusal(assumed["duplicate"], [_DUPLICATE[assumed["duplicate_words"]]])
         return self._created(addition.intent)
@@ -169,6 +185,7 @@ class Service:
         self.budget.clear()
         self.faults.reset()
         self.latency.begin_anew()
+        self.journal.clear()
 
 
 def _lacks_variant(body: Any) -> bool:

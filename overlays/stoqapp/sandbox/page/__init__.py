@@ -1,0 +1,10 @@
+"""The page at ``/``: what the sandbox has seen, live, and a form that sends an intent.
+
+The files beside this module are sent as they are, but for the path of the endpoint.
+"""
+
+from stoqapp.sandbox.page.guard import CONTROL, Guard, is_private
+from stoqapp.sandbox.page.recorder import Recorder
+from stoqapp.sandbox.page.routes import page_routes
+
+__all__ = ["CONTROL", "Guard", "Recorder", "is_private", "page_routes"]

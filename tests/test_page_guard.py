@@ -1,0 +1,192 @@
+"""Who may look at what the sandbox holds, and what its stream sends them."""
+
+import json
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from stoqapp.sandbox import Sandbox
+
+SHOP = "demo.myshopify.com"
+PRIVATE = [
+    ("GET", "/"),
+    ("GET", "/_sandbox/page/script.js"),
+    ("GET", "/_sandbox/events"),
+    ("GET", "/_sandbox/intents"),
+    ("POST", "/_sandbox/reset"),
+    ("POST", "/_sandbox/fail"),
+    ("GET", "/_sandbox/nothing"),
+]
+HANG_SECONDS = 20
+
+
+def head_of(sandbox: Sandbox, method: str, path: str, **headers: str) -> tuple[int, dict[str, str]]:
+    """Ask, and return status and headers without waiting for a body, which may have no end."""
+    url = f"{sandbox.url}{path}"
+    with httpx.stream(method, url, headers=headers, timeout=HANG_SECONDS) as answer:
+        return answer.status_code, dict(answer.headers)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Return when the condition holds; fail when it does not come to hold."""
+    ends = time.monotonic() + HANG_SECONDS
+    while not condition():
+        assert time.monotonic() < ends
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("host", "allowed"),
+    [
+        ("127.0.0.1", True),
+        ("127.9.9.9:80", True),
+        ("localhost", True),
+        ("LocalHost:8321", True),
+        ("localhost.", True),
+        ("shop.localhost:1", True),
+        ("[::1]", True),
+        ("[::1]:8321", True),
+        ("", False),
+        ("example.com", False),
+        ("127.0.0.1.example.com", False),
+        ("localhost.example.com", False),
+        ("notlocalhost", False),
+        ("192.0.2.1", False),
+        ("0.0.0.0", False),
+        ("[::1", False),
+        ("user@127.0.0.1@example.com", False),
+    ],
+)
+def test_host(sandbox: Sandbox, host: str, allowed: bool) -> None:
+    """A connection to a loopback address is answered for loopback names alone."""
+    for path in ("/", "/_sandbox/intents"):
+        status, _ = head_of(sandbox, "GET", path, host=host)
+        assert status == (200 if allowed else 403)
+
+
+@pytest.mark.parametrize(("method", "path"), PRIVATE)
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"host": "example.com"},
+        {"origin": "https://example.com"},
+        {"origin": "null"},
+        {"origin": ""},
+        {"origin": "http://127.0.0.1:1"},
+        {"origin": "http://[::1"},
+    ],
+    ids=str,
+)
+def test_everything_of_its_own_is_private(
+    sandbox: Sandbox, method: str, path: str, headers: dict[str, str]
+) -> None:
+    """Another host name and another site get 403, wherever they ask, and change nothing."""
+    intent = {
+        "shopify_variant_id": 1,
+        "shopify_product_id": 2,
+        "channel": "email",
+        "quantity": 1,
+        "source": "api",
+    }
+    body = {"intent": intent, "customer": {"email": "ada@example.com"}}
+    url = f"{sandbox.base_url}/intents.json"
+    assert httpx.post(url, json=body, headers={"X-Shopify-Shop-Domain": SHOP}).status_code == 201
+
+    status, answered = head_of(sandbox, method, path, **headers)
+
+    assert status == 403
+    assert not [name for name in answered if name.startswith("access-control-")]
+    assert len(sandbox.intents) == 1
+
+
+def test_own_origin(sandbox: Sandbox) -> None:
+    """What the page itself asks for is answered, by whichever of its names it was opened."""
+    for host in (f"127.0.0.1:{sandbox.port}", f"localhost:{sandbox.port}"):
+        status, _ = head_of(sandbox, "POST", "/_sandbox/reset", host=host, origin=f"http://{host}")
+        assert status == 200
+
+
+def test_the_api_is_left_as_it_is(sandbox: Sandbox) -> None:
+    """The endpoint takes any host name, and gives no other origin leave to send to it."""
+    elsewhere = {"host": "app.stoqapp.com", "origin": "https://demo.myshopify.com"}
+    asking = {
+        "access-control-request-method": "POST",
+        "access-control-request-headers": "x-shopify-shop-domain",
+    }
+
+    posted = head_of(sandbox, "POST", "/api/v1/intents.json", **elsewhere)
+    asked = head_of(sandbox, "OPTIONS", "/api/v1/intents.json", **elsewhere, **asking)
+
+    assert (posted[0], asked[0]) == (400, 405)
+    for _, headers in (posted, asked):
+        assert not [name for name in headers if name.startswith("access-control-")]
+
+
+@pytest.mark.parametrize(("method", "path"), [*PRIVATE, ("HEAD", "/_sandbox/events")])
+def test_headers(sandbox: Sandbox, method: str, path: str) -> None:
+    """Each of its answers may be kept, framed, guessed at or run from elsewhere by nobody."""
+    _, headers = head_of(sandbox, method, path)
+
+    policy = headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self';")
+    assert "unsafe" not in policy
+    assert "frame-ancestors 'none'" in policy
+    assert headers["cache-control"] == "no-store"
+    assert headers["cross-origin-resource-policy"] == "same-origin"
+    assert headers["x-content-type-options"] == "nosniff"
+    assert "x-ratelimit-limit" not in headers
+
+
+def test_stream(sandbox: Sandbox) -> None:
+    """The stream begins with the whole, and goes on with the whole after each change."""
+    with httpx.stream("GET", f"{sandbox.url}/_sandbox/events", timeout=HANG_SECONDS) as answer:
+        assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
+        lines = (line for line in answer.iter_lines() if line.startswith("data: "))
+
+        def view() -> dict[str, Any]:
+            return json.loads(next(lines).removeprefix("data: "))
+
+        first = view()
+        assert [0, 0, []] == [first[name] for name in ("stored", "refused", "budgets")]
+        httpx.post(f"{sandbox.base_url}/intents.json", content=b"{")
+        refused = view()
+
+    assert refused["refused"] == 1
+    assert refused["refusals"][0]["status"] == 400
+    assert refused["budgets"][0]["points_left"] == 358
+
+
+def test_reader_who_does_not_read(sandbox: Sandbox) -> None:
+    """A reader who takes nothing costs no more than a buffer, and is forgotten when it goes."""
+    journal = sandbox._service.journal
+    with socket.create_connection(("127.0.0.1", sandbox.port), HANG_SECONDS) as caller:
+        caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        caller.sendall(b"GET /_sandbox/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        wait_until(lambda: journal.watchers == 1)
+        for number in range(2000):
+            journal.refused(400, "POST /", SHOP, None, ("x" * 120,) * 20)
+            assert journal.view()["refused"] == number + 1
+    wait_until(lambda: journal.watchers == 0)
+
+
+@pytest.mark.parametrize("end", ["readers", "sandbox"])
+def test_streams_end(end: str) -> None:
+    """Streams end with their readers, and keep no sandbox from ending."""
+    with Sandbox() as sandbox:
+        journal = sandbox._service.journal
+        callers = [socket.create_connection(("127.0.0.1", sandbox.port)) for _ in range(20)]
+        for caller in callers:
+            caller.sendall(b"GET /_sandbox/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        wait_until(lambda: journal.watchers == 20)
+        if end == "readers":
+            for caller in callers:
+                caller.close()
+            wait_until(lambda: journal.watchers == 0)
+
+    assert journal.watchers == 0
+    for caller in callers:
+        caller.close()
