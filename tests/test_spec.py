@@ -22,8 +22,6 @@ from stoqapp.rules import (
     Field,
     Rule,
 )
-from stoqapp.sandbox.service import Service
-from stoqapp.sandbox.spec import operation_from_spec
 from stoqapp.settings import BASE_URL
 from stoqapp.wire import INTENTS_PATH, SECTIONS
 
@@ -357,30 +355,6 @@ def test_each_channel_has_a_contact_that_people_can_give(channel: str, contact: 
     assert channel == request.intent.channel, (
         f"let normalize.request_from_fields infer the channel {channel!r} from {contact}"
     )
-
-
-@pytest.mark.usefixtures("_in_step")
-def test_a_channel_that_only_the_spec_knows_is_refused() -> None:
-    """A channel without a contact in the rules is a message of the sandbox, not its failure."""
-    document = copy.deepcopy(SPEC)
-    resolve_pointer(document, f"{CHANNEL}/enum").append("fax")
-    service = Service(operation_from_spec(document))
-    headers = {SHOP_HEADER.lower(): "demo.myshopify.com", "content-type": "application/json"}
-    body = {
-        "intent": {
-            "shopify_variant_id": 4711,
-            "shopify_product_id": 42,
-            "channel": "fax",
-            "quantity": 1,
-            "source": "api",
-        },
-        "customer": {"email": "ada@example.com"},
-    }
-    balance = service.spend(headers, "POST")
-    answer = service.create_intent(json.dumps(body).encode(), headers, balance)
-    known = " or ".join(map(repr, CONTACT_OF_CHANNEL))
-    assert {"errors": [f"intent.channel: must be {known}"]} == json.loads(answer.body)
-    assert [] == service.store.received()
 
 
 def changed(place: str, change: Callable[[Any], object]) -> Any:
