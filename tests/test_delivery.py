@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from stoqapp import (
     Answer,
@@ -175,13 +176,20 @@ def test_what_is_tried_again(
 
 @pytest.mark.parametrize(
     ("results", "confirmed"),
-    [([UNKNOWN, DUPLICATE], True), ([UNKNOWN, CREATED], False), ([CREATED], False)],
+    [
+        ([UNKNOWN, DUPLICATE], True),
+        ([UNKNOWN, evolve(DUPLICATE, status=409)], True),
+        ([UNKNOWN, evolve(DUPLICATE, status=422)], True),
+        ([TROUBLE, LIMITED, DUPLICATE], True),
+        ([UNKNOWN, CREATED], False),
+        ([CREATED], False),
+    ],
 )
 def test_a_duplicate_after_an_unknown_attempt_is_marked(
     results: list[Result], confirmed: bool
 ) -> None:
     """That the first attempt arrived is told as created, and that it was told so is marked."""
-    outcome = Run(results, retry_unknown=True).outcome
+    outcome = Run(results, retry_unknown=True, max_retries=3).outcome
     assert isinstance(outcome, IntentCreated)
     assert outcome.confirmed_by_duplicate is confirmed
 

@@ -235,7 +235,7 @@ def test_up_to_date_package_is_left_alone(
 
 
 def test_check_notices_every_difference(checkout: Checkout) -> None:
-    """--check names a hand edit, a foreign file, a missing file; writing puts them right."""
+    """--check names what was edited, added and lost; writing puts all of it right."""
     synced = files_below(checkout.root)
     edited = checkout.package / "models" / "customer.py"
     edited.write_text(edited.read_text().replace("email", "e_mail", 1))

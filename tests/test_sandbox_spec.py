@@ -1,4 +1,4 @@
-"""A spec that the vendor changed changes the sandbox, with no code touched."""
+"""A spec that changes makes another sandbox, without a line of ours changing."""
 
 import copy
 import json

@@ -20,8 +20,8 @@ from stoqapp.errors import (
     AnswerError,
     BudgetUnavailableError,
     ClientClosedError,
+    IntentRefusedError,
     NotSentError,
-    ProcessedWithErrorsError,
     RateLimitedError,
     StoqError,
 )
@@ -228,7 +228,7 @@ def _outcome_of(
         return result
     try:
         return created_from_answer(result, now)
-    except ProcessedWithErrorsError as error:
+    except IntentRefusedError as error:
         if maybe_created and says_duplicate(error.messages):
             return IntentCreated(result, messages=error.messages, confirmed_by_duplicate=True)
         return error

@@ -102,7 +102,7 @@ def created_from_answer(answer: Answer, now: float) -> IntentCreated:
 
 
 def says_duplicate(messages: Sequence[str]) -> bool:
-    """Whether the words of a 200 mean that the intent is there already.
+    """Whether the words of a refusal mean that the intent is there already.
 
     Assumed: the vendor says only that an intent is unique, not how a second one is answered.
     """

@@ -49,8 +49,8 @@ class Assumption:
         name: What it is called, unique in `ASSUMPTIONS`.
         about: What it decides.
         trust: How far its default can be trusted: ``"vendor"`` where the vendor's documentation
-            says so, ``"observed"`` where an integrator tried it against the real service,
-            ``"assumed"`` where nobody has said.
+            says so, ``"observed"`` where somebody saw the real service do it, ``"assumed"`` where
+            nobody has said.
         used_in: The code that rests on it, as dotted names below ``stoqapp.sandbox``.
         choices: What the service may do, by name; the first one is the default.
         bounds: The numbers it may have.

@@ -25,9 +25,9 @@ def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
     """Add the command to those of ``stoqapp``; its arguments name `run` as ``run``."""
     parser = commands.add_parser(
         "sandbox",
-        help="run a local server that behaves as the service is known to",
-        description="Run a local server that behaves as the service is known to, until stopped"
-        " with Ctrl-C. Needs the extra: pip install 'stoqapp[sandbox]'.",
+        help="run a local stand-in for the service",
+        description="Run a local stand-in for the service, until stopped with Ctrl-C. Needs the"
+        " extra: pip install 'stoqapp[sandbox]'.",
         epilog=f"{_faults_help()}\n{_EXIT_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

@@ -1,4 +1,4 @@
-"""The page at ``/``: what the sandbox has seen, live, and a form that sends an intent.
+"""The page at ``/``: the sandbox's journal, live, and a form for sending an intent.
 
 The files beside this module are sent as they are, but for the path of the endpoint.
 """
