@@ -22,6 +22,7 @@ from stoqapp.errors import (
 from stoqapp.outcomes import IntentCreated
 from stoqapp.sandbox import command as sandbox
 from stoqapp.settings import MAX_RETRIES, TOTAL_TIMEOUT_SECONDS
+from stoqapp.verify import command as verify
 from stoqapp.version import __version__
 
 CREATED: Final = 0
@@ -148,6 +149,7 @@ def _parser() -> _Parser:
     )
     create.add_argument("--json", action="store_true", help="print the outcome as one JSON object")
     sandbox.add_to(commands)
+    verify.add_to(commands)
     return parser
 
 

@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
         serve(
             port=arguments.port,
             rate_limit=arguments.rate_limit,
-            assume=_assume(arguments.assume),
+            assume=assumed_from(arguments.assume),
         )
     except SandboxError as error:
         print(f"stoqapp sandbox: {error}", file=sys.stderr)
@@ -87,7 +87,12 @@ def _rate_limit(text: str) -> tuple[int, float]:
         raise argparse.ArgumentTypeError("must be points and seconds, like 360/60") from None
 
 
-def _assume(given: Sequence[str]) -> Mapping[str, str]:
+def assumed_from(given: Sequence[str]) -> Mapping[str, str]:
+    """Return what the arguments of ``--assume``, like ``duplicate=409``, say by name.
+
+    Raises:
+        SandboxError: One is not of that form.
+    """
     from stoqapp.sandbox import SandboxError
 
     assumed = {}
