@@ -143,8 +143,8 @@ def test_not_sent(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        ([], "stoqapp: give a command: create or sandbox; see stoqapp --help"),
-        (["secret@example.com"], "no such command: give create or sandbox"),
+        ([], "stoqapp: give a command: create, sandbox or verify; see stoqapp --help"),
+        (["secret@example.com"], "no such command: give create, sandbox or verify"),
         (["create"], "stoqapp create: required: --variant, --product; see stoqapp create --help"),
         (["create", *FIELDS, "--email"], "--email: needs a value"),
         (["create", *FIELDS, "--name", "-secret"], "given as --name=VALUE"),

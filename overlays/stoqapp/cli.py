@@ -26,6 +26,7 @@ from stoqapp.errors import (
 from stoqapp.outcomes import IntentCreated
 from stoqapp.sandbox import command as sandbox
 from stoqapp.settings import MAX_RETRIES, TOTAL_TIMEOUT_SECONDS
+from stoqapp.verify import command as verify
 from stoqapp.version import __version__
 
 CREATED: Final = 0
@@ -142,9 +143,9 @@ def _without_values(message: str) -> str:
     Only the kinds of message that are known to repeat no value are passed on.
     """
     if re.fullmatch("the following arguments are required: command", message):
-        return "give a command: create or sandbox"
+        return "give a command: create, sandbox or verify"
     if re.match("argument command: ", message):
-        return "no such command: give create or sandbox"
+        return "no such command: give create, sandbox or verify"
     if re.fullmatch("the following arguments are required: [a-z, -]+", message):
         return message.replace("the following arguments are required", "required")
     about = re.fullmatch("argument (--[a-z/ -]+): (.*)", message, re.DOTALL)
@@ -222,6 +223,7 @@ def _parser() -> _Parser:
     )
     create.add_argument("--json", action="store_true", help="print the outcome as one JSON object")
     sandbox.add_to(commands)
+    verify.add_to(commands)
     return parser
 
 

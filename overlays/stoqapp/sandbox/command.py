@@ -116,7 +116,7 @@ def run(arguments: argparse.Namespace) -> int:
             host=arguments.host,
             port=arguments.port,
             rate_limit=arguments.rate_limit,
-            assume=_assume(arguments.assume),
+            assume=assumed_from(arguments.assume),
             state=arguments.state,
             shops=arguments.shops and ",".join(arguments.shops),
             catalog=arguments.catalog,
@@ -162,7 +162,12 @@ def _seed(text: str) -> int:
         raise argparse.ArgumentTypeError("must be a whole number") from None
 
 
-def _assume(given: Sequence[str]) -> Mapping[str, str]:
+def assumed_from(given: Sequence[str]) -> Mapping[str, str]:
+    """Return what the arguments of ``--assume``, like ``duplicate=409``, say by name.
+
+    Raises:
+        SandboxError: One is not of that form.
+    """
     from stoqapp.sandbox import SandboxError
 
     assumed = {}

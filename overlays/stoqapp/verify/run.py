@@ -1,0 +1,238 @@
+"""Sends the probes, and drops the worlds that would have answered otherwise."""
+
+import time
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from functools import partial
+from math import prod
+from typing import Final, Literal
+
+from attrs import Factory, define, field
+
+from stoqapp.delivery import deliver, plan
+from stoqapp.errors import (
+    Answer,
+    AnswerError,
+    OutcomeUnknownError,
+    RateLimitedError,
+    StoqError,
+)
+from stoqapp.outcomes import says_duplicate
+from stoqapp.sandbox.assumptions import ASSUMPTIONS, Assumptions
+from stoqapp.settings import Settings
+from stoqapp.transport import Transport
+from stoqapp.verify import signs
+from stoqapp.verify.probes import PROBES, WAITING, Ask, Look, Probe, Subject
+from stoqapp.verify.worlds import Heard, Sent, Step, World, spread
+
+End = Literal["refused", "not sent", "unknown", "rate limited", "interrupted"]
+
+_MOST_UNANSWERED: Final = 3
+_MOST_WORLDS: Final = 300
+_ENTRY: Final = {entry.name: entry for entry in ASSUMPTIONS}
+
+
+def sender(settings: Settings, transport: Transport) -> Callable[[Sent], Heard | None]:
+    """Return what sends a request, paced, and returns what was heard; None for no answer.
+
+    It is sent again as `stoqapp.Stoq` does it: where it was certainly not carried out.
+    It raises NotSentError, RateLimitedError, or BudgetUnavailableError.
+    """
+
+    def send(sent: Sent) -> Heard | None:
+        def post(seconds_left: float) -> Answer:
+            return transport.post(sent.headers, sent.content, settings.timeout, seconds_left)
+
+        try:
+            return Heard.of(deliver(plan(settings.terms), post, time.sleep).answer, sent)
+        except RateLimitedError:
+            raise
+        except AnswerError as error:
+            return Heard.of(error.answer, sent)
+        except OutcomeUnknownError:
+            return None
+
+    return send
+
+
+@define(eq=False)
+class Inquiry:
+    """What was asked, what was answered, and what can be so after that.
+
+    Attributes:
+        subject: On whose behalf is asked.
+        expected: What is thought to hold.
+        send: Sends a request; see `sender`.
+        worlds: Those that would have answered as the service did.
+        log: What was answered.
+        asked: How many requests were sent.
+        told: The entries that *worlds* differ in, or that have been looked at.
+        odd: Entries for which no choice fits, with what was answered.
+        unseen: Entries that an answer could have told of, and did not.
+        unanswered: Entries that an answer would have told of which never came.
+        skipped: Why a probe was not sent, by its name.
+        is_lost: Whether so much is open that nothing more is concluded.
+        waiting: Whether the customer was on the list before.
+        end: What ended the run before its end.
+        reason: The same for people.
+    """
+
+    subject: Subject
+    expected: Assumptions
+    send: Callable[[Sent], Heard | None]
+    worlds: list[World] = Factory(
+        lambda inquiry: [World({name: inquiry.expected[name] for name in inquiry.expected})],
+        takes_self=True,
+    )
+    log: list[Heard | None] = field(factory=list)
+    asked: int = 0
+    told: set[str] = field(factory=set)
+    odd: dict[str, str] = field(factory=dict)
+    unseen: set[str] = field(factory=set)
+    unanswered: set[str] = field(factory=set)
+    skipped: dict[str, str] = field(factory=dict)
+    is_lost: bool = False
+    waiting: bool = False
+    end: End | None = None
+    reason: str = ""
+
+    def go_through(
+        self,
+        probes: Sequence[Probe],
+        keep: Callable[[Probe, int, Callable[[], Heard | None]], Heard | None],
+    ) -> None:
+        """Send *probes*, in this order, until something ends the run. A Ctrl-C does.
+
+        Args:
+            probes: What to ask.
+            keep: Is handed each probe, the number of its request, and what sends it.
+        """
+        try:
+            for probe in probes:
+                if probe.only_new and self.waiting:
+                    self.skipped[probe.name] = "the customer was on the list before"
+                    continue
+                for number, ask in enumerate(probe.asks, 1):
+                    self._put(ask, partial(keep, probe, number))
+                    if self.end:
+                        return
+        except KeyboardInterrupt:
+            self.end, self.reason = "interrupted", "interrupted"
+        except RateLimitedError as error:
+            self.end, self.reason = "rate limited", str(error)
+        except StoqError as error:
+            self.end, self.reason = "not sent", str(error)
+
+    def _put(self, ask: Ask, keep: Callable[[Callable[[], Heard | None]], Heard | None]) -> None:
+        request = partial(ask.request, self.subject)
+        sent = request(self.log)
+        step = Step(request)
+        if sent is None:
+            self._note_no_answer(ask, Step(request, arrived=False, answered=False))
+            return
+        heard = keep(lambda: self.send(sent))
+        self.asked += 1
+        if heard is None:
+            self._fork(request)
+            self._note_no_answer(ask, None)
+            last = self.log[-_MOST_UNANSWERED:]
+            if len(last) == _MOST_UNANSWERED and not any(last):
+                self.end = "unknown"
+                self.reason = f"{_MOST_UNANSWERED} requests in a row went without an answer"
+            return
+        self.log.append(heard)
+        if ask is PROBES[0].asks[0] and heard.status != 201:
+            if not says_duplicate(heard.messages):
+                self._end_at_first(heard)
+                return
+            self.waiting, ask = True, WAITING
+            [world] = self.worlds
+            self.worlds = [World(world.assumed, [], [sent])]
+        for world in self.worlds:
+            world.take(step)
+        statuses = {before.status for world in self.worlds if (before := world.log[-1])}
+        for look in ask.looks:
+            statuses |= self._look(look)
+        if heard.status not in statuses:
+            self.worlds += self._untouched(request)
+
+    def _end_at_first(self, heard: Heard) -> None:
+        refused = 200 <= heard.status < 500
+        self.end = "refused" if refused else "unknown"
+        self.reason = (
+            f"the first request put nobody on the list: it was answered {_described(heard)}, and"
+            " all else builds on it; check --shop, --variant and --product, and take another"
+            " variant or address where the customer may wait for this one already"
+        )
+
+    def _note_no_answer(self, ask: Ask, step: Step | None) -> None:
+        self.log.append(None)
+        self.unanswered |= {name for look in ask.looks for name in look.about}
+        if step:
+            for world in self.worlds:
+                world.take(step)
+
+    def _fork(self, request: Callable[[Sequence[Heard | None]], Sent | None]) -> None:
+        """Go on with both: the request arrived, and it did not."""
+        arrived = [world.copy() for world in self.worlds]
+        for world, without in zip(arrived, self.worlds, strict=True):
+            world.take(Step(request, answered=False))
+            without.take(Step(request, arrived=False, answered=False))
+        self.worlds += [
+            world
+            for world, without in zip(arrived, list(self.worlds), strict=False)
+            if not world.holds_the_same(without)
+        ]
+
+    def _untouched(self, request: Callable[[Sequence[Heard | None]], Sent | None]) -> list[World]:
+        """Return the worlds as they were before a request that no world answers as it was."""
+        others = []
+        for world in self.worlds:
+            without = World(
+                world.assumed, [*world.steps[:-1], Step(request, arrived=False)], world.unseen
+            )
+            if not world.holds_the_same(without):
+                others.append(without)
+        return others
+
+    def _look(self, look: Look) -> set[int]:
+        """Drop the worlds that show another sign; return the statuses that there were."""
+        seen = look.sign(self.log)
+        if seen is None:
+            self.unseen |= set(look.about)
+            return {heard.status for world in self.worlds if (heard := world.log[-1])}
+        new = dict.fromkeys(name for name in (*look.beside, *look.about) if name not in self.told)
+        choices = {name: self._choices(name, look, seen) for name in new}
+        if len(self.worlds) * prod(map(len, choices.values())) > _MOST_WORLDS:
+            self.is_lost = True
+        if self.is_lost:
+            self.unseen |= set(look.about)
+            return {heard.status for world in self.worlds if (heard := world.log[-1])}
+        candidates = spread(self.worlds, choices)
+        fitting = [world for world in candidates if _shows(world, look, seen)]
+        if fitting:
+            self.worlds = fitting
+            self.told.update(new)
+        else:
+            heard = signs.last(self.log)
+            self.odd |= dict.fromkeys(look.about, _described(heard))
+        return {heard.status for world in candidates if (heard := world.log[-1])}
+
+    def _choices(self, name: str, look: Look, seen: Hashable) -> list[str]:
+        entry, expected = _ENTRY[name], self.expected[name]
+        others: Iterable[str] = entry.choices
+        if entry.bounds:
+            numbers = look.numbers(self.expected.number(name), seen) if look.numbers else ()
+            least, most = entry.bounds.least, entry.bounds.most
+            others = [f"{number:.10g}" for number in numbers if least <= number <= most]
+        return list(dict.fromkeys([expected, *others]))
+
+
+def _shows(world: World, look: Look, seen: Hashable) -> bool:
+    try:
+        return signs.agrees(seen, look.sign(world.log))
+    except LookupError:
+        return False
+
+
+def _described(heard: Heard) -> str:
+    return f"{heard.status} with {signs.shape_of(heard)}"
