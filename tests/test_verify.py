@@ -487,7 +487,7 @@ def test_what_may_stay_is_the_customer_that_was_given() -> None:
     """Whatever the service takes, only the given customer is named, on the given variant."""
     for truth in ({}, {"unique": "off", "broken_rule": "created", "numbers": "text"}):
         _, world = inquiry(truth, lambda _at, arrive: arrive())
-        for intent in world._stored():
+        for intent in world.stored():
             contacts = {intent["email"], intent["phone"], intent["request"]["customer"].get("push")}
             assert contacts <= {EMAIL, EMAIL.swapcase(), PHONE, PUSH, None}
             assert 4711 == intent["shopify_variant_id"]

@@ -4,13 +4,14 @@ A `World` takes certain things for granted. It gets every request that the servi
 cost and over no socket, so that its answers can be laid beside the real ones.
 """
 
-import asyncio
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from itertools import product
 from typing import TYPE_CHECKING, Any, Final, Self
+from weakref import WeakSet
 
 from attrs import define, field, frozen
 
@@ -106,6 +107,53 @@ class Step:
     answered: bool = True
 
 
+class _Read(dict[str, str | float]):
+    """What is assumed, and which of it has been asked for."""
+
+    def __init__(self, assumed: Assumed) -> None:
+        super().__init__(dict(Assumptions.of(assumed)))
+        self.names: set[str] = set()
+
+    def __getitem__(self, name: str) -> str | float:
+        self.names.add(name)
+        return super().__getitem__(name)
+
+
+@define(eq=False)
+class _Life:
+    """What one service went through, for all worlds that differ in nothing that it asked for."""
+
+    assumed: Assumed
+    unseen: Sequence[Sent]
+    steps: list[Step] = field(factory=list, init=False)
+    log: list[Heard | None] = field(factory=list, init=False, repr=False)
+    stored: Callable[[], list[dict[str, Any]]] = field(init=False, repr=False)
+    _read: _Read = field(init=False, repr=False)
+    _app: "ASGIApp" = field(init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._read = _Read(self.assumed)
+        self._app, self.stored = _service(Assumptions(self._read))
+        for sent in self.unseen:
+            _answer(self._app, sent)
+
+    def take(self, step: Step) -> None:
+        sent = step.request(self.log)
+        heard = None
+        if sent is not None and step.arrived:
+            heard = Heard.of(_answer(self._app, sent), sent)
+        self.steps.append(step)
+        self.log.append(heard if step.answered else None)
+
+    def is_of(self, world: "World") -> bool:
+        """Whether *world* would have gone through just the same."""
+        return (
+            self.steps == world.steps
+            and self.unseen == world.unseen
+            and all(self.assumed.get(n) == world.assumed.get(n) for n in self._read.names)
+        )
+
+
 @define(eq=False)
 class World:
     """A service of which everything is known.
@@ -121,38 +169,47 @@ class World:
     steps: list[Step] = field(factory=list)
     unseen: Sequence[Sent] = ()
     log: list[Heard | None] = field(factory=list, init=False, repr=False)
-    _app: "ASGIApp" = field(init=False, repr=False)
-    _stored: Callable[[], list[dict[str, Any]]] = field(init=False, repr=False)
+    # Those of this world and of the worlds that come of it.
+    _lives: WeakSet[_Life] = field(factory=WeakSet, kw_only=True, repr=False)
+    _life: _Life | None = field(default=None, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        self._app, self._stored = _service(self.assumed)
-        asyncio.run(self._relive())
+        self.log = list(self._lived().log)
 
-    async def _relive(self) -> None:
-        for sent in self.unseen:
-            await _answer(self._app, sent)
-        for step in self.steps:
-            await self._live(step)
-
-    async def _live(self, step: Step) -> None:
-        sent = step.request(self.log)
-        heard = None
-        if sent is not None and step.arrived:
-            heard = Heard.of(await _answer(self._app, sent), sent)
-        self.log.append(heard if step.answered else None)
+    def _lived(self) -> _Life:
+        """Return a life that went through *steps*, and no further."""
+        life = self._life
+        if life is None or not life.is_of(self):
+            life = next((one for one in self._lives if one.is_of(self)), None)
+        if life is None and self._life is not None and self._life.steps == self.steps[:-1]:
+            # Others that share it find it where it is then, or live anew.
+            self._life.take(self.steps[-1])
+            life = self._life if self._life.is_of(self) else None
+        if life is None:
+            life = _Life(self.assumed, self.unseen)
+            for step in self.steps:
+                life.take(step)
+            self._lives.add(life)
+        self._life = life
+        return life
 
     def take(self, step: Step) -> None:
         """Go through one more *step*."""
         self.steps.append(step)
-        asyncio.run(self._live(step))
+        self.log.append(self._lived().log[-1])
 
     def copy(self, assumed: Assumed | None = None) -> "World":
         """Return a world that went through the same, and takes *assumed* for granted as well."""
-        return World({**self.assumed, **(assumed or {})}, list(self.steps), self.unseen)
+        changed = {**self.assumed, **(assumed or {})}
+        return World(changed, list(self.steps), self.unseen, lives=self._lives)
+
+    def stored(self) -> list[dict[str, Any]]:
+        """Return the intents that it holds, see `Store.received`."""
+        return self._lived().stored()
 
     def holds_the_same(self, other: "World") -> bool:
         """Whether both have stored the same intents."""
-        return _lasting(self._stored()) == _lasting(other._stored())
+        return _lasting(self.stored()) == _lasting(other.stored())
 
 
 def _lasting(stored: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -185,9 +242,8 @@ def _rooms() -> tuple[Any, ...]:
     return operation_from_spec(spec()), Service, Budget, app_for
 
 
-def _service(assumed: Assumed) -> tuple["ASGIApp", Callable[[], list[dict[str, Any]]]]:
+def _service(assumptions: Assumptions) -> tuple["ASGIApp", Callable[[], list[dict[str, Any]]]]:
     operation, service_class, budget_class, app_for = _rooms()
-    assumptions = Assumptions.of(assumed)
     # No window of the rate budget ends while requests are compared.
     budget = budget_class(assumptions, clock=_stopped_clock)
     service = service_class(operation, assumptions, budget=budget, catalog=_Catalog())
@@ -199,7 +255,7 @@ def check_installed() -> None:
     _rooms()
 
 
-async def _answer(app: "ASGIApp", sent: Sent) -> Answer:
+def _answer(app: "ASGIApp", sent: Sent) -> Answer:
     path = f"{_rooms()[0].base_path}{INTENTS_PATH}"
     scope: dict[str, Any] = {
         "type": "http",
@@ -229,7 +285,9 @@ async def _answer(app: "ASGIApp", sent: Sent) -> Answer:
     async def send(message: "Message") -> None:
         outgoing.append(message)
 
-    await app(scope, receive, send)
+    # By hand, because it waits for nothing, and to set up a loop takes longer than to answer.
+    with suppress(StopIteration):
+        app(scope, receive, send).__await__().send(None)
     start, *parts = outgoing
     headers = {name.decode().lower(): value.decode() for name, value in start["headers"]}
     return Answer(start["status"], headers, b"".join(part.get("body", b"") for part in parts))
