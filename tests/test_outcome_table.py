@@ -1706,6 +1706,7 @@ def test_interrupts_at_any_moment_leave_a_client_that_works(sandbox: Sandbox) ->
         with Stoq(
             SHOP, timeout=LATEST_SECONDS, http=HttpOptions(max_connections=1), **client
         ) as stoq:
+            stoq.subscribe(**wanted)
             while interrupted < 150:
                 try:
                     signal.setitimer(signal.ITIMER_REAL, chance.uniform(0.0001, 0.004))
