@@ -118,6 +118,8 @@ BROKEN = body(email="")
 BODIES = {"errors": {"errors": [str]}, "error": {"error": str}, "message": {"message": str}}
 NUMBERS = [{"quantity": 1}, {"quantity": 1.0}, {"quantity": "1"}, {"quantity": True}]
 
+TAKEN = {"taken": 201, "200": 200, "400": 400, "422": 422}
+
 # For each entry: other entries that must be set to see it, what is done, and what each choice
 # must then show.
 Probe = tuple[dict[str, Any], Callable[[Caller], Any], dict[str, Any]]
@@ -165,6 +167,34 @@ PROBES: dict[str, Probe] = {
         {},
         lambda c: c.post(body({"shopify_product_id": 23})).status_code,
         {"404": 404, "422": 422, "200": 200, "created": 201},
+    ),
+    "id_range": (
+        {"unique": "off"},
+        lambda c: c.statuses(
+            *(
+                body({"shopify_market_id": number}, shopify_market_id=1)
+                for number in (1, 2**63 - 1, 0, -1, 10**30)
+            ),
+            body(shopify_market_id=0),
+        ),
+        {choice: [201, 201] + [code] * 4 for choice, code in TAKEN.items()},
+    ),
+    "least_quantity": (
+        {"unique": "off"},
+        lambda c: c.statuses(*(body({"quantity": number}) for number in (1, 10**30, 0, -1))),
+        {choice: [201, 201] + [code] * 2 for choice, code in TAKEN.items()},
+    ),
+    "email_form": (
+        {"unique": "off"},
+        lambda c: c.statuses(
+            *(body(email=text) for text in ("a@b", " a@b.org ", "a b@c.org", "a@", "ada", "a@b@c"))
+        ),
+        {choice: [201, 201] + [code] * 4 for choice, code in TAKEN.items()},
+    ),
+    "name_plan": (
+        {"unique": "off"},
+        lambda c: c.statuses(body(), body(name=""), body(name="Ada")),
+        {choice: [201, 201, code] for choice, code in TAKEN.items()},
     ),
     "missing_variant": (
         {},
@@ -246,6 +276,11 @@ PROBES: dict[str, Probe] = {
         {"intent": [None, 201], "customer": [5, 200]},
     ),
     "created_intent": ({}, lambda c: len(c.created()), {"full": 18, "id": 1}),
+    "intent_type": (
+        {},
+        lambda c: c.created().get("type"),
+        {"back_in_stock": "back_in_stock", "preorder": "preorder", "absent": None},
+    ),
     "created_errors": (
         {},
         lambda c: sorted(c.post().json()),
@@ -384,18 +419,17 @@ def test_each_number_shows(assuming: Any, name: str, number: float | None) -> No
 
 @pytest.mark.parametrize("entry", ASSUMPTIONS, ids=lambda entry: entry.name)
 def test_each_entry_is_complete(entry: Assumption) -> None:
-    """An entry has choices, bounds or a reason to be fixed, says what it is, and is asked for."""
-    assert [bool(entry.choices), bool(entry.bounds), bool(entry.fixed)].count(True) == 1
+    """An entry has choices or bounds, says what it is, and is asked for."""
+    assert bool(entry.choices) != bool(entry.bounds)
     assert entry.about.endswith((".", ".)"))
     assert entry.trust in {"vendor", "observed", "assumed"}
     assert len(entry.choices) != 1
     assert all(meaning for meaning in entry.choices.values())
-    if not entry.fixed:
-        rooms = {place.partition(".")[0] for place in entry.used_in}
-        sources = [
-            inspect.getsource(importlib.import_module(f"stoqapp.sandbox.{room}")) for room in rooms
-        ]
-        assert any(f'"{entry.name}"' in source for source in sources)
+    rooms = {place.partition(".")[0] for place in entry.used_in}
+    sources = [
+        inspect.getsource(importlib.import_module(f"stoqapp.sandbox.{room}")) for room in rooms
+    ]
+    assert any(f'"{entry.name}"' in source for source in sources)
 
 
 # -- what is given -------------------------------------------------------------------------------
@@ -405,7 +439,7 @@ def test_each_entry_is_complete(entry: Assumption) -> None:
     ("given", "says"),
     [
         ({"duplicates": "409"}, r"no assumption has that name: there are refused_status, "),
-        ({"intent_type": "x"}, "intent_type"),
+        ({"intent_type": "x"}, "intent_type must be one of back_in_stock, preorder, absent"),
         ({"duplicate": "408"}, "duplicate must be one of 200, 400, 409, 422, 201, 201-updated"),
         ({"duplicate": None}, "duplicate must be one of"),
         ({"duplicate": True}, "duplicate must be one of"),
@@ -475,8 +509,6 @@ def test_a_running_sandbox_tells_what_it_assumes() -> None:
     assert [told["rate_window"][name] for name in ("value", "default", "least", "most")] == [
         *(2.5, 60, 0.001, 86_400)
     ]
-    assert told["intent_type"]["value"] is None
-    assert told["intent_type"]["fixed"]
     assert "x-ratelimit-limit" not in answer.headers
 
 

@@ -9,6 +9,7 @@ import pytest
 from stoqapp import Stoq
 from stoqapp.errors import NotFoundError
 from stoqapp.sandbox import Sandbox, SandboxError
+from stoqapp.sandbox.catalog import Catalog
 
 CATALOG = {"demo": {"42": [4711, "4712"]}, "other.myshopify.com": {43: [5000]}}
 STOREFRONT = {"products": [{"id": 42, "title": "Lamp", "variants": [{"id": 4711, "sku": "L"}]}]}
@@ -47,6 +48,14 @@ def test_only_these_variants(sandbox: Sandbox, tmp_path: Path, in_a_file: bool) 
         ]
     ]
     assert known == [True] * 3 + [False] * 4
+
+
+@pytest.mark.parametrize("variant", [None, "4711", 4711.0, [4711], True])
+def test_what_is_no_id_is_no_variant(variant: Any) -> None:
+    """Where a changed spec lets something else than an integer pass, no shop has that variant."""
+    catalog = Catalog.of(None, {"demo": {"42": [4711, 1]}})
+    assert not catalog.has_variant("demo.myshopify.com", variant)
+    assert catalog.has_variant("demo.myshopify.com", 4711)
 
 
 def test_a_storefronts_products(sandbox: Sandbox, tmp_path: Path) -> None:
@@ -107,6 +116,15 @@ def test_a_catalog_that_makes_no_sense(tmp_path: Path, catalog: Any, says: str) 
         (b"\xff", "must be JSON in UTF-8"),
         (b"[" * 100_000, "must be JSON in UTF-8"),
         (None, r"cannot be read \(No such file or directory\)"),
+        (
+            b'{"demo": {"42": [1]}, "other": {}, "demo": {"43": [2]}}',
+            "'demo' is there twice in the same object",
+        ),
+        (
+            b'{"demo": {"42": [1], "42": [2]}}',
+            "'42' is there twice in the same object: write it once",
+        ),
+        (b'{"products": [{"id": 1, "id": 2, "variants": []}]}', "'id' is there twice"),
     ],
     ids=lambda value: str(value)[:12],
 )

@@ -385,6 +385,48 @@ def test_the_sandbox_ends_while_an_answer_is_late(caplog: pytest.LogCaptureFixtu
     slow.close()
 
 
+ALL_429 = ["error", "message", "retry_after"]
+RATE_LINES = ["retry-after", "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"]
+
+
+@pytest.mark.parametrize(
+    ("assume", "fault", "lines", "body"),
+    [
+        ({}, "status=429", RATE_LINES, ALL_429),
+        ({"rate_headers": "absent"}, "status=429", RATE_LINES[:1], None),
+        ({"rate_limited_body": "body"}, "status=429", RATE_LINES[1:], ALL_429),
+        (
+            {"rate_limited_body": "body", "rate_headers": "absent"},
+            "status=429:shape=list",
+            [],
+            None,
+        ),
+        ({"rate_limited_body": "body"}, "status=429:retry-after=3", RATE_LINES, None),
+        ({"rate_limited_body": "header"}, "status=429", RATE_LINES, ["error", "message"]),
+        ({"error_body": "message"}, "status=404", RATE_LINES[1:], ["message"]),
+        ({"error_body": "errors"}, "status=500", RATE_LINES[1:], ["errors"]),
+        ({"error_body": "message"}, "status=599", RATE_LINES[1:], ["message"]),
+        ({"error_body": "empty"}, "status=404", RATE_LINES[1:], []),
+        ({"error_body": "empty"}, "status=404:shape=errors", RATE_LINES[1:], ["errors"]),
+        ({"processed_body": "error"}, "status=200", RATE_LINES[1:], ["error"]),
+    ],
+)
+def test_a_status_looks_as_assumed(
+    client: httpx.Client,
+    sandbox: Sandbox,
+    assume: dict[str, str],
+    fault: str,
+    lines: list[str],
+    body: list[str] | None,
+) -> None:
+    """What a scripted status says, and where, is what the table says of such an answer."""
+    sandbox.configure(assume=assume)
+    sandbox.fail_next(fault)
+    answer = post(client)
+    assert lines == sorted(set(answer.headers) & set(RATE_LINES))
+    assert body in (None, sorted(answer.json() if answer.content else {}))
+
+
 # -- when it happens ---------------------------------------------------------------------------
 
 
@@ -439,6 +481,30 @@ def test_the_first_that_is_due_takes_the_request() -> None:
     """Faults are asked in order; those behind the one that is due do not see the request."""
     happened = met("status=500:times=1", "status=502:every=2", "garbage:times=1", requests=5)
     assert happened == ["status=500", "garbage", "status=502", "", "status=502"]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "variant", "happens"),
+    [
+        ("strict", 4711, True),
+        ("text", 4711, True),
+        ("text", "4711", True),
+        ("text", "4712", False),
+        ("text", None, False),
+        ("integral", 4711.0, True),
+        ("strict", "4711", False),
+    ],
+)
+def test_a_variant_is_meant_as_it_is_read(
+    sandbox: Sandbox, numbers: str, variant: Any, happens: bool
+) -> None:
+    """What the sandbox takes for a variant's id meets the faults of that variant."""
+    sandbox.configure(assume={"numbers": numbers})
+    sandbox.fail_next(503, variant=4711)
+    sent = {**BODY, "intent": {**BODY["intent"], "shopify_variant_id": variant}}
+    named = {"X-Shopify-Shop-Domain": SHOP}
+    answer = httpx.post(f"{sandbox.base_url}/intents.json", json=sent, headers=named)
+    assert happens == (answer.status_code == 503)
 
 
 def test_latency_goes_with_others() -> None:

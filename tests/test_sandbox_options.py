@@ -120,6 +120,33 @@ def test_latency(sandbox: Sandbox) -> None:
     assert answer.json() == []
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "assume", "content", "status"),
+    [
+        ("POST", "/api/v1/intents.json", {}, b"{", 400),
+        ("POST", "/api/v1/intents.json", {"body_limit": 1024}, b" " * 1025, 413),
+        ("GET", "/api/v1/intents.json", {}, b"", 405),
+        ("POST", "/api/v1/other.json", {}, b"{}", 404),
+        (
+            "POST",
+            "/api/v1/intents.json",
+            {"rate_points": 1, "rate_enforced": "yes"},
+            b"{}",
+            429,
+        ),
+    ],
+)
+def test_refusals_wait_too(
+    sandbox: Sandbox, method: str, path: str, assume: dict[str, Any], content: bytes, status: int
+) -> None:
+    """Whatever the API answers comes no earlier than the latency."""
+    sandbox.configure(latency=0.2, assume=assume)
+    began = time.monotonic()
+    answer = httpx.request(method, f"{sandbox.url}{path}", content=content, headers=HEADERS)
+    assert status == answer.status_code
+    assert time.monotonic() - began >= 0.2
+
+
 def test_a_caller_who_does_not_wait_is_on_the_list(sandbox: Sandbox) -> None:
     """The work is done before the wait, as a service does it whose answer comes too late."""
     sandbox.configure(latency=3600)
@@ -198,6 +225,46 @@ def test_a_seed_that_cannot_be(seed: Any) -> None:
 
 
 # -- configure -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("in_a_file", [False, True])
+@pytest.mark.parametrize("variant", [11, None])
+def test_what_is_on_its_way_is_forgotten(
+    tmp_path: Path, in_a_file: bool, variant: int | None
+) -> None:
+    """A request that crosses configure() leaves nothing to who comes after; the page goes on."""
+    wanted = {"shopify_variant_id": variant, "shopify_product_id": 22, "channel": "email"}
+    intent = wanted | {"quantity": 1, "source": "api"}
+    raw = json.dumps({"intent": intent, "customer": {"email": "ada@example.com"}}).encode()
+    lines = [
+        "POST /api/v1/intents.json HTTP/1.1",
+        *(f"{name}: {value}" for name, value in HEADERS.items()),
+        *("Host: 127.0.0.1", "Connection: close", "Expect: 100-continue"),
+        f"Content-Length: {len(raw)}",
+    ]
+    state = tmp_path / "state.sqlite" if in_a_file else None
+    with (
+        Sandbox(state=state) as sandbox,
+        socket.create_connection(("127.0.0.1", sandbox.port), HANG_SECONDS) as crossing,
+        crossing.makefile("rb") as answer,
+    ):
+        journal = sandbox._service.journal
+        crossing.sendall("\r\n".join([*lines, "", ""]).encode())
+        # Sent once somebody waits for the body.
+        assert answer.readline() == b"HTTP/1.1 100 Continue\r\n"
+        sandbox.configure(assume={"refused_status": "422"})
+        crossing.sendall(raw)
+        status = b"201" if variant else b"400"
+        assert status in answer.read()
+
+        assert sandbox.intents == []
+        assert sandbox._service.journal is journal
+        shown = journal.view()
+        assert (shown["stored"], shown["refused"], shown["budgets"]) == (0, 0, [])
+        assert post(sandbox.url).status_code == 201
+        assert (len(sandbox.intents), journal.view()["stored"]) == (1, 1)
+    with Sandbox(state=state) as again:
+        assert len(again.intents) == int(in_a_file)
 
 
 def test_configure_begins_anew(sandbox: Sandbox) -> None:

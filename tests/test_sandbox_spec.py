@@ -55,6 +55,30 @@ def status(sandbox: Sandbox, content: Any, path: str = "/api/v1/intents.json") -
 FAX = body({"channel": "fax"}, fax="4711")
 
 
+def lacking(name: str) -> dict[str, Any]:
+    made = body()
+    del made["intent"][name]
+    return made
+
+
+def optional(name: str) -> Callable[[Document], Any]:
+    return lambda d: sections(d)["intent"]["required"].remove(name)
+
+
+def typed(section: str, name: str, *, schema: dict[str, Any]) -> Callable[[Document], Any]:
+    return lambda d: sections(d)[section]["properties"].update({name: schema})
+
+
+def customer_optional(document: Document) -> None:
+    operation = document["paths"]["/intents.json"]["post"]
+    operation["requestBody"]["content"]["application/json"]["schema"]["required"].remove("customer")
+
+
+LIST = {"type": "array"}
+WHOLE = {"type": "integer"}
+REQUIRED = ("quantity", "source", "shopify_product_id", "shopify_variant_id", "channel")
+
+
 @pytest.mark.parametrize(
     ("change", "sent", "before", "after"),
     [
@@ -77,15 +101,90 @@ FAX = body({"channel": "fax"}, fax="4711")
             400,
             201,
         ),
+        *((optional(name), lacking(name), 400, 201) for name in REQUIRED),
+        (customer_optional, {"intent": body()["intent"]}, 400, 201),
+        (typed("customer", "email", schema=LIST), body(email=["ada@lovelace.org"]), 400, 201),
+        (typed("customer", "id", schema=WHOLE), body(id=7), 400, 201),
+        (typed("customer", "phone", schema=WHOLE), body(phone=15550109999), 400, 201),
+        (
+            typed("customer", "phone", schema=WHOLE),
+            body({"channel": "sms"}, phone=15550109999),
+            400,
+            201,
+        ),
+        (typed("intent", "channel", schema=LIST), body({"channel": ["email"]}), 400, 201),
+        (
+            typed("intent", "shopify_variant_id", schema=LIST),
+            body({"shopify_variant_id": [11]}),
+            400,
+            201,
+        ),
+        (typed("customer", "name", schema=LIST), body(name=["Ada"]), 400, 201),
+        (typed("customer", "shopify_market_id", schema={}), body(shopify_market_id={}), 400, 201),
+        (
+            typed("intent", "shopify_market_id", schema={}),
+            body({"shopify_market_id": "x"}),
+            400,
+            201,
+        ),
     ],
-    ids=["required", "pattern", "length", "type"],
+    ids=[
+        *("required", "pattern", "length", "type"),
+        *(f"no {name}" for name in REQUIRED),
+        *("no customer", "emails", "whole id", "whole phone", "whole phone by sms", "channels"),
+        *("variants", "names", "any market of the customer", "any market"),
+    ],
 )
 def test_a_changed_schema(
     sandbox: Sandbox, changed: Any, change: Any, sent: Any, before: int, after: int
 ) -> None:
     """What the changed schema refuses or takes, the sandbox refuses or takes."""
     assert before == status(sandbox, sent)
-    assert after == status(changed(change), sent)
+    other = changed(change)
+    assert after == status(other, sent)
+    shown = other._service.journal.view()
+    assert int(after == 201) == len(other.intents) == shown["stored"] == len(shown["waiting"])
+
+
+@pytest.mark.parametrize(
+    ("name", "choice"),
+    [
+        *((name, "422") for name in ("id_range", "least_quantity", "email_form", "name_plan")),
+        ("test_addresses", "refused"),
+    ],
+)
+def test_a_changed_schema_and_what_it_may_refuse(changed: Any, name: str, choice: str) -> None:
+    """What is refused for its values is looked for wherever the changed schema leaves it."""
+
+    def loosen(document: Document) -> None:
+        customer_optional(document)
+        del sections(document)["intent"]["required"]
+
+    other = changed(loosen)
+    other.configure(assume={name: choice, "customer_id": "404"})
+    assert [201, 201] == [status(other, sent) for sent in ({"intent": {}}, body())]
+
+
+def test_a_schema_that_is_none(changed: Any) -> None:
+    """Where the spec holds what is no schema, the sandbox says where instead of starting."""
+    with pytest.raises(
+        SandboxError, match=r"openapi\.json: .*properties/intent/required is no sch"
+    ):
+        changed(lambda d: sections(d)["intent"].update(required=7))
+
+
+def test_a_phone_number_that_is_a_number(changed: Any) -> None:
+    """A customer is known by an integer as by the digits in it."""
+    other = changed(typed("customer", "phone", schema=WHOLE))
+    sent = body({"channel": "sms"}, phone=15550109999)
+    assert [201, 200] == [status(other, sent) for _ in range(2)]
+
+
+def test_a_customers_id_that_is_a_number(changed: Any) -> None:
+    """An id of an earlier answer names its customer as an integer, too."""
+    other = changed(typed("customer", "id", schema=WHOLE))
+    known = body({"channel": "push"}, id=1, push="token")
+    assert [201, 200] == [status(other, sent) for sent in (body(), known)]
 
 
 def test_a_new_channel(sandbox: Sandbox, changed: Any) -> None:

@@ -24,6 +24,7 @@ from stoqapp.sandbox.assumptions import NOT_FOUND
 from stoqapp.sandbox.connection import DELIVERY, Delivered
 from stoqapp.sandbox.errors import UnusableFaultError
 from stoqapp.sandbox.faults import fault_from
+from stoqapp.sandbox.latency import Latency
 from stoqapp.sandbox.page import CONTROL, Guard, Recorder, is_private, page_routes
 from stoqapp.sandbox.payload import PayloadError, payload_from_bytes
 from stoqapp.sandbox.service import Service
@@ -70,7 +71,6 @@ def app_for(service: Service) -> Starlette:
             return _response(too_large)
         headers = _header_lines(request.headers)
         answer = service.create_intent(raw, headers, request.state.balance)
-        await _wait(request, service.latency.next_seconds())
         request.scope["state"][DELIVERY] = answer.delivery
         return _response(answer)
 
@@ -128,8 +128,10 @@ def app_for(service: Service) -> Starlette:
     app.router.redirect_slashes = False
     app.add_middleware(_Discreet)
     app.add_middleware(_Metered, service=service)
+    app.add_middleware(_Late, latency=service.latency)
     # What was judged is recorded, whatever becomes of the answer on its way out.
-    app.add_middleware(Recorder, journal=service.journal, base_path=service.operation.base_path)
+    base_path = service.operation.base_path
+    app.add_middleware(Recorder, journal=lambda: service.journal, base_path=base_path)
     app.add_middleware(Delivered)
     app.add_middleware(Guard)
     return app
@@ -171,6 +173,26 @@ class _Metered:
         await _response(refusal)(scope, receive, send_with_balance)
 
 
+class _Late:
+    """Lets each answer of the API wait, after the work is done, as a slow service does."""
+
+    def __init__(self, app: ASGIApp, latency: Latency) -> None:
+        self._app = app
+        self._latency = latency
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or is_private(scope["path"]):
+            await self._app(scope, receive, send)
+            return
+
+        async def send_late(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                await _wait(receive, self._latency.next_seconds())
+            await send(message)
+
+        await self._app(scope, receive, send_late)
+
+
 class _Discreet:
     """Answers 500 for a fault of the sandbox itself and logs where, but not what it was about.
 
@@ -196,12 +218,12 @@ class _Discreet:
             await _response(failed)(scope, receive, send)
 
 
-async def _wait(request: Request, seconds: float) -> None:
-    """Wait after the work is done, as a slow service does, unless the caller goes away."""
+async def _wait(receive: Receive, seconds: float) -> None:
+    """Wait, unless the caller goes away."""
     if seconds:
         with suppress(TimeoutError):
             async with timeout(seconds):
-                while (await request.receive())["type"] != "http.disconnect":
+                while (await receive())["type"] != "http.disconnect":
                     pass
 
 

@@ -16,7 +16,6 @@ from stoqapp.sandbox.errors import SandboxError
 Trust = Literal["vendor", "observed", "assumed"]
 
 NOT_FOUND: Final = "Not found"
-INTENT_TYPE: Final = "back_in_stock"
 TEST_DOMAINS: Final = frozenset({"example.com", "mailinator.com"})
 
 
@@ -43,7 +42,7 @@ class Bounds:
 
 @frozen
 class Assumption:
-    """One thing taken for granted. It has choices, or bounds, or a reason to be fixed.
+    """One thing taken for granted. It has choices or bounds.
 
     Attributes:
         name: What it is called, unique in `ASSUMPTIONS`.
@@ -54,7 +53,6 @@ class Assumption:
         used_in: The code that rests on it, as dotted names below ``stoqapp.sandbox``.
         choices: What the service may do, by name; the first one is the default.
         bounds: The numbers it may have.
-        fixed: Why it cannot be switched.
     """
 
     name: str
@@ -63,14 +61,11 @@ class Assumption:
     used_in: tuple[str, ...]
     choices: Mapping[str, str] = field(factory=dict, kw_only=True)
     bounds: Bounds | None = field(default=None, kw_only=True)
-    fixed: str | None = field(default=None, kw_only=True)
 
     @property
-    def default(self) -> str | float | None:
-        """The choice or number that holds unless another is given; None where it is fixed."""
-        if self.bounds:
-            return self.bounds.default
-        return next(iter(self.choices), None)
+    def default(self) -> str | float:
+        """The choice or number that holds unless another is given."""
+        return self.bounds.default if self.bounds else next(iter(self.choices))
 
     def value_from(self, given: object) -> str | float:
         """Return the choice or number that *given* names, a str or a number.
@@ -80,8 +75,6 @@ class Assumption:
         """
         if self.bounds:
             return self._number_from(given, self.bounds)
-        if self.fixed:
-            raise SandboxError(f"assumption {self.name} cannot be switched: {self.fixed}")
         choice = given if isinstance(given, str) else repr(given)
         if choice not in self.choices:
             raise SandboxError(f"assumption {self.name} must be one of {', '.join(self.choices)}")
@@ -106,6 +99,12 @@ _STATUS_BODIES: Final = {
     "empty": "No body.",
 }
 _NO_YES: Final = {"no": "No.", "yes": "Yes."}
+_TAKEN: Final = {
+    "taken": "It is taken.",
+    "200": "200 with errors, and nothing is stored.",
+    "400": "400 with a message, and nothing is stored.",
+    "422": "422 with a message, and nothing is stored.",
+}
 _CREATE: Final = ("service.Service.create_intent",)
 _ADD: Final = ("store.Store.add",)
 _SPEND: Final = ("budget.Budget.spend",)
@@ -224,6 +223,37 @@ ASSUMPTIONS: Final = (
             "refused": "As any body that breaks the schema (refused_status).",
             "404": "404, as for a variant that is not found.",
         },
+    ),
+    Assumption(
+        "id_range",
+        "What becomes of an intent with an id that no variant, product or market can have: below"
+        " 1, or beyond 64 bits. Where it is taken, it is an id like any other.",
+        "assumed",
+        _CREATE,
+        choices=_TAKEN,
+    ),
+    Assumption(
+        "least_quantity",
+        "What becomes of an intent for less than one item.",
+        "assumed",
+        _CREATE,
+        choices=_TAKEN,
+    ),
+    Assumption(
+        "email_form",
+        "What becomes of an intent whose customer.email is no address: without an @ between two"
+        " other characters, or with a blank in it.",
+        "assumed",
+        _CREATE,
+        choices=_TAKEN,
+    ),
+    Assumption(
+        "name_plan",
+        "What becomes of an intent with a customer.name; the spec says that it takes a shop on the"
+        " standard plan or above. Where it is taken, the shop is on such a plan.",
+        "assumed",
+        _CREATE,
+        choices=_TAKEN,
     ),
     Assumption(
         "broken_rule",
@@ -357,10 +387,14 @@ ASSUMPTIONS: Final = (
     ),
     Assumption(
         "intent_type",
-        f"The type of an intent made over the API is {INTENT_TYPE!r}.",
+        "The type of an intent made over the API. It decides nothing.",
         "assumed",
         _ADD,
-        fixed="it is a label that comes back and decides nothing",
+        choices={
+            "back_in_stock": "back_in_stock",
+            "preorder": "preorder",
+            "absent": "The intent has no type.",
+        },
     ),
     Assumption(
         "optin_confirmed",
@@ -473,7 +507,7 @@ class Assumptions:
     """What a sandbox takes for granted: a choice or number for each entry of `ASSUMPTIONS`."""
 
     _values: Mapping[str, str | float] = Factory(
-        lambda: {entry.name: entry.default for entry in ASSUMPTIONS if entry.default is not None}
+        lambda: {entry.name: entry.default for entry in ASSUMPTIONS}
     )
 
     @classmethod
@@ -514,20 +548,20 @@ class Assumptions:
         """Return the whole table by name, in values of JSON.
 
         Each entry has ``value``, ``default``, ``about`` and ``trust``; and ``choices`` (their
-        meaning by name), or ``least`` and ``most``, or ``fixed`` (why it cannot be switched).
+        meaning by name), or ``least`` and ``most``.
         """
         return {entry.name: self._report_of(entry) for entry in ASSUMPTIONS}
 
     def _report_of(self, entry: Assumption) -> dict[str, Any]:
         reported: dict[str, Any] = {
-            "value": self._values.get(entry.name),
+            "value": self._values[entry.name],
             "default": entry.default,
             "about": entry.about,
             "trust": entry.trust,
         }
         if entry.bounds:
             return reported | {"least": entry.bounds.least, "most": entry.bounds.most}
-        return reported | ({"fixed": entry.fixed} if entry.fixed else {"choices": entry.choices})
+        return reported | {"choices": entry.choices}
 
 
 DEFAULTS: Final = Assumptions()

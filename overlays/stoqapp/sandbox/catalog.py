@@ -2,7 +2,9 @@
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self, TypeGuard
 
@@ -70,15 +72,15 @@ class Catalog:
         """Whether *shop* is one."""
         return self.shops is None or shop.lower() in self.shops
 
-    def has_variant(self, shop: str, variant: int) -> bool:
-        """Whether *shop* has that variant."""
+    def has_variant(self, shop: str, variant: object) -> bool:
+        """Whether *shop* has that variant; what is no id is none."""
         products = self._products_of(shop)
-        return products is None or variant in products
+        return products is None or (type(variant) is int and variant in products)
 
-    def is_of_product(self, shop: str, variant: int, product: int) -> bool:
+    def is_of_product(self, shop: str, variant: object, product: object) -> bool:
         """Whether the variant, which the shop has, belongs to that product."""
         products = self._products_of(shop)
-        return products is None or products[variant] == product
+        return products is None or (type(variant) is int and products.get(variant) == product)
 
     def _products_of(self, shop: str) -> _Products | None:
         return self.products.get(shop.lower(), self.products_of_all)
@@ -100,7 +102,8 @@ def _shops_from(given: object) -> Iterator[str]:
 
 def _json_from(path: Path, source: str) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
+        text = path.read_text(encoding="utf-8-sig")
+        return json.loads(text, object_pairs_hook=partial(_object_from, source))
     except OSError as error:
         raise SandboxError(f"{source}: cannot be read ({error.strerror})") from None
     except json.JSONDecodeError as error:
@@ -109,6 +112,18 @@ def _json_from(path: Path, source: str) -> Any:
         ) from None
     except (ValueError, RecursionError):
         raise SandboxError(f"{source}: must be JSON in UTF-8") from None
+
+
+def _object_from(source: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON, of which Python's reader would keep the last of two names."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        twice, _ = Counter(name for name, _ in pairs).most_common(1)[0]
+        raise SandboxError(
+            f"{source}: {twice!r} is there twice in the same object: write it once, with all that"
+            " belongs to it"
+        )
+    return made
 
 
 def _products_by_shop(

@@ -206,8 +206,6 @@ def _listed_assumptions() -> str:
         lines += textwrap.wrap(entry.about, 96, initial_indent="  ", subsequent_indent="  ")
         if entry.bounds:
             lines.append(f"    {entry.name}=N: {entry.bounds}; default {entry.default}")
-        if entry.fixed:
-            lines.append(f"    cannot be switched: {entry.fixed}")
         for choice, meaning in entry.choices.items():
             default = " (default)" if choice == entry.default else ""
             said = f"{entry.name}={choice}{default}: {meaning}"

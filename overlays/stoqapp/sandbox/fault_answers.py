@@ -17,14 +17,19 @@ from stoqapp.sandbox.answers import (
     messages_answer,
     rate_limited_answer,
 )
-from stoqapp.sandbox.assumptions import NOT_FOUND
+from stoqapp.sandbox.assumptions import DEFAULTS, NOT_FOUND, Assumptions
 from stoqapp.sandbox.budget import Balance
 from stoqapp.sandbox.faults import LATENCY, SCRIPTED, SHAPES, WITHOUT_BODY, Fault
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 
 
-def answer_under(faults: Sequence[Fault], judged: Callable[[], Answer], balance: Balance) -> Answer:
+def answer_under(
+    faults: Sequence[Fault],
+    judged: Callable[[], Answer],
+    balance: Balance,
+    assumptions: Assumptions = DEFAULTS,
+) -> Answer:
     """Return what a request is answered that meets *faults*, and how that goes out.
 
     Args:
@@ -32,6 +37,7 @@ def answer_under(faults: Sequence[Fault], judged: Callable[[], Answer], balance:
         judged: Judges the request, stores its intent, and returns the usual answer. Called
             unless a fault keeps the request from being judged.
         balance: What the shop has left.
+        assumptions: What a scripted status looks like.
     """
     fault = next((fault for fault in faults if fault.kind is not LATENCY), None)
     wait = float(sum(fault.value for fault in faults if fault.kind is LATENCY))
@@ -39,7 +45,7 @@ def answer_under(faults: Sequence[Fault], judged: Callable[[], Answer], balance:
         answer = judged()
         return evolve(answer, delivery=Delivery(wait_seconds=wait))
     if fault.kind.name == "status":
-        answer = _scripted_answer(fault, balance)
+        answer = _scripted_answer(fault, balance, assumptions)
     elif fault.kind.stores:
         answer = judged()
     else:
@@ -52,11 +58,11 @@ def answer_under(faults: Sequence[Fault], judged: Callable[[], Answer], balance:
     return evolve(answer, delivery=delivery)
 
 
-def _scripted_answer(fault: Fault, balance: Balance) -> Answer:
+def _scripted_answer(fault: Fault, balance: Balance, assumptions: Assumptions) -> Answer:
     """Return the answer that a ``status`` asks for, with the usual body where it names none."""
     status = fault.value
     seconds = balance.seconds_left if fault.retry_after is None else fault.retry_after
-    answer = _usual_answer(status, seconds)
+    answer = _usual_answer(status, seconds, assumptions)
     if isinstance(fault.body, bytes):
         answer = Answer(status, fault.body, {"content-type": "text/plain; charset=utf-8"})
     elif fault.body is not None:
@@ -65,7 +71,10 @@ def _scripted_answer(fault: Fault, balance: Balance) -> Answer:
         answer = _reshaped(answer, fault.shape)
     headers = dict(answer.headers)
     if status == HTTPStatus.TOO_MANY_REQUESTS:
-        headers |= {"retry-after": str(seconds), "x-ratelimit-remaining": "0"}
+        if assumptions["rate_limited_body"] != "body":
+            headers["retry-after"] = str(seconds)
+        if assumptions["rate_headers"] == "shown":
+            headers["x-ratelimit-remaining"] = "0"
     if status in _REDIRECTS:
         # Back to the endpoint, where a client that follows it is seen.
         headers["location"] = "?redirected"
@@ -84,17 +93,18 @@ def _reshaped(answer: Answer, shape: str) -> Answer:
     return Answer(answer.status, body_from(answer.body), headers)
 
 
-def _usual_answer(status: int, seconds: int) -> Answer:
+def _usual_answer(status: int, seconds: int, assumptions: Assumptions) -> Answer:
     if status in WITHOUT_BODY:
         return Answer(status, b"", {})
     if status < HTTPStatus.MULTIPLE_CHOICES:
-        return messages_answer(status, [SCRIPTED])
+        return messages_answer(status, [SCRIPTED], assumptions)
     if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return rate_limited_answer(seconds, f"{SCRIPTED}; try again in {seconds} seconds")
+        said = f"{SCRIPTED}; try again in {seconds} seconds"
+        return rate_limited_answer(seconds, said, assumptions)
     if status == HTTPStatus.NOT_FOUND:
-        return error_answer(status, NOT_FOUND)
+        return error_answer(status, NOT_FOUND, assumptions=assumptions)
     try:
         reason = HTTPStatus(status).phrase
     except ValueError:
         reason = SCRIPTED
-    return error_answer(status, reason)
+    return error_answer(status, reason, assumptions=assumptions)

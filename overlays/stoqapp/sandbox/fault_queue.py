@@ -1,14 +1,14 @@
 """The faults that wait, and which requests meet them."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from threading import Lock
 from typing import Any
 
 from attrs import asdict, define, field
 
 from stoqapp.sandbox.faults import LATENCY, Fault
-from stoqapp.sandbox.payload import PayloadError, payload_from_bytes
+from stoqapp.sandbox.payload import PayloadError, payload_from_bytes, section
 
 
 @define(eq=False)
@@ -28,11 +28,11 @@ class _Waiting:
     def over(self) -> bool:
         return self.happened == self.fault.schedule.times
 
-    def meets(self, shop: str, raw: bytes) -> bool:
+    def meets(self, shop: str, raw: bytes, as_read: Callable[[Any], Any]) -> bool:
         schedule = self.fault.schedule
         if schedule.shop not in (None, shop.lower()):
             return False
-        if schedule.variant is not None and schedule.variant != _variant_from(raw):
+        if schedule.variant is not None and schedule.variant != _variant_from(raw, as_read):
             return False
         self.seen += 1
         turn = self.seen - schedule.after
@@ -62,7 +62,9 @@ class Faults:
         with self._lock:
             self._waiting.append(_Waiting(fault))
 
-    def take(self, shop: str, raw: bytes) -> list[Fault]:
+    def take(
+        self, shop: str, raw: bytes, as_read: Callable[[Any], Any] = lambda body: body
+    ) -> list[Fault]:
         """Return the faults that the next request meets.
 
         They are asked in the order in which they came. Each latency that is due is met, and the
@@ -71,11 +73,12 @@ class Faults:
         Args:
             shop: Host name of the shop.
             raw: The bytes of the body.
+            as_read: Returns a body as the judge reads it, see `Judge.body_as_read`.
         """
         with self._lock:
             met = []
             for waiting in list(self._waiting):
-                if not waiting.meets(shop, raw):
+                if not waiting.meets(shop, raw, as_read):
                     continue
                 met.append(waiting.fault)
                 if waiting.over:
@@ -112,8 +115,9 @@ class Faults:
             self._waiting[:] = map(_Waiting, self.lasting)
 
 
-def _variant_from(raw: bytes) -> Any:
+def _variant_from(raw: bytes, as_read: Callable[[Any], Any]) -> Any:
     try:
-        return payload_from_bytes(raw)["intent"]["shopify_variant_id"]
-    except (PayloadError, LookupError, TypeError):
+        body = as_read(payload_from_bytes(raw))
+    except PayloadError:
         return None
+    return section(body, "intent").get("shopify_variant_id")

@@ -109,7 +109,7 @@ KINDS: Final = {
 
 
 def _beside_errors(usual: bytes) -> bytes:
-    return json.dumps({**json.loads(usual), "errors": [SCRIPTED]}).encode()
+    return json.dumps({**json.loads(usual or b"{}"), "errors": [SCRIPTED]}).encode()
 
 
 # What a body can be instead of the usual one: its media type, and a function of the usual one.

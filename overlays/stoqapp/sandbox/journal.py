@@ -12,6 +12,7 @@ from attrs import asdict, define, field, frozen
 
 from stoqapp.rules import CONTACT_OF_CHANNEL
 from stoqapp.sandbox.budget import Balance
+from stoqapp.sandbox.payload import section
 
 NEWEST: Final = 20
 TOP: Final = 5
@@ -90,17 +91,17 @@ class Journal:
     _channels: Counter[str] = field(factory=Counter, init=False, repr=False)
     _watchers: set[Callable[[], object]] = field(factory=set, init=False, repr=False)
 
-    def stored(self, shop: str, intent: Mapping[str, Any], body: Mapping[str, Any]) -> None:
+    def stored(self, shop: str, intent: Mapping[str, Any], body: object) -> None:
         """Note an intent that was stored, with the body of the request that asked for it."""
-        customer = body["customer"]
-        market, product = intent["shopify_market_id"], body.get("product")
-        title = product.get("title") if isinstance(product, dict) else None
+        customer, channel = section(body, "customer"), intent["channel"]
+        contacts = [name for known, name in CONTACT_OF_CHANNEL.items() if known == channel]
+        market, title = intent["shopify_market_id"], section(body, "product").get("title")
         waiting = Waiting(
             id=_clipped(intent["id"]),
             at=intent["created_at"],
             shop=_clipped(shop.lower()),
-            channel=_clipped(intent["channel"]),
-            contact=_clipped(customer.get(CONTACT_OF_CHANNEL.get(intent["channel"])) or ""),
+            channel=_clipped(channel),
+            contact=_clipped(customer.get(contacts[0]) if contacts else None),
             name=_clipped(customer["name"]) if customer.get("name") else None,
             product=_clipped(intent["shopify_product_id"]),
             variant=_clipped(intent["shopify_variant_id"]),
@@ -230,7 +231,7 @@ class Journal:
 
 
 def _clipped(value: object) -> str:
-    text = str(value)
+    text = "" if value is None else str(value)
     return text if len(text) <= _LONGEST_TEXT else f"{text[: _LONGEST_TEXT - 1]}…"
 
 

@@ -40,7 +40,11 @@ class Judge:
         def compiled(schema: Mapping[str, Any]) -> jsonschema_rs.Validator:
             # Under allOf, so that the components beside it are in reach of "#/components/...".
             document = {"allOf": [_without_nullable(schema)], "components": components}
-            return draft(document, validate_formats=True)
+            try:
+                return draft(document, validate_formats=True)
+            except jsonschema_rs.ValidationError as error:
+                place = "/".join(map(str, error.instance_path))
+                raise SandboxError(f"openapi.json: {place} is no schema: {error.message}") from None
 
         self._body = compiled(operation.body_schema)
         self._headers = {

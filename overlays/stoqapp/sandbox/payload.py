@@ -14,6 +14,12 @@ class PayloadError(ValueError):
     """The bytes are not JSON that the sandbox reads. The message repeats none of them."""
 
 
+def section(body: object, name: str) -> dict[str, Any]:
+    """Return the object *name* of a body; empty where there is none, as another spec may allow."""
+    found = body.get(name) if isinstance(body, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
 def _nesting(text: str) -> int:
     depth = deepest = 0
     for bracket in _BRACKET.findall(_STRING.sub("", text)):

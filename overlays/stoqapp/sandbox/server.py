@@ -279,8 +279,8 @@ class Sandbox:
     ) -> None:
         """Forget everything and go on with these options, as if just made with them.
 
-        Address and state file stay, connections stay open, and requests that are being answered
-        are answered by the options that they met.
+        Address and state file stay, connections stay open, and requests that are on their way are
+        answered by the options that they met; what they ask for is forgotten, too.
 
         Raises:
             SandboxError: An option is unusable; nothing was changed.
@@ -294,11 +294,15 @@ class Sandbox:
             seed=seed,
             faults=faults,
         )
-        service = options.service(self._service.store.state)
+        before = self._service
+        service = options.service(before.store.state)
         # Who is looking at the page goes on looking.
-        service.journal = self._service.journal
+        service.journal = before.journal
+        app = _app(service)
+        # A request on its way is not to leave its intent to who comes after.
+        before.abandon()
         service.reset()
-        self._service, self._app = service, _app(service)
+        self._service, self._app = service, app
 
     async def _answer(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         assert self._app is not None  # noqa: S101 - set before the server starts

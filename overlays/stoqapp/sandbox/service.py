@@ -1,6 +1,8 @@
 """The order in which a request is judged, and what it is answered."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from attrs import Factory, define, field
@@ -17,8 +19,9 @@ from stoqapp.sandbox.faults import Schedule, fault_from
 from stoqapp.sandbox.journal import Journal
 from stoqapp.sandbox.judge import Judge
 from stoqapp.sandbox.latency import Latency
-from stoqapp.sandbox.payload import PayloadError, payload_from_bytes
+from stoqapp.sandbox.payload import PayloadError, payload_from_bytes, section
 from stoqapp.sandbox.spec import Operation
+from stoqapp.sandbox.state import State
 from stoqapp.sandbox.store import Intent, Store
 
 _DUPLICATE: Final = {
@@ -29,9 +32,38 @@ _DUPLICATE: Final = {
 }
 
 # What a schema can say is the judge's, who reads the spec as it is today.
-_STATED_IN_PROSE: Final = [
-    rule for rule in RULES if rule.name in {"channel_contact", "phone_digits"}
-]
+_STATED_IN_PROSE: Final = ("channel_contact", "phone_digits")
+
+
+def _messages_of(names: Collection[str], body: Any) -> list[str]:
+    """Return what the rules of these names find in *body*, each as ``path: message``."""
+    return [
+        f"{violation.path}: {violation.message}"
+        for rule in RULES
+        if rule.name in names
+        for violation in rule.violations(body if isinstance(body, dict) else {})
+    ]
+
+
+def _email_form(body: Any) -> list[str]:
+    email = section(body, "customer").get("email")
+    if not isinstance(email, str) or not email.strip() or _EMAIL.fullmatch(email.strip()):
+        return []
+    return ["customer.email: is no address"]
+
+
+def _name_plan(body: Any) -> list[str]:
+    return ["customer.name: needs another plan"] if section(body, "customer").get("name") else []
+
+
+_EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+")
+# The entries for what the schema takes, and what each of them finds in a body.
+_IMPROBABLE: Final[Mapping[str, Callable[[Any], list[str]]]] = {
+    "id_range": partial(_messages_of, ("positive_id",)),
+    "least_quantity": partial(_messages_of, ("positive_quantity",)),
+    "email_form": _email_form,
+    "name_plan": _name_plan,
+}
 
 FAULT_HEADER: Final = "X-Stoqapp-Sandbox-Fault"
 
@@ -92,7 +124,7 @@ class Service:
         """
         asked = headers.get(FAULT_HEADER.lower())
         if asked is None:
-            faults = self.faults.take(headers.get(_SHOP, ""), raw)
+            faults = self.faults.take(headers.get(_SHOP, ""), raw, self.judge.body_as_read)
         else:
             try:
                 faults = [fault_from(asked, lasting=True)]
@@ -101,14 +133,14 @@ class Service:
             if faults[0].schedule != Schedule():
                 said = "is for this request alone, and takes no option that says when"
                 return messages_answer(400, [f"{FAULT_HEADER}: {said}"])
-        return answer_under(faults, lambda: self._judged(raw, headers), balance)
+        return answer_under(faults, lambda: self._judged(raw, headers), balance, self.assumptions)
 
     def _judged(self, raw: bytes, headers: Mapping[str, str]) -> Answer:
         """Answer a request with nothing going wrong.
 
         Each step only when those before it found nothing: is it JSON, does it fit the schemas
-        of body and headers, are the shop and its variant known, does it keep the rules that the
-        spec states in prose, is it new.
+        of body and headers, is the shop known, can its values be, is the variant known, does it
+        keep the rules that the spec states in prose, is it new.
         """
         assumed = self.assumptions
         try:
@@ -125,11 +157,13 @@ class Service:
             return self._refusal(assumed["refused_status"], faults)
         if check_shop(shop) or not self.catalog.has_shop(shop):
             return self._not_found(assumed["unknown_shop"])
-        if misplaced := self._misplaced(shop, body["intent"]):
+        if improbable := self._improbable(body):
+            return improbable
+        if misplaced := self._misplaced(shop, section(body, "intent")):
             return misplaced
         if assumed["broken_rule"] != "created" and (broken := self._broken_rules(body)):
             return self._refusal(assumed["broken_rule"], broken)
-        named = body["customer"].get("id")
+        named = section(body, "customer").get("id")
         if assumed["customer_id"] == "404" and named is not None:  # noqa: SIM102
             if not self.store.knows_customer(shop, named):
                 return self._not_found("404")
@@ -140,12 +174,20 @@ class Service:
             return self._refusal(assumed["duplicate"], [_DUPLICATE[assumed["duplicate_words"]]])
         return self._created(addition.intent)
 
+    def _improbable(self, body: Any) -> Answer | None:
+        """Return the answer for what the schema takes and the service perhaps not, or None."""
+        for entry, messages_from in _IMPROBABLE.items():
+            status = self.assumptions[entry]
+            if status != "taken" and (messages := messages_from(body)):
+                return self._refusal(status, messages)
+        return None
+
     def _misplaced(self, shop: str, wanted: Mapping[str, Any]) -> Answer | None:
         """Return the answer for a variant that is not where the request says, or None."""
-        variant = wanted["shopify_variant_id"]
+        variant = wanted.get("shopify_variant_id")
         if not self.catalog.has_variant(shop, variant):
             entry, message = "unknown_variant", "intent.shopify_variant_id: is not known"
-        elif not self.catalog.is_of_product(shop, variant, wanted["shopify_product_id"]):
+        elif not self.catalog.is_of_product(shop, variant, wanted.get("shopify_product_id")):
             entry, message = "wrong_product", "intent.shopify_product_id: is not the variant's"
         else:
             return None
@@ -155,14 +197,10 @@ class Service:
         return self._not_found("404") if status == "404" else self._refusal(status, [message])
 
     def _broken_rules(self, body: Any) -> list[str]:
-        broken = [
-            f"{violation.path}: {violation.message}"
-            for rule in _STATED_IN_PROSE
-            for violation in rule.violations(body)
-        ]
+        broken = _messages_of(_STATED_IN_PROSE, body)
         if self.assumptions["test_addresses"] == "refused":
-            email = body["customer"].get("email") or ""
-            if email.strip().rpartition("@")[2].lower() in TEST_DOMAINS:
+            email = section(body, "customer").get("email")
+            if str(email).strip().rpartition("@")[2].lower() in TEST_DOMAINS:
                 broken.append("customer.email: is a test address")
         return broken
 
@@ -178,6 +216,10 @@ class Service:
 
     def _not_found(self, status: str) -> Answer:
         return error_answer(int(status), NOT_FOUND, assumptions=self.assumptions)
+
+    def abandon(self) -> None:
+        """Leave what it holds to another; what it stores and notes from now on, nobody sees."""
+        self.store.state, self.journal = State(), Journal()
 
     def reset(self) -> None:
         """Forget the intents, the points spent, and the faults asked for since the beginning."""

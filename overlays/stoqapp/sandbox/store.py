@@ -1,6 +1,7 @@
 """The intents that the sandbox holds, and what makes one unique."""
 
 import json
+import re
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -11,7 +12,8 @@ from typing import Any, Final
 from attrs import define, field, frozen
 
 from stoqapp.rules import CONTACT_OF_CHANNEL
-from stoqapp.sandbox.assumptions import DEFAULTS, INTENT_TYPE, Assumptions
+from stoqapp.sandbox.assumptions import DEFAULTS, Assumptions
+from stoqapp.sandbox.payload import section
 from stoqapp.sandbox.state import State
 
 Intent = dict[str, Any]
@@ -52,32 +54,35 @@ class Store:
     clock: Callable[[], float] = time.time
     seed: int | None = None
 
-    def add(self, shop: str, body: dict[str, Any], request: Any = None) -> Addition:
+    def add(self, shop: str, body: Any, request: Any = None) -> Addition:
         """Store the intent of a request, unless its customer already waits there.
 
         It is on the disk, where the state is a file, before this returns.
 
         Args:
             shop: Host name of the shop.
-            body: The body of a request that has passed the schema.
+            body: The body of a request that has passed the schema, which may ask for less than
+                today's.
             request: The body as it was received, where that is another one.
         """
         shop = shop.lower()
-        wanted, customer = body["intent"], body["customer"]
-        contacts = self._contacts(wanted["channel"], customer)
+        wanted, customer = section(body, "intent"), section(body, "customer")
+        channel, quantity = wanted.get("channel"), wanted.get("quantity")
+        variant = wanted.get("shopify_variant_id")
+        contacts = self._contacts(channel, customer)
         market = wanted.get("shopify_market_id")
         if market is None and self.assumptions["market"] == "customer":
             market = customer.get("shopify_market_id")
         with self.state.transaction() as connection:
             customer_id = self._customer_in(connection, shop, customer.get("id"), contacts)
             # Ids may have more digits than SQLite's integers.
-            place = (shop, customer_id, str(wanted["shopify_variant_id"]))
-            there = self._duplicate_in(connection, place, market, wanted["channel"])
+            place = (shop, customer_id, str(variant))
+            there = self._duplicate_in(connection, place, market, channel)
             now = self._now(connection)
             if there:
                 seq, intent = there
                 if self.assumptions["duplicate"] == "201-updated":
-                    intent |= {"quantity": wanted["quantity"], "updated_at": now}
+                    intent |= {"quantity": quantity, "updated_at": now}
                     connection.execute(
                         "UPDATE intents SET answer = ? WHERE seq = ?", (_text(intent), seq)
                     )
@@ -85,14 +90,14 @@ class Store:
             intent_id = self._next_id(connection, "intents")
             intent = {
                 "id": self._shown(intent_id),
-                "channel": wanted["channel"],
+                "channel": channel,
                 "email": customer.get("email"),
                 "phone": customer.get("phone"),
-                "quantity": wanted["quantity"],
-                "source": wanted["source"],
-                "type": INTENT_TYPE,
-                "shopify_variant_id": wanted["shopify_variant_id"],
-                "shopify_product_id": wanted["shopify_product_id"],
+                "quantity": quantity,
+                "source": wanted.get("source"),
+                **self._type(),
+                "shopify_variant_id": variant,
+                "shopify_product_id": wanted.get("shopify_product_id"),
                 "shopify_market_id": market,
                 "customer_id": self._shown(customer_id),
                 "created_at": now,
@@ -117,7 +122,7 @@ class Store:
             )
             return Addition(intent, is_new=True)
 
-    def knows_customer(self, shop: str, customer_id: str) -> bool:
+    def knows_customer(self, shop: str, customer_id: object) -> bool:
         """Whether *shop* got *customer_id* in an earlier answer."""
         with self.state.transaction() as connection:
             return _is_customer(connection, shop.lower(), customer_id)
@@ -160,13 +165,21 @@ class Store:
     def _shown(self, number: int) -> str | int:
         return number if self.assumptions["ids"] == "number" else str(number)
 
-    def _contacts(self, channel: str, customer: dict[str, Any]) -> list[tuple[str, str]]:
+    def _type(self) -> dict[str, str]:
+        intent_type = self.assumptions["intent_type"]
+        return {} if intent_type == "absent" else {"type": intent_type}
+
+    def _contacts(self, channel: object, customer: dict[str, Any]) -> list[tuple[str, str]]:
         """Return by what the customer is known, as names and values of contacts."""
         rule = self.assumptions["same_customer"]
-        names = [CONTACT_OF_CHANNEL[channel]] if channel in CONTACT_OF_CHANNEL else []
+        names = [name for known, name in CONTACT_OF_CHANNEL.items() if known == channel]
         if rule == "any":
             names += [name for name in CONTACT_OF_CHANNEL.values() if name not in names]
-        found = [(name, (customer.get(name) or "").strip()) for name in names]
+        found = [
+            (name, str(value).strip())
+            for name in names
+            if isinstance(value := customer.get(name), str | int)
+        ]
         folded = rule != "exact"
         return [
             (name, value.lower() if folded and name == "email" else value)
@@ -178,13 +191,13 @@ class Store:
         self,
         connection: Connection,
         shop: str,
-        named: str | None,
+        named: object,
         contacts: list[tuple[str, str]],
     ) -> int:
         """Return the id of the customer, a new one where the shop has none that fits."""
         customer_id = None
         if named is not None and self.assumptions["customer_id"] != "ignored":
-            customer_id = int(named) if _is_customer(connection, shop, named) else None
+            customer_id = int(str(named)) if _is_customer(connection, shop, named) else None
         for contact in contacts:
             if customer_id is None:
                 row = connection.execute(
@@ -198,7 +211,7 @@ class Store:
         return int(customer_id)
 
     def _duplicate_in(
-        self, connection: Connection, place: tuple[str, int, str], market: Any, channel: str
+        self, connection: Connection, place: tuple[str, int, str], market: Any, channel: Any
     ) -> tuple[int, Intent] | None:
         """Return the stored intent that leaves no room for another, or None."""
         unique = self.assumptions["unique"]
@@ -216,13 +229,13 @@ class Store:
         return None
 
 
-def _is_customer(connection: Connection, shop: str, named: str) -> bool:
+def _is_customer(connection: Connection, shop: str, named: object) -> bool:
     # Ids are written without zeros in front; no customer has one of more digits than this.
-    if not (named.isascii() and named.isdigit() and len(named) < 19 and named[0] != "0"):
+    if not re.fullmatch("[1-9][0-9]{0,17}", str(named)):
         return False
     return bool(
         connection.execute(
-            "SELECT 1 FROM customers WHERE (id, shop) = (?, ?)", (int(named), shop)
+            "SELECT 1 FROM customers WHERE (id, shop) = (?, ?)", (int(str(named)), shop)
         ).fetchone()
     )
 

@@ -263,7 +263,8 @@ _COST: Final = Look(("rate_keyless", "rate_write"), signs.cost, numbers=_number_
 CREATED: Final = Ask(
     _content(_first),
     (
-        Look(("created_intent",), signs.intent_names(_documented)),
+        Look(("created_intent",), signs.intent_names(_documented), ("intent_type",)),
+        Look(("intent_type",), signs.of_intent("type")),
         Look(("created_errors",), signs.has_errors),
         Look(("ids",), signs.id_type),
         Look(("optin_confirmed",), signs.of_intent("optin_confirmed")),
@@ -382,6 +383,18 @@ PROBES: Final = (
             ),
         ),
         needs=("created",),
+    ),
+    Probe(
+        "least_quantity",
+        "the intent again, for no items",
+        _ANOTHER,
+        (
+            Ask(
+                _content(partial(_with_quantity, quantity=0)),
+                (Look(("least_quantity",), signs.echo, _JSON_BODY),),
+            ),
+        ),
+        needs=("created", "duplicate"),
     ),
     Probe(
         "content_type",
@@ -547,7 +560,9 @@ _NEEDS_POINTS: Final = "it would use up the points that the shop's storefront ne
 NOT_ASKED: Final = {
     "wrong_product": "the customer waits for the variant by then, and a refusal could mean that",
     "test_addresses": "it takes somebody else's address",
-    "intent_type": "it comes back and decides nothing",
+    "id_range": "no variant has such an id, so a refusal could mean that",
+    "email_form": "it may leave an entry that nobody can be reached by",
+    "name_plan": "it may change the name that the shop has of the customer",
     "rate_limited_body": _NEEDS_POINTS,
     "rate_enforced": _NEEDS_POINTS,
     "rate_refused": _NEEDS_POINTS,

@@ -25,7 +25,7 @@ class Finding:
     Attributes:
         name: Of the entry.
         trust: Its trust, see `stoqapp.sandbox.Assumption`.
-        expected: The choice or number that was thought to hold; None for one that is fixed.
+        expected: The choice or number that was thought to hold.
         seen: Those that fit all answers; empty where none does or nothing was seen.
         verdict: ``"holds"`` where the expected one alone fits, ``"does not hold"`` where it does
             not, ``"cannot be told"`` where it is one of several.
@@ -34,7 +34,7 @@ class Finding:
 
     name: str
     trust: Trust
-    expected: str | None
+    expected: str
     seen: tuple[str, ...]
     verdict: Verdict
     note: str = ""
@@ -106,7 +106,7 @@ class Report:
             )
         rows = [("assumption", "trust", "expected", "seen")]
         rows += [
-            (finding.name, finding.trust, finding.expected or "", _told(finding))
+            (finding.name, finding.trust, finding.expected, _told(finding))
             for finding in self.findings
             if finding.verdict != "not asked"
         ]
@@ -192,13 +192,13 @@ def _findings(inquiry: Inquiry) -> Iterator[Finding]:
     skipped = _skipped(inquiry)
     for entry in ASSUMPTIONS:
         name, trust = entry.name, entry.trust
-        wanted = expected.get(name)
+        wanted = expected[name]
         if name in inquiry.odd:
             note = f"{_NO_CHOICE} {inquiry.odd[name]}"
             yield Finding(name, trust, wanted, (), "does not hold", note)
         elif name in inquiry.told:
             fitting = dict.fromkeys(world.assumed[name] for world in inquiry.worlds)
-            yield _finding_of(name, trust, str(wanted), tuple(fitting), bool(entry.bounds))
+            yield _finding_of(name, trust, wanted, tuple(fitting), bool(entry.bounds))
         elif name in inquiry.unseen:
             yield Finding(name, trust, wanted, (), "cannot be told", "no answer shows it")
         elif name in inquiry.unanswered:

@@ -163,7 +163,7 @@ def _lasting(stored: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 class _Catalog(Catalog):
     """Knows every variant but the made-up ones."""
 
-    def has_variant(self, shop: str, variant: int) -> bool:  # noqa: ARG002
+    def has_variant(self, shop: str, variant: object) -> bool:  # noqa: ARG002
         return variant not in NO_VARIANTS
 
 

@@ -1,6 +1,7 @@
 """Watches what is asked and answered, and tells the journal."""
 
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
@@ -26,14 +27,18 @@ class Recorder:
 
     Args:
         app: What answers.
-        journal: What to tell.
+        journal: Returns what to tell.
         base_path: Path that all paths of the API begin with.
     """
 
-    def __init__(self, app: ASGIApp, journal: Journal, base_path: str) -> None:
+    def __init__(self, app: ASGIApp, journal: Callable[[], Journal], base_path: str) -> None:
         self._app = app
-        self._journal = journal
+        self._current_journal = journal
         self._base_path = base_path
+
+    @property
+    def _journal(self) -> Journal:
+        return self._current_journal()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let *app* answer, and note what came of it."""
