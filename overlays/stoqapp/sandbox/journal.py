@@ -54,7 +54,7 @@ class Refusal:
     Attributes:
         number: Its place among the refused ones, from 1.
         at: Unix seconds.
-        status: The answer's status, None where no answer began.
+        status: The answer's status, None where the caller heard none.
         what: Method and path.
         reasons: The messages of the answer; they may repeat what was sent.
     """
@@ -122,7 +122,7 @@ class Journal:
         """Note a request that was answered with anything but 201, or not at all.
 
         Args:
-            status: The answer's status, None where no answer began.
+            status: The answer's status, None where the caller heard none.
             what: Method and path of the request.
             shop: What its headers name as the shop.
             body: Its JSON; anything but an intent's body is passed over.
