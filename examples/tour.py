@@ -7,6 +7,7 @@ after the tour, until Ctrl-C.
 
 import argparse
 import json
+import sys
 import threading
 from contextlib import suppress
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from stoqapp import InvalidIntentError, ProcessedWithErrorsError, Stoq
 from stoqapp.normalize import request_from_fields
 from stoqapp.sandbox import Sandbox
+from stoqapp.terminal import output
 
 VARIANT = "gid://shopify/ProductVariant/4711"
 PRODUCT = "gid://shopify/Product/42"
@@ -69,5 +71,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with suppress(KeyboardInterrupt):
+    # Who reads no further, like `head`, ends it without a word.
+    with suppress(KeyboardInterrupt), output(sys.stdout):
         main()

@@ -9,7 +9,7 @@ that stoqapp.cassettes knows, also of its texts. What the service said besides c
 terminal, with --show-answers; a sentence that names nobody can be added to KNOWN_TEXTS there.
 
 exit codes: 0 recorded; 1 an answer was not the expected one, and that cassette stays as it was;
-2 usage
+2 usage, or nobody agreed to record live
 """
 
 import argparse
@@ -22,8 +22,17 @@ from typing import Any, Final
 from attrs import evolve, field, frozen
 
 from stoq_public_api_client.models import CreateIntentRequest, Customer, NewIntent, Product
-from stoqapp import Answer, AnswerError, Stoq, StoqError
+from stoqapp import (
+    Answer,
+    AnswerError,
+    ConfigurationError,
+    InvalidIntentError,
+    Stoq,
+    StoqError,
+    check,
+)
 from stoqapp.cassettes import SHOP, RecordedFrom, ShownRequest, recording
+from stoqapp.rules import CONTACT_OF_CHANNEL
 from stoqapp.sandbox import Sandbox
 from stoqapp.settings import BASE_URL
 from stoqapp.wire import body_from_request
@@ -213,30 +222,52 @@ def _record_from_sandbox(scenarios: Iterable[Scenario], arguments: argparse.Name
     return expected
 
 
-def _record_live(scenarios: Iterable[Scenario], arguments: argparse.Namespace) -> bool:
+def _live_requests(
+    scenarios: Iterable[Scenario], arguments: argparse.Namespace
+) -> list[tuple[Scenario, CreateIntentRequest]]:
+    """Return what is to be sent for each scenario that can be recorded live; tell of the others.
+
+    Raises:
+        InvalidIntentError: A rule is broken by what the command line gives.
+    """
+    requests = []
+    for scenario in scenarios:
+        channel = scenario.request.intent.channel
+        contact = CONTACT_OF_CHANNEL[channel]
+        given = getattr(arguments, contact)
+        if not scenario.live or given is None:
+            reason = "only the sandbox can" if not scenario.live else f"no --{contact} given"
+            print(f"{scenario.name}: left as it is ({reason})")
+            continue
+        request = _request(channel, **{contact: given})
+        request.intent.shopify_variant_id = arguments.variant
+        request.intent.shopify_product_id = arguments.product
+        if broken := check(request):
+            raise InvalidIntentError(broken)
+        requests.append((scenario, request))
+    return requests
+
+
+def _record_live(
+    stoq: Stoq,
+    requests: Iterable[tuple[Scenario, CreateIntentRequest]],
+    arguments: argparse.Namespace,
+) -> bool:
     expected = True
-    contacts = {name: getattr(arguments, name) for name in ("email", "phone", "push")}
-    with Stoq(arguments.shop, base_url=arguments.base_url, **AS_IT_COMES) as stoq:
-        for scenario in scenarios:
-            channel = scenario.request.intent.channel
-            contact = {"email": "email", "sms": "phone", "push": "push"}[channel]
-            if not scenario.live or contacts[contact] is None:
-                reason = "only the sandbox can" if not scenario.live else f"no --{contact} given"
-                print(f"{scenario.name}: left as it is ({reason})")
-                continue
-            sent = _request(channel, **{contact: contacts[contact]})
-            sent.intent.shopify_variant_id = arguments.variant
-            sent.intent.shopify_product_id = arguments.product
-            status = record(
-                scenario,
-                stoq,
-                sent,
-                "live",
-                scenario.path,
-                show_answers=arguments.show_answers,
-            )
-            expected &= _report(scenario, status)
+    for scenario, sent in requests:
+        status = record(
+            scenario, stoq, sent, "live", scenario.path, show_answers=arguments.show_answers
+        )
+        expected &= _report(scenario, status)
     return expected
+
+
+def _agreed(shop: str) -> bool:
+    if not sys.stdin or not sys.stdin.isatty():
+        print(f"{COMMAND}: no terminal to ask at: give --yes to record", file=sys.stderr)
+        return False
+    print(f"This puts the customer on real waitlists of {shop}. Go on? [y/N] ", end="", flush=True)
+    return sys.stdin.readline().strip().lower() == "y"
 
 
 def _report(scenario: Scenario, status: int | None) -> bool:
@@ -276,17 +307,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     if unknown := set(arguments.names) - set(names):
         parser.error(f"no scenario is named {', '.join(sorted(unknown))}: see --help")
     chosen = [scenario for scenario in SCENARIOS if scenario.name in (arguments.names or names)]
-    if not arguments.live:
-        return 0 if _record_from_sandbox(chosen, arguments) else 1
-    if None in (arguments.shop, arguments.variant, arguments.product):
+    if arguments.live and None in (arguments.shop, arguments.variant, arguments.product):
         parser.error("--live needs --shop, --variant and --product")
-    if not arguments.yes:
-        print(
-            f"This puts the customer on real waitlists of {arguments.shop}. Go on? [y/N] ", end=""
-        )
-        if input().strip().lower() != "y":
-            return 2
-    return 0 if _record_live(chosen, arguments) else 1
+    try:
+        if not arguments.live:
+            return 0 if _record_from_sandbox(chosen, arguments) else 1
+        requests = _live_requests(chosen, arguments)
+        with Stoq(arguments.shop, base_url=arguments.base_url, **AS_IT_COMES) as stoq:
+            if not arguments.yes and not _agreed(stoq.shop):
+                return 2
+            return 0 if _record_live(stoq, requests, arguments) else 1
+    except (ConfigurationError, InvalidIntentError) as error:
+        parser.error(str(error))
 
 
 if __name__ == "__main__":

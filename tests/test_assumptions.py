@@ -438,7 +438,7 @@ def test_each_entry_is_complete(entry: Assumption) -> None:
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"duplicates": "409"}, r"no assumption has that name: there are refused_status, "),
+        ({"duplicates": "409"}, r"'duplicates' is no assumption: there are refused_status, "),
         ({"intent_type": "x"}, "intent_type must be one of back_in_stock, preorder, absent"),
         ({"duplicate": "408"}, "duplicate must be one of 200, 400, 409, 422, 201, 201-updated"),
         ({"duplicate": None}, "duplicate must be one of"),
@@ -456,7 +456,7 @@ def test_each_entry_is_complete(entry: Assumption) -> None:
         ({"rate_window": []}, "rate_window must be a number"),
         (["duplicate=409"], r'assume must be like \{"duplicate": "409"\}'),
         ("duplicate=409", "assume must be like"),
-        ({1: 2}, "no assumption has that name"),
+        ({1: 2}, "what was given is no assumption: there are"),
     ],
 )
 def test_what_cannot_be_assumed(given: Any, says: str) -> None:
@@ -482,7 +482,7 @@ def test_a_rate_limit_is_three_assumptions() -> None:
     names = ("rate_points", "rate_window", "rate_enforced", "rate_read")
     assert [assumptions[name] for name in names] == ["5", "2.5", "yes", "3"]
 
-    with pytest.raises(SandboxError, match="rate_limit decides rate_enforced, rate_points, too"):
+    with pytest.raises(SandboxError, match="rate limit decides rate_enforced, rate_points, too"):
         Sandbox(rate_limit=(5, 60), assume={"rate_points": 5, "rate_enforced": "no"})
 
 
@@ -527,7 +527,8 @@ def test_the_command_lists_what_can_be_assumed(capsys: pytest.CaptureFixture[str
     ("given", "says"),
     [
         ("duplicate", "--assume must be like duplicate=409"),
-        ("secret@example.com=1", "no assumption has that name: there are"),
+        ("secret@example.com=1", "what was given is no assumption: there are"),
+        ("duplicates=secret", "'duplicates' is no assumption: there are"),
         ("duplicate=secret@example.com", "duplicate must be one of 200, 400"),
         ("rate_points=secret@example.com", "rate_points must be a whole number"),
     ],
@@ -535,8 +536,8 @@ def test_the_command_lists_what_can_be_assumed(capsys: pytest.CaptureFixture[str
 def test_the_command_refuses_what_it_does_not_know(
     capsys: pytest.CaptureFixture[str], given: str, says: str
 ) -> None:
-    """One line that lists what there is, and exit code 1; what was typed is not repeated."""
-    assert main(["sandbox", "--assume", given]) == 1
+    """One line that lists what there is, and exit code 2; no value that was typed is repeated."""
+    assert main(["sandbox", "--assume", given]) == 2
     said = capsys.readouterr()
     assert (said.out, said.err.count("\n")) == ("", 1)
     assert says in said.err

@@ -257,6 +257,22 @@ def used_by_window(
 # -- learning --------------------------------------------------------------------------------------
 
 
+def test_points_are_given_back(make: Make, clock: Clock) -> None:
+    """What was taken and not used can be taken again, but not what others spent."""
+    budget = make(points=6)
+    assert budget.take(SHOP) == 0
+    clock.now += 10
+    assert budget.take(SHOP) == 0
+    budget.learn(SHOP, reading(0, 30.0))
+    assert budget.take(SHOP) > 0
+    budget.give_back(SHOP, 0.0)
+    assert budget.take(SHOP) == 0
+    assert budget.take(SHOP) == pytest.approx(30.0, abs=0.01)
+    budget.give_back(SHOP, 10.0)
+    assert budget.take(SHOP) == 0
+    assert budget.take(SHOP) > 0
+
+
 def test_what_others_spent_is_taken_out(make: Make, clock: Clock) -> None:
     """Fewer points left than we think are fewer for us, until the window ends."""
     budget = make(points=100)

@@ -1,5 +1,6 @@
 """The cassettes: where they come from, what they hold, and how they are made."""
 
+import io
 import json
 import re
 from pathlib import Path
@@ -113,7 +114,7 @@ def test_recording_one(cassettes: Path) -> None:
     "arguments", [["nonsense"], ["--live"], ["--live", "--shop", "demo", "--variant", "1"]]
 )
 def test_recording_what_cannot_be(cassettes: Path, arguments: list[str]) -> None:
-    """An unknown scenario, or a live recording without a shop, is a usage error."""
+    """An unknown scenario, or a live recording without a shop, is an error of usage."""
     with pytest.raises(SystemExit) as caught:
         main(arguments)
     assert caught.value.code == 2
@@ -134,15 +135,92 @@ def test_an_unexpected_answer_keeps_the_old_cassette(
     assert "answered 500 where 201 was expected" in capsys.readouterr().err
 
 
-def test_a_live_recording_is_asked_for_first(
-    cassettes: Path, monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox
+LIVE = ["--live", "--shop", "demo", "--variant", "1", "--product", "2"]
+LIVE += ["--email", "ada@example.com"]
+
+
+class Terminal(io.StringIO):
+    """A standard input at which somebody sits."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        (["--shop", "bad shop"], "nothing was sent: shop holds characters"),
+        (["--shop", ""], "nothing was sent: shop is no shop"),
+        (["--base-url", "nonsense"], "base_url is no plain http(s) URL"),
+        (["--variant", "0"], "intent.shopify_variant_id must be a Shopify id"),
+        (["--phone", "+1 planted"], "customer.phone must be the country code and number"),
+        (["--email", " "], "customer.email is needed by channel 'email'"),
+    ],
+)
+def test_recording_live_with_unusable_arguments(
+    cassettes: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    sandbox: Sandbox,
+    capsys: pytest.CaptureFixture[str],
+    changed: list[str],
+    said: str,
 ) -> None:
-    """Nothing real is created without a yes."""
-    monkeypatch.setattr("builtins.input", lambda: "n")
-    arguments = ["--live", "--shop", "demo", "--variant", "1", "--product", "2"]
-    arguments += ["--email", "ada@example.com", "--base-url", sandbox.base_url]
-    assert main(arguments) == 2
+    """Arguments that cannot be sent are an error of usage that says why, and nobody is asked."""
+    monkeypatch.setattr("sys.stdin", Terminal("y\n"))
+    with pytest.raises(SystemExit) as caught:
+        main([*LIVE, "--base-url", sandbox.base_url, *changed])
+    told = capsys.readouterr()
+    assert (caught.value.code, sandbox.intents, list(cassettes.iterdir())) == (2, [], [])
+    assert said in told.err
+    assert "planted" not in told.err
+    assert "Go on?" not in told.out
+
+
+def test_recording_with_an_unusable_environment(
+    cassettes: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the environment has instead of an argument is told alike, without --live, too."""
+    monkeypatch.setenv("STOQ_TIMEOUT", "soon")
+    with pytest.raises(SystemExit) as caught:
+        main(["duplicate"])
+    assert caught.value.code == 2
+    assert "STOQ_TIMEOUT" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("stdin", "asked"),
+    [
+        (Terminal("n\n"), True),
+        (Terminal("\n"), True),
+        (Terminal(""), True),
+        (io.StringIO("y\n"), False),
+        (io.StringIO(""), False),
+        (None, False),
+    ],
+    ids=["no", "return", "Ctrl-D", "pipe", "empty", "closed"],
+)
+def test_a_live_recording_is_asked_for_first(
+    cassettes: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    sandbox: Sandbox,
+    capsys: pytest.CaptureFixture[str],
+    stdin: io.StringIO | None,
+    asked: bool,
+) -> None:
+    """Nothing real is created without a yes at a terminal; where there is none, --yes is named."""
+    monkeypatch.setattr("sys.stdin", stdin)
+    assert main([*LIVE, "--base-url", sandbox.base_url]) == 2
+    told = capsys.readouterr()
     assert sandbox.intents == []
+    assert asked == ("real waitlists of demo.myshopify.com. Go on?" in told.out)
+    assert asked != ("give --yes" in told.err)
+
+
+def test_a_yes_records(cassettes: Path, monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox) -> None:
+    """Who agrees at the terminal gets the cassette."""
+    monkeypatch.setattr("sys.stdin", Terminal("Y\n"))
+    assert main([*LIVE, "--base-url", sandbox.base_url, "created_by_email"]) == 0
+    assert [path.name for path in cassettes.iterdir()] == ["created_by_email.yaml"]
 
 
 def test_the_command_in_the_readme(cassettes: Path, sandbox: Sandbox) -> None:

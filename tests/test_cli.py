@@ -287,20 +287,56 @@ def test_the_exit_code_tells_the_outcome_whoever_listens(
     assert ran.returncode == code
     assert "Traceback" not in ran.stderr
     assert "Exception ignored" not in ran.stderr
+    if form and streams == "2>&-":
+        assert json.loads(ran.stdout)["outcome"] == ("created" if code == 0 else "refused")
 
 
 @pytest.mark.parametrize(
-    ("words", "code"), [(["--help"], 0), (["create", "--help"], 0), (["create"], 2)]
+    ("words", "code"),
+    [
+        (["--help"], 0),
+        (["create", "--help"], 0),
+        (["create"], 2),
+        (["sandbox", "--assume", "list"], 0),
+        (["sandbox", "--assume", "x"], 2),
+        (["sandbox", "--fault", "x"], 2),
+        (["verify", "--only", "list"], 0),
+        (["verify"], 2),
+    ],
+    ids=str,
 )
 def test_other_output_that_nobody_takes(words: list[str], code: int) -> None:
-    """Neither help nor a complaint about usage fails when the other end of the pipe is gone."""
+    """Neither a listing nor a complaint fails when the other end of the pipe is gone."""
+    command = [sys.executable, "-m", "stoqapp", *words]
     reader, writer = os.pipe()
     os.close(reader)
-    ran = subprocess.run(
-        [sys.executable, "-m", "stoqapp", *words], stdout=writer, stderr=writer, check=False
-    )
-    os.close(writer)
+    ran = subprocess.run(command, stdout=writer, stderr=writer, check=False)
     assert ran.returncode == code
+    ran = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (ran.returncode, "Traceback" in ran.stderr) == (code, False)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["create", *FIELDS],
+        ["sandbox", "--assume", "x"],
+        ["sandbox", "--fault", "x"],
+        ["verify", "--shop", "demo"],
+        ["verify", "--shop", "demo", "--json"],
+    ],
+    ids=" ".join,
+)
+def test_complaints_with_standard_error_closed(words: list[str]) -> None:
+    """What belongs on standard error goes nowhere when it is closed, not to standard output."""
+    ran = subprocess.run(
+        ["sh", "-c", 'exec "$@" 2>&-', "sh", sys.executable, "-m", "stoqapp", *words],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    assert (2, "") == (ran.returncode, ran.stdout)
 
 
 @pytest.mark.parametrize(
@@ -318,9 +354,9 @@ def test_the_rate_limit_of_the_sandbox(
 
 @pytest.mark.parametrize("limit", ["0/60", "360/0", "360/nan", "360/inf"])
 def test_a_rate_limit_that_is_none(capsys: pytest.CaptureFixture[str], limit: str) -> None:
-    """A limit that makes no sense ends with 1 and one line."""
-    assert main(["sandbox", "--rate-limit", limit]) == 1
-    assert re.fullmatch("stoqapp sandbox: rate_limit must be [^\n]*\n", capsys.readouterr().err)
+    """A limit that makes no sense ends with 2 and one line."""
+    assert main(["sandbox", "--rate-limit", limit]) == 2
+    assert re.fullmatch("stoqapp sandbox: rate limit must be [^\n]*\n", capsys.readouterr().err)
 
 
 def test_a_sandbox_that_cannot_start(capsys: pytest.CaptureFixture[str], sandbox: Sandbox) -> None:
@@ -342,6 +378,16 @@ def test_an_interrupted_call(
     said = capsys.readouterr()
     assert "may be on the list" in said.err
     assert json.loads(said.out)["carried_out"] is None
+
+
+def test_an_interrupt_while_arguments_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C before a command has begun ends it without a traceback."""
+
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("stoqapp.cli._arguments_from", interrupted)
+    assert main(["sandbox"]) == 130
 
 
 ALL_CODES = ["0", "1", "2", "3", "4", "5", "6", "130"]

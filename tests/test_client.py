@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -43,6 +44,7 @@ from stoqapp import (
 from stoqapp.exchange import LARGEST_BODY_BYTES
 from stoqapp.sandbox import Sandbox
 from stoqapp.settings import BASE_URL
+from stoqapp.transport import _tls_context
 from stoqapp.wire import body_from_request
 
 Replay = Callable[[Scenario], AbstractContextManager[Cassette]]
@@ -260,7 +262,9 @@ def test_cookies_are_not_kept(sandbox: Sandbox) -> None:
         with pytest.raises(ServerError) as caught:
             stoq.create_intent(email_request())
         assert "session=1" in caught.value.headers["set-cookie"]
-        assert list(stoq._transport._client.cookies.jar) == []
+        pool = stoq._transport._pool
+        assert pool is not None
+        assert list(pool.client.cookies.jar) == []
 
 
 def test_redirects_are_not_followed(caller: Caller, sandbox: Sandbox) -> None:
@@ -301,6 +305,11 @@ def test_redirects_are_not_followed(caller: Caller, sandbox: Sandbox) -> None:
         ({"max_retries": 1.5}, ConfigurationError),
         ({"budget": 360}, ConfigurationError),
         ({"on_attempt": "print"}, ConfigurationError),
+        ({"base_url": "https://app.stoqapp.com/api/v1?"}, ConfigurationError),
+        ({"base_url": "https://app.stoqapp.com/api/v1#"}, ConfigurationError),
+        ({"timeout": "１２"}, ConfigurationError),
+        ({"timeout": "1_0"}, ConfigurationError),
+        ({"on_attempt": asyncio.sleep}, ConfigurationError),
         ({"retry_unknown": "false"}, ConfigurationError),
         ({"http": "http://proxy"}, ConfigurationError),
         ({"http": HttpOptions(transport="x")}, ConfigurationError),
@@ -376,9 +385,9 @@ def test_a_paced_client_waits_before_it_sends(caller: Caller, sandbox: Sandbox) 
 def test_the_default_timeout_is_finite() -> None:
     """Nobody waits for ever by default."""
     with Stoq(SHOP) as stoq:
-        assert stoq._settings.timeout == Timeout(10.0, 10.0, 10.0, 10.0)
+        assert stoq._settings.timeout == Timeout(10.0, 10.0, 10.0)
         assert stoq._settings.terms.total_timeout_seconds == 90.0
-    assert Timeout(read=5.0) == Timeout(10.0, 5.0, 10.0, 10.0)
+    assert Timeout(read=5.0) == Timeout(10.0, 5.0, 10.0)
 
 
 def test_the_default_deadline_holds_a_window_of_the_budget(
@@ -470,6 +479,47 @@ def test_the_environment_fills_in(monkeypatch: pytest.MonkeyPatch) -> None:
         assert stoq.shop == "demo.myshopify.com"
         assert "http://127.0.0.1:2" in repr(stoq)
         assert stoq._settings.timeout.read == 3
+
+
+def test_a_copy_keeps_to_what_was_settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy does not go to another shop, nor wait otherwise, because the environment changed."""
+    for name, values in {"STOQ_SHOP": ("first", "second"), "STOQ_TIMEOUT": ("3", "77")}.items():
+        monkeypatch.setenv(name, values[0])
+    with Stoq() as stoq:
+        monkeypatch.setenv("STOQ_SHOP", "second")
+        monkeypatch.setenv("STOQ_TIMEOUT", "77")
+        copy = stoq.with_options(max_retries=0)
+        assert (copy.shop, copy._settings.timeout) == (stoq.shop, stoq._settings.timeout)
+        monkeypatch.delenv("STOQ_SHOP")
+        assert stoq.with_options(timeout=5).shop == "first.myshopify.com"
+
+
+@pytest.mark.parametrize("name", ["SSL_CERT_FILE", "SSLKEYLOGFILE"])
+def test_certificates_of_the_environment_that_are_none(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What the environment has TLS set up with is named where it cannot be."""
+    monkeypatch.setattr("stoqapp.transport._tls_context", _tls_context.__wrapped__)
+    monkeypatch.setenv(name, str(tmp_path / "no" / "such.pem"))
+    with pytest.raises(ConfigurationError, match=name):
+        Stoq(SHOP)
+
+
+def test_many_calls_wait_for_their_turn() -> None:
+    """Without a deadline nobody's turn comes too late, however long the others take."""
+
+    async def run(base_url: str) -> list[object]:
+        options = HttpOptions(max_connections=2)
+        settings: dict[str, Any] = {"budget": None, "max_retries": 0, "total_timeout": None}
+        async with AsyncStoq(
+            SHOP, base_url=base_url, timeout=1.0, http=options, **settings
+        ) as stoq:
+            calls = [stoq.create_intent(email_request(email=f"{n}@example.com")) for n in range(12)]
+            return await asyncio.gather(*calls, return_exceptions=True)
+
+    with Sandbox(latency=0.3) as slow:
+        outcomes = asyncio.run(run(slow.base_url))
+    assert {type(outcome) for outcome in outcomes} == {IntentCreated}
 
 
 def test_over_aiohttp(sandbox: Sandbox) -> None:

@@ -62,6 +62,9 @@ class FakeBudget:
             raise wait
         return wait
 
+    def give_back(self, shop: str, seconds_ago: float) -> None:
+        self.told.append((shop, "given back"))
+
     def learn(self, shop: str, reading: RateReading, *, io_timeout: float) -> None:
         self.told.append((shop, reading.remaining))
 
@@ -297,6 +300,20 @@ def test_a_budget_without_room_for_a_retry_tells_the_first_error() -> None:
     assert run.outcome.attempts == 1
 
 
+def test_what_never_left_costs_no_points(mode: str) -> None:
+    """The points of an attempt that was not sent are given back, those of any other are not."""
+    budget = FakeBudget()
+    Run([NOT_SENT, UNKNOWN], budget=budget, mode=mode)
+    assert budget.told == [("demo.myshopify.com", "given back")]
+
+
+def test_waiting_in_vain_is_counted() -> None:
+    """An error tells what was waited for the budget, also where its points never came."""
+    run = Run([CREATED], budget=FakeBudget(4.0, 4.0, 100.0), total=20.0)
+    assert isinstance(run.outcome, NotSentError)
+    assert run.outcome.waited_seconds == 8.0
+
+
 def test_a_budget_that_fails_before_the_call_sends_nothing(mode: str) -> None:
     """A budget that cannot be asked is an error of its own."""
     budget = FakeBudget(BudgetUnavailableError("gone"))
@@ -393,6 +410,8 @@ def test_waits_double_up_to_a_limit() -> None:
         ("customer already unsubscribed", False),
         ("the existing plan does not allow names", False),
         ("has been refused", False),
+        ("No duplicate found, but the email is invalid", False),
+        ("Shop already exists under another domain", False),
         ("", False),
     ],
 )

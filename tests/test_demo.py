@@ -69,3 +69,18 @@ def test_keep_leaves_the_sandbox_open(shown: str) -> None:
 
     assert (said, running.returncode) == ("", 0)
     assert "Traceback" not in complained
+
+
+@pytest.mark.parametrize("words", [[], ["--keep"]])
+def test_a_reader_who_has_seen_enough(words: list[str]) -> None:
+    """Who reads one line, like `head -1`, ends the demo without a traceback."""
+    with subprocess.Popen(
+        [DEMO, *words], cwd="/", stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        running.stdout.close()
+        complained = running.stderr.read()
+        assert running.wait(timeout=120) == 0
+    assert "Traceback" not in complained
+    assert "Exception ignored" not in complained

@@ -10,6 +10,8 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+from stoqapp import RULES
+
 ROOT = Path(__file__).parent.parent
 OVERLAY = sorted((ROOT / "overlays").rglob("*.py"))
 PACKAGES = [
@@ -98,6 +100,31 @@ def test_every_room_in_the_table_is_there() -> None:
     """CONTRIBUTING.md's table names nothing that has gone."""
     gone = {name for name in named_rooms() if not (ROOT / name).exists()}
     assert set() == gone, f"CONTRIBUTING.md's table names {', '.join(sorted(gone))}: take it out"
+
+
+def rules_in_the_readme() -> dict[str, list[str]]:
+    """Return the names in README's two tables of rules, by the origin said to be theirs."""
+    text = (ROOT / "README.md").read_text("utf-8")
+    section = text.partition("\n## The rules\n")[2].partition("\n## ")[0]
+    stated, said, ours = section.partition('(`Violation.origin` is `"stoqapp"`):')
+    assert said, "README.md does not say any more where the list of our own rules begins"
+    return {
+        origin: [
+            name
+            for row in re.findall(r"^\| (`.*?) \|", part, re.M)
+            for name in re.findall(r"`([^`]+)`", row)
+        ]
+        for origin, part in (("spec", stated), ("stoqapp", ours))
+    }
+
+
+@pytest.mark.parametrize("origin", ["spec", "stoqapp"])
+def test_every_rule_is_in_the_readme(origin: str) -> None:
+    """README.md lists each rule once, as the vendor's or as ours, and no rule that is not there."""
+    # What subscribe cannot read is told by normalize, before there is a body for RULES.
+    more = ["usable_input"] if origin == "stoqapp" else []
+    expected = [*(rule.name for rule in RULES if rule.origin == origin), *more]
+    assert sorted(expected) == sorted(rules_in_the_readme()[origin])
 
 
 @pytest.mark.parametrize("path", OVERLAY, ids=lambda path: path.stem)

@@ -1,6 +1,10 @@
 """The scripts around the judges: they miss no complaint, and nothing in their lists goes stale."""
 
 import json
+import os
+import subprocess
+import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +22,7 @@ from judges.differential import (
     sandbox_verdict,
 )
 from judges.explanations import explanations_from_toml
+from judges.fuzzing import LEAST, too_seldom
 from judges.fuzzing import complaints as fuzzing_complaints
 from judges.through_prism import answers_in, complaints
 from stoqapp.rules import FIELDS, SCHEMA, check_body
@@ -178,3 +183,45 @@ def test_complaints_of_schemathesis() -> None:
         "interactions": {"a": {"response": answer}},
     }
     assert fuzzing_complaints(scenario) == ["y, 400 to Made: {}"]
+
+
+def test_a_fuzzer_that_hardly_creates_an_intent() -> None:
+    """Too few answers of a status are told with both numbers, and enough of each are fine."""
+    assert LEAST[201] >= 100
+    assert [] == too_seldom(Counter(LEAST))
+    assert [f"2 x 201, and at least {LEAST[201]} are wanted"] == too_seldom(
+        Counter({**LEAST, 201: 2})
+    )
+
+
+@pytest.mark.parametrize(
+    ("version", "ci", "code", "says"),
+    [
+        ("v18.19.1", "", 0, "SKIPPED, proxy: it needs Node 18.20 or newer with npm, and there is"),
+        ("v9.99.0", "true", 1, "proxy needs Node 18.20 or newer with npm, and there is v9.99.0"),
+        ("v18.20.0", "", 7, ""),
+        ("v100.0.0", "", 7, ""),
+    ],
+)
+def test_a_node_that_is_too_old(
+    tmp_path: Path, version: str, ci: str, code: int, says: str
+) -> None:
+    """An old Node is told with its release, like none; a fit one lets the judge go on."""
+    for name, does in (("node", f"echo {version}"), ("npm", "exit 7")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{does}\n")
+        (tmp_path / name).chmod(0o755)
+    ran = subprocess.run(
+        [Path(__file__).parents[1] / "scripts" / "judge", "proxy"],
+        env=os.environ
+        | {
+            "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}",
+            "STOQAPP_JUDGES": str(tmp_path / "judges"),
+            "STOQAPP_VENV": sys.prefix,
+            "CI": ci,
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert code == ran.returncode, ran.stderr
+    assert says in ran.stderr

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import json
 import os
+import random
 import signal
 import socket
 import ssl
@@ -20,6 +21,7 @@ from functools import partial
 from typing import Any
 
 import faults
+import httpx
 import pytest
 import trustme
 from attrs import field, frozen
@@ -70,6 +72,7 @@ from stoqapp import (
     UnprocessableIntentError,
 )
 from stoqapp.exchange import LARGEST_BODY_BYTES
+from stoqapp.sandbox import Sandbox
 
 # For what must come to an end by itself: long, so that a busy machine decides nothing.
 PATIENT = {"timeout": 20.0, "total_timeout": 40.0}
@@ -1685,6 +1688,73 @@ def test_an_interrupt_ends_a_call(start: bytes) -> None:
         assert (server.connections, len(server.requests)) == (2, 2)
 
 
+# A socket that is interrupted while it connects is nobody's yet, and closed as garbage.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.usefixtures("_ctrl_c_interrupts")
+def test_interrupts_at_any_moment_leave_a_client_that_works(sandbox: Sandbox) -> None:
+    """After hundreds of interrupts, wherever they came, the one connection is free or made anew."""
+    wanted = {"variant": 4711, "product": 42, "email": "ada@example.com"}
+    chance = random.Random(7)
+    client: dict[str, Any] = {"base_url": sandbox.base_url, "budget": None, "max_retries": 0}
+    interrupted = 0
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        with Stoq(
+            SHOP, timeout=LATEST_SECONDS, http=HttpOptions(max_connections=1), **client
+        ) as stoq:
+            stoq.subscribe(**wanted)
+            while interrupted < 150:
+                try:
+                    signal.setitimer(signal.ITIMER_REAL, chance.uniform(0.0001, 0.004))
+                    try:
+                        while True:
+                            outcome_of(lambda: stoq.subscribe(**wanted))
+                    finally:
+                        signal.setitimer(signal.ITIMER_REAL, 0)
+                except KeyboardInterrupt:
+                    interrupted += 1
+                if interrupted % 10 == 0:
+                    with pytest.raises(ProcessedWithErrorsError):
+                        stoq.subscribe(**wanted)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_timeouts_and_cancellations_lose_no_connection() -> None:
+    """After many calls that ran out of time or were cancelled, all connections can be used."""
+    served = http(201, INTENT)
+
+    def late(peer: Peer) -> None:
+        while True:
+            peer.read_request()
+            time.sleep(0.01)
+            peer.send(served)
+
+    async def run(base_url: str) -> None:
+        chance = random.Random(7)
+        http_options = HttpOptions(max_connections=2)
+        settings: dict[str, Any] = {"budget": None, "max_retries": 0, "timeout": LATEST_SECONDS}
+        async with AsyncStoq(SHOP, base_url=base_url, http=http_options, **settings) as stoq:
+            ended = 0
+            while ended < 80:
+                seconds = chance.uniform(0.005, 0.03)
+                hurried = stoq.with_options(total_timeout=seconds) if ended % 2 else stoq
+                try:
+                    async with asyncio.timeout(None if ended % 2 else seconds):
+                        await hurried.create_intent(email_request())
+                except (TimeoutError, OutcomeUnknownError, NotSentError):
+                    ended += 1
+            for _ in range(3):
+                ONE.check(await stoq.create_intent(email_request()))
+
+    with FaultServer(*[late] * 1000) as server:
+        asyncio.run(run(server.url()))
+
+
 # Threads, processes, loops ------------------------------------------------------------------------
 
 
@@ -1892,6 +1962,46 @@ def test_closing_twice(session: Make) -> None:
             assert type(closed) is ClientClosedError
             assert closed.carried_out is False
         assert len(server.requests) == 1
+
+
+def test_closing_while_a_call_waits_for_its_turn() -> None:
+    """What was not handed over yet ends as not sent, because the client is closed."""
+    with FaultServer(answers_and_hangs()) as server:
+        stoq = Stoq(
+            SHOP,
+            base_url=server.url(),
+            budget=None,
+            max_retries=0,
+            timeout=1.0,
+            http=HttpOptions(max_connections=1),
+        )
+        outcomes: list[object] = []
+        threads = [
+            threading.Thread(
+                target=lambda: outcomes.append(
+                    outcome_of(lambda: stoq.create_intent(email_request()))
+                )
+            )
+            for _ in range(2)
+        ]
+        for thread in threads:
+            thread.start()
+        while not server.requests:
+            time.sleep(0.005)
+        stoq.close()
+        for thread in threads:
+            thread.join()
+    assert {type(outcome) for outcome in outcomes} == {OutcomeUnknownError, ClientClosedError}
+
+
+def test_a_transport_that_others_use_too(sandbox: Sandbox) -> None:
+    """A transport of the user's own goes on serving a client of the user's own."""
+    transport = httpx.HTTPTransport()
+    settings: dict[str, Any] = {"base_url": sandbox.base_url, "budget": None}
+    with Stoq(SHOP, http=HttpOptions(transport=transport), **settings) as stoq:
+        stoq.create_intent(email_request())
+        other = httpx.Client(transport=transport)
+        assert other.get(f"{sandbox.url}/_sandbox/intents").status_code == 200
 
 
 def test_closing_before_the_first_call(session: Make) -> None:

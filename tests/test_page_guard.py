@@ -4,12 +4,14 @@ import json
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import httpx
 import pytest
 
 from stoqapp.sandbox import Sandbox
+from stoqapp.sandbox.faults import KINDS
 
 SHOP = "demo.myshopify.com"
 PRIVATE = [
@@ -158,6 +160,57 @@ def test_stream(sandbox: Sandbox) -> None:
     assert refused["refused"] == 1
     assert refused["refusals"][0]["status"] == 400
     assert refused["budgets"][0]["points_left"] == 358
+
+
+# For each fault: the status that the caller hears, and whether the intent is stored.
+HEARD: dict[str, tuple[int | None, bool]] = {
+    "status=503": (503, False),
+    "latency=0.01": (201, True),
+    "odd-201=html": (201, True),
+    "reset-before-store": (None, False),
+    "reset-after-store": (None, True),
+    "close-before-store": (None, False),
+    "close-after-store": (None, True),
+    "reset-in-head": (None, True),
+    "reset-in-body": (201, True),
+    "truncated-body": (201, True),
+    "slow-bytes=0.0001": (201, True),
+    "garbage": (None, True),
+}
+
+
+def test_the_table_of_what_is_heard_names_every_fault() -> None:
+    """There is no fault that the next test passes over."""
+    assert [name.partition("=")[0] for name in HEARD] == list(KINDS)
+
+
+@pytest.mark.parametrize("fault", HEARD)
+def test_what_a_fault_keeps_from_the_caller_is_shown_as_unanswered(
+    sandbox: Sandbox, fault: str
+) -> None:
+    """The page lists who heard no 201, with the status that was heard and not the one meant."""
+    heard, stored = HEARD[fault]
+    sandbox.fail_next(fault)
+    wanted = {"shopify_variant_id": 11, "shopify_product_id": 22, "channel": "email"}
+    sent = {
+        "intent": wanted | {"quantity": 1, "source": "api"},
+        "customer": {"email": "ada@example.com"},
+    }
+    with suppress(httpx.TransportError):
+        httpx.post(
+            f"{sandbox.base_url}/intents.json",
+            json=sent,
+            headers={"X-Shopify-Shop-Domain": SHOP},
+            timeout=HANG_SECONDS,
+        )
+    journal = sandbox._service.journal
+    # The balance is noted last but for the refusal, and that in the same breath.
+    wait_until(lambda: bool(journal.view()["budgets"]))
+    wait_until(lambda: heard == 201 or journal.view()["refused"] == 1)
+
+    view = journal.view()
+    assert int(stored) == view["stored"]
+    assert ([] if heard == 201 else [heard]) == [one["status"] for one in view["refusals"]]
 
 
 def test_reader_who_does_not_read(sandbox: Sandbox) -> None:

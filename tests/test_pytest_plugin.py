@@ -132,6 +132,7 @@ def test_next(stoq_sandbox):
     assert "1 passed, 1 error" in done.stdout
     assert says in done.stdout
     assert "Traceback" not in done.stdout
+    assert "During handling" not in done.stdout
 
 
 def test_without_the_extra(tmp_path: Path) -> None:
@@ -151,6 +152,9 @@ def test_signup(stoq_sandbox):
     assert (
         "the sandbox needs the package 'starlette': pip install 'stoqapp[sandbox]'" in done.stdout
     )
+    assert "Traceback" not in done.stdout
+    assert "During handling" not in done.stdout
+    assert "ModuleNotFoundError" not in done.stdout
 
 
 def test_it_costs_nothing_unused(tmp_path: Path) -> None:

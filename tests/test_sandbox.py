@@ -23,6 +23,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import stoqapp.sandbox
+from stoqapp.rules import check_body
 from stoqapp.sandbox import (
     ASSUMPTIONS,
     Assumptions,
@@ -313,7 +314,7 @@ def test_body_that_breaks_the_schema(
             },
             "customer.phone",
         ),
-        ({"customer__phone": "0"}, "customer.phone"),
+        ({"customer__phone": ""}, "customer.phone"),
     ],
 )
 def test_body_that_breaks_a_rule_in_prose(
@@ -328,10 +329,23 @@ def test_body_that_breaks_a_rule_in_prose(
     assert sandbox.intents == []
 
 
-@pytest.mark.parametrize("changes", [{"intent__quantity": 0}, {"intent__shopify_variant_id": -1}])
-def test_rules_of_ours_are_not_the_services(client: httpx.Client, changes: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("changes", "rule"),
+    [
+        ({"intent__quantity": 0}, "positive_quantity"),
+        ({"intent__shopify_variant_id": -1}, "positive_id"),
+        ({**SMS, "customer__phone": "155501"}, "phone_e164"),
+        ({**SMS, "customer__phone": "05550109999"}, "phone_e164"),
+        ({"customer__phone": "0"}, "phone_e164"),
+    ],
+)
+def test_rules_of_ours_are_not_the_services(
+    client: httpx.Client, changes: dict[str, Any], rule: str
+) -> None:
     """201 for what only this project's rules refuse: the vendor states no such rule."""
-    assert post(client, body(**changes)).status_code == 201
+    sent = body(**changes)
+    assert post(client, sent).status_code == 201
+    assert [(v.rule, v.origin) for v in check_body(sent)] == [(rule, "stoqapp")]
 
 
 @pytest.mark.parametrize(
@@ -828,7 +842,7 @@ def test_beyond_the_limit_is_the_vendors_429() -> None:
 )
 def test_a_rate_limit_that_cannot_be(limit: Any) -> None:
     """A limit that makes no sense is an error that shows one that does."""
-    with pytest.raises(SandboxError, match=r"like \(360, 60\)"):
+    with pytest.raises(SandboxError, match=r"rate limit .* like 360 and 60"):
         Sandbox(rate_limit=limit)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+from attrs import fields as attrs_fields
 from attrs import frozen
 from conftest import Caller, email_request
 from hypothesis import given
@@ -33,7 +34,7 @@ from stoqapp.httpdates import seconds_from_http_date
 from stoqapp.sandbox import Sandbox, SandboxError, UnusableFaultError
 from stoqapp.sandbox.connection import Connection
 from stoqapp.sandbox.fault_queue import Faults
-from stoqapp.sandbox.faults import KINDS, OPTIONS, SHAPES, fault_from
+from stoqapp.sandbox.faults import KINDS, OPTIONS, SHAPES, Schedule, fault_from
 
 # For what must come to an end by itself: long, so that a busy machine decides nothing.
 PATIENT = {"timeout": 20.0, "total_timeout": 40.0}
@@ -747,6 +748,16 @@ def test_a_command_with_what_is_no_fault(capsys: pytest.CaptureFixture[str]) -> 
     assert said.startswith("stoqapp sandbox: --fault: 'rset:every=2': 'rset' is no fault;")
     assert said.count("\n") == 1
     assert all(name in said for name in KINDS)
+
+
+def test_every_option_that_text_can_hold_is_described() -> None:
+    """The table of options has each field of a schedule and of a status but two."""
+    fields = {item.name.replace("_", "-") for item in attrs_fields(Schedule)}
+    of_a_status = {"shape", "retry-after", "retry-after-date"}
+    assert fields | of_a_status == set(OPTIONS)
+    for option in OPTIONS:
+        with pytest.raises(UnusableFaultError, match="given twice"):
+            fault_from(f"status=503:{option}=1:{option}=1")
 
 
 def test_the_help_and_the_document_name_everything(capsys: pytest.CaptureFixture[str]) -> None:

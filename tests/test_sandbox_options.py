@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -13,8 +14,9 @@ from typing import Any
 import httpx
 import pytest
 
+from stoqapp import Stoq
 from stoqapp.cli import main
-from stoqapp.sandbox import Sandbox, SandboxError, serve
+from stoqapp.sandbox import Sandbox, SandboxError, UnusableFaultError, UnusableOptionError, serve
 from stoqapp.sandbox.latency import Latency
 
 STOQAPP = Path(sysconfig.get_path("scripts")) / "stoqapp"
@@ -82,17 +84,90 @@ def test_the_command_passes_on_every_option(monkeypatch: pytest.MonkeyPatch) -> 
 # -- address -------------------------------------------------------------------------------------
 
 
-def test_a_host_that_is_open_to_the_network() -> None:
-    """One that others can reach must be asked for, and is warned of on standard error."""
-    running, url = started("--host", "0.0.0.0")
+def has_ipv6() -> bool:
     try:
-        assert url.startswith("http://0.0.0.0:")
-        assert post(url.replace("0.0.0.0", "127.0.0.1")).status_code == 201
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(("host", "reached"), [("0.0.0.0", "127.0.0.1"), ("0", "127.0.0.1")])
+def test_a_host_that_is_open_to_the_network(host: str, reached: str) -> None:
+    """It must be asked for, and is warned of; the address that is printed leads to it."""
+    running, url = started("--host", host)
+    try:
+        assert url.startswith(f"http://{reached}:")
+        assert post(url).status_code == 201
+        assert httpx.get(f"{url}/", timeout=HANG_SECONDS).status_code == 200
+        with Stoq("demo", base_url=f"{url}/api/v1") as stoq:
+            stoq.subscribe(variant=4711, product=42, push="token")
     finally:
         running.send_signal(signal.SIGTERM)
         said = running.communicate(timeout=HANG_SECONDS)
     assert said[0] == ""
     assert "warning: listening on 0.0.0.0, which is open to the network" in said[1]
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="NO IPV6 HERE")
+def test_a_host_that_is_open_to_the_network_in_ipv6() -> None:
+    """The address of a sandbox on every IPv6 address is one to connect to."""
+    with Sandbox(host="::") as sandbox:
+        assert sandbox.url == f"http://[::1]:{sandbox.port}"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"host": 5},
+        {"host": None},
+        {"port": "8321"},
+        {"port": None},
+        {"port": True},
+        {"port": 1.0},
+        {"port": 70000},
+        {"faults": 5},
+        {"faults": None},
+        {"faults": "garbage"},
+        {"shops": ""},
+        {"catalog": 7},
+        {"seed": "x"},
+        {"latency": "x"},
+        {"assume": {"x": "y"}},
+        {"assume": {"duplicate": "x"}},
+        {"assume": 5},
+        {"rate_limit": (0, 60)},
+        {"state": 5},
+    ],
+    ids=str,
+)
+def test_what_no_option_can_be(options: dict[str, Any]) -> None:
+    """Each is an error of one kind that names the option."""
+    with pytest.raises(UnusableOptionError) as caught:
+        Sandbox(**options)
+    [name] = options
+    said = str(caught.value).replace("rate limit", "rate_limit").replace("assumption", "assume")
+    assert name in said
+    assert isinstance(caught.value, UnusableFaultError) == (name == "faults")
+
+
+@pytest.mark.parametrize("host", ["a" * 70, "m\u00fcnchen..de", "\ud800"])
+def test_a_host_that_is_no_name(host: str) -> None:
+    """What cannot be a host name is an error of the option, whoever finds it out."""
+    with pytest.raises(UnusableOptionError, match="host must be"), Sandbox(host=host):
+        pass
+
+
+def test_a_state_file_below_a_folder_that_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A relative path that leads nowhere is told as that."""
+    here = tmp_path / "gone"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    here.rmdir()
+    with pytest.raises(SandboxError, match=r"state names a file below the current folder"):
+        Sandbox(state="state.sqlite")
 
 
 @pytest.mark.parametrize(("host", "warned"), [("127.0.0.1", False), ("0.0.0.0", True)])
@@ -183,12 +258,25 @@ def test_a_latency_that_cannot_be(latency: Any) -> None:
         (["--latency=-1"], "--latency: must be seconds"),
         (["--seed", "x"], "--seed: must be a whole number"),
         (["--host"], "--host: needs a value"),
+        (["--host", "a" * 70], "host must be an address"),
+        (["--rate-limit", "x"], "--rate-limit: must be points and seconds, like 360/60"),
+        (["--rate-limit", "0/60"], "rate limit must be whole points, at least 1, and seconds"),
+        (["--latency", "nan"], "latency must be seconds"),
+        (["--latency", "2-1"], "latency must be seconds"),
+        (["--assume", "nonsense=1"], "'nonsense' is no assumption: there are refused_status"),
+        (["--assume", "nonsense"], "--assume must be like duplicate=409"),
+        (["--shops", ""], "shops: number 1 must be a shop"),
+        (["--state", ""], "state must be the path of a file"),
+        (["--fault", "nonsense"], "--fault: 'nonsense': "),
     ],
 )
 def test_usage(capsys: pytest.CaptureFixture[str], words: list[str], says: str) -> None:
-    """What cannot be read ends with 2 and says what can."""
+    """What cannot be used ends with 2 and says what can, in no language but the reader's."""
     assert main(["sandbox", *words]) == 2
-    assert says in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert says in said
+    assert "(" not in said.partition("; see ")[0]
+    assert said.count("\n") == 1
 
 
 # -- seed ----------------------------------------------------------------------------------------
@@ -322,6 +410,55 @@ def test_it_ends_at_once_while_answers_wait(number: signal.Signals) -> None:
     assert (running.returncode, said) == (0, ("", ""))
     # Far below uvicorn's last resort, which would leave a line in the log as well.
     assert took < 1.9
+
+
+def test_it_ends_at_once_while_a_page_is_open() -> None:
+    """The stream of a page ends by itself, with its last byte, so that nothing is hung up on."""
+    running, url = started()
+    try:
+        host, port = url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), HANG_SECONDS) as page:
+            page.sendall(b"GET /_sandbox/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            answer = page.makefile("rb")
+            assert any(line.startswith(b"data: ") for line in answer)
+            running.send_signal(signal.SIGTERM)
+            assert answer.read().endswith(b"0\r\n\r\n")
+        said = running.communicate(timeout=HANG_SECONDS)
+    finally:
+        running.kill()
+    assert (running.returncode, said) == (0, ("", ""))
+
+
+@pytest.mark.parametrize("stream", ["closed", "full", "unread"])
+def test_a_line_that_nobody_takes(stream: str) -> None:
+    """Where its line cannot be written, the sandbox serves all the same and ends well."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [str(STOQAPP), "sandbox", "--port", str(port)]
+    reader, writer = os.pipe()
+    os.close(reader)
+    if stream != "unread":
+        where = ">&-" if stream == "closed" else "> /dev/full"
+        command = ["sh", "-c", f'exec "$@" {where}', "sh", *command]
+    running = subprocess.Popen(command, stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        ends = time.monotonic() + HANG_SECONDS
+        while True:
+            try:
+                assert post(url).status_code == 201
+            except httpx.ConnectError:
+                assert running.poll() is None
+                assert time.monotonic() < ends
+                time.sleep(0.05)
+            else:
+                break
+        running.send_signal(signal.SIGTERM)
+        said = running.communicate(timeout=HANG_SECONDS)
+    finally:
+        running.kill()
+    assert (running.returncode, said[1]) == (0, "")
 
 
 def test_the_command_line_is_one_line() -> None:

@@ -283,6 +283,7 @@ def stating(document: Any) -> dict[str, set[str]]:
         "channel_contact": places(document, "description", "required if channel is ")
         | places(document, "description", "requires customer."),
         "phone_digits": places(document, "description", "without '+'"),
+        "phone_e164": places(document, "description", "with country code"),
         "positive_id": {
             f"{field.pointer}/description"
             for field in FIELDS

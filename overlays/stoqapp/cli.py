@@ -3,12 +3,10 @@
 import argparse
 import difflib
 import json
-import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from typing import Any, Final, NoReturn, TextIO
+from collections.abc import Sequence
+from typing import Any, Final, NoReturn
 
 from attrs import asdict, frozen
 
@@ -26,6 +24,7 @@ from stoqapp.errors import (
 from stoqapp.outcomes import IntentCreated
 from stoqapp.sandbox import command as sandbox
 from stoqapp.settings import MAX_RETRIES, TOTAL_TIMEOUT_SECONDS
+from stoqapp.terminal import complain, output, show
 from stoqapp.verify import command as verify
 from stoqapp.version import __version__
 
@@ -254,55 +253,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _run(words)
     finally:
         # What is still buffered would be written, and could fail, when the interpreter ends.
-        with _output(sys.stdout):
+        with output(sys.stdout):
             pass
-        with _output(sys.stderr):
+        with output(sys.stderr):
             pass
 
 
 def _run(words: Sequence[str]) -> int:
     try:
         arguments = _arguments_from(words)
+        return int(arguments.run(arguments))
     except _UsageError as error:
-        _complain(error.command, f"{error}; see {error.command} --help")
+        complain(error.command, f"{error}; see {error.command} --help")
         if "--json" in words:
             report = {"outcome": "invalid", "carried_out": False, "error": "UsageError"}
             _print_json(report | {"message": str(error), "attempts": 0})
         return BROKEN_RULE
-    try:
-        return int(arguments.run(arguments))
     except KeyboardInterrupt:
         return INTERRUPTED
-
-
-@contextmanager
-def _output(stream: TextIO | None) -> Iterator[None]:
-    """Let what is written to *stream* in here fail without a word: the exit code tells the outcome.
-
-    A reader that has gone away is the usual reason. The interpreter would complain, and change
-    the exit code, when it ends; so the stream then leads nowhere, as Python's documentation of
-    SIGPIPE has it.
-    """
-    if stream is None:
-        return (yield)
-    try:
-        yield
-        stream.flush()
-    except OSError:
-        with suppress(OSError, ValueError):
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, stream.fileno())
-            os.close(nowhere)
-
-
-def _print(text: str) -> None:
-    with _output(sys.stdout):
-        print(text)
-
-
-def _complain(command: str, text: str) -> None:
-    with _output(sys.stderr):
-        print(f"{command}: {text}", file=sys.stderr)
 
 
 def _create(arguments: argparse.Namespace) -> int:
@@ -321,13 +289,13 @@ def _create(arguments: argparse.Namespace) -> int:
             created = stoq.subscribe(**fields)
     except StoqError as error:
         code, outcome = _outcome_of(error)
-        _complain("stoqapp create", _text_of(error))
+        complain("stoqapp create", _text_of(error))
         if arguments.json:
             _print_json(_report_of_error(error, outcome))
         return code
     except KeyboardInterrupt:
         message = "interrupted; the intent may be on the list"
-        _complain("stoqapp create", message)
+        complain("stoqapp create", message)
         if arguments.json:
             report = {"outcome": "interrupted", "carried_out": None, "error": "KeyboardInterrupt"}
             _print_json(report | {"message": message})
@@ -400,7 +368,7 @@ def _print_json(report: dict[str, Any]) -> None:
     except (ValueError, RecursionError):
         # Of the report, only what the service said of the intents can be like that.
         text = json.dumps(report | {"intents": None}, indent=2)
-    _print(text)
+    show(text)
 
 
 def _print_created(created: IntentCreated) -> None:
@@ -412,4 +380,4 @@ def _print_created(created: IntentCreated) -> None:
     ]
     if created.messages:
         lines.append(f"  the service said more, in {len(created.messages)} message(s): see --json")
-    _print("\n".join(lines))
+    show("\n".join(lines))

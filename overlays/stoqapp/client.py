@@ -58,7 +58,7 @@ class _Client(Generic[AnyTransport]):
         on_attempt: Callable[[Attempt], object] | None = None,
     ) -> None:
         listen_to_environment()
-        self._options = Options(
+        options = Options(
             shop=shop,
             base_url=base_url,
             timeout=timeout,
@@ -69,7 +69,11 @@ class _Client(Generic[AnyTransport]):
             http=http,
             on_attempt=on_attempt,
         )
-        self._settings = settings_from(self._options)
+        self._settings = settings = settings_from(options)
+        # Copies keep to it, whatever the environment says by then.
+        self._options = evolve(
+            options, shop=settings.shop, base_url=settings.base_url, timeout=settings.timeout
+        )
         self._transport = self._transport_class(
             self._settings.base_url + INTENTS_PATH, self._settings.http
         )
@@ -94,9 +98,7 @@ class _Client(Generic[AnyTransport]):
             raise TypeError(f"with_options cannot change {', '.join(sorted(unknown))}")
         other = object.__new__(type(self))
         other._options = evolve(self._options, **changes)
-        # Where the pool leads is settled, whatever the environment says by now.
-        base_url = self._settings.base_url
-        other._settings = settings_from(evolve(other._options, base_url=base_url))
+        other._settings = settings_from(other._options)
         other._transport = self._transport
         return other
 
@@ -112,7 +114,8 @@ class Stoq(_Client[Transport]):
             what ``STOQ_SHOP`` in the environment says.
         base_url: Where the API is, plain http for loopback addresses alone; else
             ``STOQ_BASE_URL``, else the vendor's server.
-        timeout: Seconds for each phase of an attempt, or a `Timeout` that tells them apart; else
+        timeout: Seconds for each phase of an attempt but the wait for a connection of the pool,
+            which takes as long as the call has; or a `Timeout` that tells them apart; else
             ``STOQ_TIMEOUT``, else 10.
         total_timeout: Seconds for a call with all its attempts and waits, those for the rate
             budget included; None for no end, which is right where many calls wait in turn.

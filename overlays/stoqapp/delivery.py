@@ -20,10 +20,12 @@ from stoqapp.errors import (
     AnswerError,
     BudgetUnavailableError,
     ClientClosedError,
-    IntentRefusedError,
+    ConflictError,
     NotSentError,
+    ProcessedWithErrorsError,
     RateLimitedError,
     StoqError,
+    UnprocessableIntentError,
 )
 from stoqapp.log import logger
 from stoqapp.outcomes import IntentCreated, created_from_answer, says_duplicate
@@ -139,12 +141,14 @@ def plan(
         return error
 
     while True:
-        wait = yield from _wait_for_budget(terms, ends, clock)
-        if isinstance(wait, StoqError):
-            raise ended(last or wait)
+        wait, no_points = yield from _wait_for_budget(terms, ends, clock)
         waited_seconds += wait
+        if no_points is not None:
+            raise ended(last or no_points)
+        taken = clock()
         began = clock()
         if began >= ends:
+            yield from _give_back(terms, clock() - taken)
             raise ended(last or NotSentError("nothing was sent: total_timeout is over"))
         attempts += 1
         result: Answer | StoqError = yield Send(ends - began)
@@ -158,6 +162,8 @@ def plan(
         if isinstance(outcome, StoqError):
             if outcome.carried_out is None:
                 unknown = outcome
+            if isinstance(outcome, _UNSENT):
+                yield from _give_back(terms, clock() - taken)
             left = ends - clock()
             retry_in = wait_before_retry(outcome, attempts, terms.policy, left, jitter())
         _report(
@@ -185,24 +191,30 @@ def plan(
 
 def _wait_for_budget(
     terms: Terms, ends: float, clock: Callable[[], float]
-) -> Generator[Wait | Ask, Any, float | StoqError]:
-    """Take the points of one attempt; return the seconds waited, or why there are none."""
+) -> Generator[Wait | Ask, Any, tuple[float, StoqError | None]]:
+    """Take the points of one attempt; return the seconds waited, and why there are none if so."""
     waited_seconds = 0.0
     while terms.budget is not None:
         take = partial(terms.budget.take, terms.budget_key, io_timeout=ends - clock())
         wait: float | StoqError = yield Ask(take)
         if isinstance(wait, StoqError):
-            return wait
+            return waited_seconds, wait
         if wait <= 0:
             break
         if wait >= ends - clock():
-            return NotSentError(
+            return waited_seconds, NotSentError(
                 f"nothing was sent: the shop's rate budget has room in {wait:.1f} seconds, and"
                 f" {_NO_TIME}"
             )
         waited_seconds += wait
         yield Wait(wait)
-    return waited_seconds
+    return waited_seconds, None
+
+
+def _give_back(terms: Terms, seconds_ago: float) -> Generator[Ask, Any, None]:
+    """Return the points of an attempt that never left; that they cannot be is no error."""
+    if terms.budget is not None:
+        yield Ask(partial(terms.budget.give_back, terms.budget_key, seconds_ago))
 
 
 def _tell_budget(
@@ -228,7 +240,7 @@ def _outcome_of(
         return result
     try:
         return created_from_answer(result, now)
-    except IntentRefusedError as error:
+    except (ProcessedWithErrorsError, ConflictError, UnprocessableIntentError) as error:
         if maybe_created and says_duplicate(error.messages):
             return IntentCreated(result, messages=error.messages, confirmed_by_duplicate=True)
         return error

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any, Final
+from weakref import WeakSet
 
 import h11
 from attrs import define, field
@@ -42,12 +43,14 @@ class Exchange:
         ends: When the call must be over, by the monotonic clock.
         read_seconds: How long the body may take once the head is there.
         handed_over: Whether the HTTP library has the request.
+        streams: Where the connections are kept that are made for it.
         ended: Whether the body was read to its end.
         is_traced: Whether the transport tells what it does.
     """
 
     ends: float
     read_seconds: float
+    streams: "WeakSet[Any]" = field(factory=WeakSet, repr=False)
     handed_over: bool = False
     ended: bool = False
     is_traced: bool = False
@@ -77,6 +80,7 @@ class Exchange:
             self._sending = info["request"].method != b"CONNECT"
             self._heard.clear()
         elif event.endswith((".connect_tcp.complete", ".start_tls.complete")):
+            self.streams.add(info["return_value"])
             _Ear(info["return_value"])
 
     def _phase_seconds(self, phase: Mapping[str, Any]) -> float:
@@ -101,12 +105,13 @@ class Exchange:
         return self.ends - time.monotonic()
 
     def bounded(self, timeout: float | None) -> float:
-        """Return *timeout*, or the seconds that are left of the call where those are fewer.
+        """Return *timeout*, or the seconds that are left for the call, or for its body.
 
         Raises:
             DeadlinePassedError: None are left.
         """
-        left = self.seconds_left
+        ends = self.ends if self._status is None else self._body_ends
+        left = ends - time.monotonic()
         if left <= 0:
             raise DeadlinePassedError
         return left if timeout is None else min(left, timeout)
@@ -171,6 +176,7 @@ class _Ear:
     It makes the call's deadline hold, which the timeouts do not: they begin anew with each part
     of an answer that trickles, or of a request that is taken slowly. And a connection that said
     more than was asked is given out as closed by the other side, so that it is not used again.
+    Where nothing of ours is under way (a user's transport can have other users), it does nothing.
     """
 
     def __init__(self, stream: Any) -> None:
@@ -185,20 +191,27 @@ class _Ear:
         stream.get_extra_info = self._get_extra_info
 
     def _read_blocking(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        exchange = UNDER_WAY.get()
+        exchange = UNDER_WAY.get(None)
+        if exchange is None:
+            return self._read(max_bytes, timeout)  # type: ignore[no-any-return]
         part: bytes = self._read(max_bytes, exchange.bounded(timeout))
         self._note(exchange, part)
         return part
 
     def _write_blocking(self, content: bytes, timeout: float | None = None) -> None:
-        exchange = UNDER_WAY.get()
+        exchange = UNDER_WAY.get(None)
+        if exchange is None:
+            self._write(content, timeout)
+            return
         for start in range(0, len(content), _WRITTEN_AT_ONCE):
             part = content[start : start + _WRITTEN_AT_ONCE]
             self._write(part, exchange.bounded(timeout))
 
     async def _read_async(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        exchange = UNDER_WAY.get(None)
         part: bytes = await self._read(max_bytes, timeout)
-        self._note(UNDER_WAY.get(), part)
+        if exchange is not None:
+            self._note(exchange, part)
         return part
 
     def _note(self, exchange: Exchange, part: bytes) -> None:

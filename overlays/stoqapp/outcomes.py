@@ -45,9 +45,15 @@ _REFUSALS: Final[Mapping[int, type[IntentRefusedError]]] = {
 }
 _MOST_MESSAGES: Final = 100
 _DEEPEST_MESSAGE: Final = 10
-_SECONDS: Final = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?")
+_SECONDS: Final = re.compile(r"[0-9]{1,300}(\.[0-9]{1,300})?")
+_MOST_SECONDS: Final = 1e300
 _DUPLICATE: Final = re.compile(
     r"\bduplicate\b|\balready (exists|waits|waiting|taken|subscribed)\b|\bbeen taken\b",
+    re.IGNORECASE,
+)
+_NO_DUPLICATE: Final = re.compile(
+    r"\b(no|not|never|without|isn't)\b[^.]{0,20}\b(duplicate|already|been taken)\b"
+    r"|\bshop\b[^.]{0,20}\balready\b",
     re.IGNORECASE,
 )
 
@@ -106,7 +112,9 @@ def says_duplicate(messages: Sequence[str]) -> bool:
 
     Assumed: the vendor says only that an intent is unique, not how a second one is answered.
     """
-    return any(_DUPLICATE.search(message) for message in messages)
+    return any(
+        _DUPLICATE.search(message) and not _NO_DUPLICATE.search(message) for message in messages
+    )
 
 
 def _error_class(status: int) -> type[AnswerError]:
@@ -157,16 +165,26 @@ def _retry_after_seconds(answer: Answer, content: Any, now: float) -> float | No
     The last two are the vendor's, for its 429. With any other status the header alone counts.
     """
     header = answer.headers.get("retry-after", "")
-    said = [_number(header), _seconds_until(header, answer, now)]
+    said = [_longest_of(header), _seconds_until(header, answer, now)]
     if answer.status == 429:
         in_body = content.get("retry_after") if isinstance(content, dict) else None
-        said.append(None if isinstance(in_body, bool) else _number(str(in_body)))
+        said.append(_longest_of(in_body) if isinstance(in_body, str) else _number(in_body))
         said.append(reading_from_headers(answer.headers, now).resets_in_seconds)
     return next((wait for wait in said if wait is not None and wait >= 0), None)
 
 
-def _number(said: str) -> float | None:
-    return float(said) if _SECONDS.fullmatch(said.strip()) else None
+def _longest_of(said: str) -> float | None:
+    """Return the seconds that a text names; the most, where a header came more than once."""
+    parts = [part.strip() for part in said.split(",")]
+    if not all(map(_SECONDS.fullmatch, parts)):
+        return None
+    return max(map(float, parts))
+
+
+def _number(said: Any) -> float | None:
+    if isinstance(said, bool) or not isinstance(said, int | float):
+        return None
+    return float(said) if abs(said) <= _MOST_SECONDS else None
 
 
 def _seconds_until(date: str, answer: Answer, now: float) -> float | None:

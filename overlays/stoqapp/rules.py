@@ -233,18 +233,35 @@ def channel_contact(body: Body) -> Iterator[tuple[str, str]]:
 
 
 def phone_digits(body: Body) -> Iterator[tuple[str, str]]:
-    """A phone number is its country code and number, in digits 0-9 alone.
-
-    The vendor asks for the country code and no ``+``. Country codes begin with 1-9, and the
-    E.164 numbering plan allows 15 digits; the shortest numbers in use have 7.
-    """
+    """A phone number is its country code and number, in digits 0-9 alone, with no ``+``."""
     phone = _section(body, "customer").get("phone")
-    if isinstance(phone, str) and not re.fullmatch("[1-9][0-9]{6,14}", phone):
+    if isinstance(phone, str) and not _is_digits(phone):
         yield (
             "customer.phone",
-            "must be the country code and number, 7 to 15 digits 0-9 alone, with no '+', no"
-            " leading 0 and no spaces, like '15550109999'",
+            "must be the country code and number in digits 0-9 alone, with no '+' and no spaces,"
+            " like '15550109999'",
         )
+
+
+def phone_e164(body: Body) -> Iterator[tuple[str, str]]:
+    """A phone number in digits is one that the numbering plan ITU-T E.164 has room for.
+
+    There a country code begins with 1-9, and it has 15 digits at most with the number. The least,
+    7 digits, are our own bound: the shortest numbers in use have as many.
+    """
+    phone = _section(body, "customer").get("phone")
+    if not isinstance(phone, str) or not _is_digits(phone):
+        return
+    if phone[0] == "0" or not 7 <= len(phone) <= 15:
+        yield (
+            "customer.phone",
+            "must be 7 to 15 digits that begin with the country code, so not with 0, like"
+            " '15550109999'",
+        )
+
+
+def _is_digits(text: str) -> bool:
+    return text.isascii() and text.isdigit()
 
 
 def positive_id(body: Body) -> Iterator[tuple[str, str]]:
@@ -396,6 +413,7 @@ RULES: Final = (
         channel_contact,
     ),
     Rule("phone_digits", "spec", (_PHONE,), phone_digits),
+    Rule("phone_e164", "stoqapp", (_PHONE,), phone_e164),
     Rule(
         "positive_id",
         "stoqapp",

@@ -1,8 +1,10 @@
 """What a client is told, and what is made of it: argument, else environment, else default."""
 
+import inspect
 import math
 import os
 import platform
+import re
 from collections.abc import Callable
 from typing import Final, Literal, TypedDict
 from urllib.parse import urlsplit
@@ -29,6 +31,7 @@ BASE_URL: Final = "https://app.stoqapp.com/api/v1"
 TOTAL_TIMEOUT_SECONDS: Final = 90.0
 MAX_RETRIES: Final = 2
 
+_DECIMAL: Final = re.compile(r"[0-9]+(\.[0-9]+)?")
 _USER_AGENT: Final = (
     f"stoqapp/{__version__} python/{platform.python_version()} httpx/{HTTPX_VERSION}"
 )
@@ -101,6 +104,8 @@ def settings_from(options: Options) -> Settings:
         raise ConfigurationError("retry_unknown must be True or False")
     if options.on_attempt is not None and not callable(options.on_attempt):
         raise ConfigurationError("on_attempt must be a function of one Attempt")
+    if inspect.iscoroutinefunction(options.on_attempt):
+        raise ConfigurationError("on_attempt must be a plain function: nobody would await it")
     total = options.total_timeout
     return Settings(
         shop=shop,
@@ -162,20 +167,22 @@ def _budget_key(shop: str, base_url: str) -> str:
 
 def _timeout_from(given: float | Timeout | None) -> Timeout:
     if isinstance(given, Timeout):
-        phases = asdict(given)
+        phases = {name: value for name, value in asdict(given).items() if value is not None}
         return Timeout(**{name: _seconds(phases[name], f"timeout.{name}") for name in phases})
     if given is not None:
         seconds = _seconds(given, "timeout")
     else:
         said = _from_environment("STOQ_TIMEOUT")
         seconds = TIMEOUT_SECONDS if said is None else _seconds(said, "STOQ_TIMEOUT")
-    return Timeout(connect=seconds, read=seconds, write=seconds, pool=seconds)
+    return Timeout(connect=seconds, read=seconds, write=seconds)
 
 
 def _seconds(value: object, name: str) -> float:
     wanted = f"{name} must be a positive, finite number of seconds, like 10.0"
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ConfigurationError(f"{wanted}, not {type(value).__name__}")
+    if isinstance(value, str) and not _DECIMAL.fullmatch(value):
+        raise ConfigurationError(wanted)
     try:
         seconds = float(value)
     except (ValueError, OverflowError):

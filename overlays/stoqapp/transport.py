@@ -6,6 +6,7 @@ off, comes too slowly or is too large is cut, and the answer says that it is inc
 
 import asyncio
 import ipaddress
+import math
 import os
 import ssl
 import threading
@@ -16,6 +17,7 @@ from contextlib import aclosing, closing
 from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeVar
 
 import httpx
@@ -60,13 +62,13 @@ class Timeout:
         connect: For a connection, and once more for TLS.
         read: For each part of the answer.
         write: For each part of the request to be taken.
-        pool: For a connection of the pool to become free.
+        pool: For a connection of the pool to become free; None for as long as the call has.
     """
 
     connect: float = TIMEOUT_SECONDS
     read: float = TIMEOUT_SECONDS
     write: float = TIMEOUT_SECONDS
-    pool: float = TIMEOUT_SECONDS
+    pool: float | None = None
 
 
 @frozen
@@ -78,7 +80,8 @@ class HttpOptions:
         ca_file: A file of CA certificates to trust instead of the usual ones.
         ssl_context: A TLS context of your own, instead of *ca_file*.
         transport: An object with httpx's transport interface, to send through instead of a
-            connection pool: for tests, or for another HTTP library.
+            connection pool: for tests, or for another HTTP library. It is closed with the client,
+            and must not be used on both sides of a fork.
         max_connections: How many connections are open at a time; further calls wait.
         allow_http: Send over plain http to any host, not only to loopback addresses.
         trust_env: Whether the environment's proxies count. They never do for loopback addresses.
@@ -96,11 +99,16 @@ class HttpOptions:
 @cache
 def _tls_context(ca_file: str | Path | None) -> ssl.SSLContext:
     """Return the one TLS context of the process: building one takes some 20 ms."""
-    if ca_file is None:
-        return httpx.create_ssl_context()
     try:
+        if ca_file is None:
+            return httpx.create_ssl_context()
         return ssl.create_default_context(cafile=ca_file)
-    except (OSError, ssl.SSLError):
+    except (OSError, ssl.SSLError) as error:
+        if ca_file is None:
+            raise ConfigurationError(
+                "TLS cannot be set up with what SSL_CERT_FILE, SSL_CERT_DIR or SSLKEYLOGFILE in"
+                f" the environment name ({type(error).__name__}); mend or unset them"
+            ) from None
         raise ConfigurationError(
             f"ca_file cannot be read as certificates: {Path(ca_file).name}; give a PEM file"
         ) from None
@@ -172,6 +180,8 @@ def check_base_url(base_url: object, allow_http: bool) -> str:
         raise ConfigurationError(f"base_url is no URL: {wanted}") from None
     if url.scheme not in ("http", "https") or not url.host or url.query or url.fragment:
         raise ConfigurationError(f"base_url is no plain http(s) URL: {wanted}")
+    if "?" in base_url or "#" in base_url:
+        raise ConfigurationError(f"base_url must end with its path: {wanted}")
     if url.userinfo:
         raise ConfigurationError(f"base_url must hold no user name or password: {wanted}")
     if url.scheme == "http" and not (allow_http or _is_loopback(url.host)):
@@ -187,6 +197,18 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _note_start(request: httpx.Request) -> None:
+    """Take down that the request goes to the transport, as a request hook.
+
+    httpx calls it after all that it has to object to, a closed client for one.
+    """
+    request.extensions["exchange"].handed_over = True
+
+
+async def _note_start_async(request: httpx.Request) -> None:
+    _note_start(request)
 
 
 def _note_head(response: httpx.Response) -> None:
@@ -210,9 +232,11 @@ def _request(
 ) -> httpx.Request:
     """Return the request, built past the client's defaults, none of which it needs."""
     left = exchange.seconds_left
-    phases = {phase: max(0.001, min(seconds, left)) for phase, seconds in asdict(timeout).items()}
+    phases = {
+        phase: max(0.001, left if seconds is None else min(seconds, left))
+        for phase, seconds in asdict(timeout).items()
+    }
     extensions = {"timeout": phases, "trace": trace, "exchange": exchange}
-    exchange.handed_over = True
     return httpx.Request("POST", url, headers=headers, content=content, extensions=extensions)
 
 
@@ -247,13 +271,50 @@ def _answer(exchange: Exchange, failure: Exception | None) -> Answer:
     )
 
 
+class _Pool:
+    """Connections, and a turn for each; closed when nothing uses it any more.
+
+    Attributes:
+        client: Holds the connections.
+        turns: One entry for each call that may go on. httpcore closes connections under the feet
+            of threads that it lets wait for one, so no more of them reach it than it has. This
+            queue, unlike a semaphore of threading, cannot be left locked by an interrupt.
+        streams: The connections themselves.
+        close: Closes them, the first time that it is called.
+    """
+
+    def __init__(self, client: httpx.Client, connections: int) -> None:
+        self.client = client
+        self.turns: SimpleQueue[None] = SimpleQueue()
+        for _ in range(connections):
+            self.turns.put(None)
+        self.streams: weakref.WeakSet[Any] = weakref.WeakSet()
+        self.close: weakref.finalize[..., Any] = weakref.finalize(self, client.close)
+        for transport in (client._transport, *client._mounts.values()):
+            pool = getattr(transport, "_pool", None)
+            if pool is not None and hasattr(pool, "_optional_thread_lock"):
+                # httpcore's is taken in Python, where an interrupt can come between the taking
+                # and the promise to give back; httpcore then waits for itself for ever.
+                pool._optional_thread_lock = threading.Lock()
+
+    def is_unsound(self) -> None:
+        """Let it be closed without httpcore, whose locks an interrupt may have left locked."""
+        self.close.detach()
+        self.close = weakref.finalize(self, _close_all, self.streams)
+
+
+def _close_all(streams: "weakref.WeakSet[Any]") -> None:
+    for stream in list(streams):
+        stream.close()
+
+
 class Transport:
     """Posts over one pool of connections. For many threads, and after a fork."""
 
     def __init__(self, url: str, http: HttpOptions) -> None:
         self._url = httpx.URL(url)
         self._settings = _client_settings(self._url, http, "handle_request")
-        self._settings["event_hooks"] = {"response": [_note_head]}
+        self._settings["event_hooks"] = {"request": [_note_start], "response": [_note_head]}
         self._max_connections = http.max_connections
         self._closed = False
         self._begin_anew()
@@ -261,17 +322,13 @@ class Transport:
 
     def _begin_anew(self) -> None:
         self._lock = threading.Lock()
-        # httpcore closes connections under the feet of threads that it lets wait for one, so
-        # no more of them reach it than it has connections.
-        self._turns = threading.BoundedSemaphore(self._max_connections)
-        self._client: httpx.Client | None = None
-        self._finalizer: weakref.finalize[..., Any] | None = None
+        self._pool: _Pool | None = None
 
     def _after_fork(self) -> None:
         # The parent's connections are the parent's: a child that used them would mix the two
         # conversations. And its locks may have been held at the fork.
-        if self._finalizer is not None:
-            self._finalizer.detach()
+        if self._pool is not None:
+            self._pool.close.detach()
         self._begin_anew()
 
     def check_open(self) -> None:
@@ -279,13 +336,13 @@ class Transport:
         if self._closed:
             raise ClientClosedError("nothing was sent: this client is closed; make a new one")
 
-    def _pool(self) -> httpx.Client:
+    def _pool_in_use(self) -> _Pool:
         with self._lock:
             self.check_open()
-            if self._client is None:
-                self._client = _opened(httpx.Client, self._settings)
-                self._finalizer = weakref.finalize(self, self._client.close)
-            return self._client
+            if self._pool is None:
+                client = _opened(httpx.Client, self._settings)
+                self._pool = _Pool(client, self._max_connections)
+            return self._pool
 
     def post(
         self,
@@ -305,18 +362,38 @@ class Transport:
         Raises:
             NotSentError: The request never left.
             OutcomeUnknownError: It left, and no status line and headers came back.
-            ClientClosedError: The transport is closed.
+            ClientClosedError: The transport was closed before it left.
         """
-        client = self._pool()
-        turns = self._turns
-        exchange = Exchange(time.monotonic() + seconds_left, timeout.read)
-        if not turns.acquire(timeout=min(timeout.pool, seconds_left, threading.TIMEOUT_MAX)):
+        pool = self._pool_in_use()
+        try:
+            return self._post_over(pool, headers, content, timeout, seconds_left)
+        except Exception:
+            raise
+        except BaseException:
+            # An interrupt can lose a turn or a connection anywhere: the next call begins anew.
+            if self._pool is pool:
+                self._pool = None
+            pool.is_unsound()
+            raise
+
+    def _post_over(
+        self,
+        pool: _Pool,
+        headers: Mapping[str, str],
+        content: bytes,
+        timeout: Timeout,
+        seconds_left: float,
+    ) -> Answer:
+        exchange = Exchange(time.monotonic() + seconds_left, timeout.read, pool.streams)
+        try:
+            pool.turns.get(timeout=min(_turn_seconds(timeout, seconds_left), threading.TIMEOUT_MAX))
+        except Empty:
             return _answer(exchange, httpx.PoolTimeout("no turn"))
         failure: Exception | None = None
         under_way = UNDER_WAY.set(exchange)
         try:
             request = _request(exchange, self._url, headers, content, timeout, exchange.trace)
-            with closing(client.send(request, stream=True)) as response:
+            with closing(pool.client.send(request, stream=True)) as response:
                 for chunk in response.iter_raw():
                     if not exchange.takes(chunk):
                         break
@@ -326,16 +403,22 @@ class Transport:
             failure = error
         finally:
             UNDER_WAY.reset(under_way)
-            turns.release()
+            pool.turns.put(None)
+        if not exchange.handed_over:
+            self.check_open()
         return _answer(exchange, failure)
 
     def close(self) -> None:
         """Close the connections; a second time does nothing."""
         with self._lock:
             self._closed = True
-            finalizer = self._finalizer
-        if finalizer is not None:
-            finalizer()
+            pool = self._pool
+        if pool is not None:
+            pool.close()
+
+
+def _turn_seconds(timeout: Timeout, seconds_left: float) -> float:
+    return seconds_left if timeout.pool is None else min(timeout.pool, seconds_left)
 
 
 _TRANSPORTS: "weakref.WeakSet[Transport]" = weakref.WeakSet()
@@ -368,10 +451,14 @@ class AsyncTransport:
     def __init__(self, url: str, http: HttpOptions) -> None:
         self._url = httpx.URL(url)
         self._settings = _client_settings(self._url, http, "handle_async_request")
-        self._settings["event_hooks"] = {"response": [_note_head_async]}
+        self._settings["event_hooks"] = {
+            "request": [_note_start_async],
+            "response": [_note_head_async],
+        }
         self._max_connections = http.max_connections
         self._closed = False
         self._client: httpx.AsyncClient | None = None
+        self._keeper: AsyncGenerator[None] | None = None
         self._process = 0
         self._loop: weakref.ref[asyncio.AbstractEventLoop] | None = None
 
@@ -385,9 +472,9 @@ class AsyncTransport:
         if self._closed:
             raise ClientClosedError("nothing was sent: this client is closed; make a new one")
 
-    async def _pool(self) -> httpx.AsyncClient:
+    async def _pool(self) -> tuple[httpx.AsyncClient, asyncio.Semaphore, AsyncGenerator[None]]:
         self.check_open()
-        if self._client is None or not self._is_at_home():
+        if self._client is None or self._keeper is None or not self._is_at_home():
             client = _opened(httpx.AsyncClient, self._settings)
             self._client, self._keeper = client, _kept(client)
             self._process, self._loop = os.getpid(), weakref.ref(asyncio.get_running_loop())
@@ -395,7 +482,7 @@ class AsyncTransport:
             # of their number: so no more of them reach it than it has connections.
             self._turns = asyncio.Semaphore(self._max_connections)
             await anext(self._keeper)
-        return self._client
+        return self._client, self._turns, self._keeper
 
     async def post(
         self,
@@ -405,11 +492,12 @@ class AsyncTransport:
         seconds_left: float,
     ) -> Answer:
         """Do as `Transport.post`."""
-        client = await self._pool()
-        turns = self._turns
+        # The keeper closes the pool when the last call that uses it is over.
+        client, turns, keeper = await self._pool()
         exchange = Exchange(time.monotonic() + seconds_left, timeout.read)
+        wait_seconds = _turn_seconds(timeout, seconds_left)
         try:
-            async with asyncio.timeout(min(timeout.pool, seconds_left)):
+            async with asyncio.timeout(None if wait_seconds == math.inf else wait_seconds):
                 await turns.acquire()
         except TimeoutError:
             return _answer(exchange, httpx.PoolTimeout("no turn"))
@@ -426,16 +514,26 @@ class AsyncTransport:
                             break
                     else:
                         exchange.ended = True
+        except (TimeoutError, asyncio.CancelledError) as cancelled:
+            # Either cancelled httpcore in the middle of something, which can lose it a connection
+            # for good (encode/httpcore#1093): the next call begins anew.
+            if self._keeper is keeper and self._settings["transport"] is None:
+                self._client = self._keeper = None
+            if isinstance(cancelled, asyncio.CancelledError):
+                raise
+            failure = cancelled
         except Exception as error:  # noqa: BLE001 - whatever it was, one of the outcomes follows
             failure = error
         finally:
             UNDER_WAY.reset(under_way)
             turns.release()
+        if not exchange.handed_over:
+            self.check_open()
         return _answer(exchange, failure)
 
     async def close(self) -> None:
         """Close the connections; a second time does nothing."""
         self._closed = True
-        client, self._client = self._client, None
-        if client is not None and self._is_at_home():
-            await self._keeper.aclose()
+        keeper, self._client, self._keeper = self._keeper, None, None
+        if keeper is not None and self._is_at_home():
+            await keeper.aclose()

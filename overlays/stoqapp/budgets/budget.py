@@ -24,7 +24,7 @@ class Budget:
     two go on counting together.
 
     A budget never sleeps: `take` says how long to wait. A request that ends in an error keeps
-    the points that it took, since the service may have counted it.
+    the points that it took, since the service may have counted it, unless it never left.
 
     A shop is named by its host name. Clients whose ``base_url`` is on another host than the
     vendor's name it ``shop@host``, so that what a sandbox is sent costs the real shop nothing.
@@ -134,6 +134,17 @@ class Budget:
             BudgetUnavailableError: The file or Redis fails or is slow, or the budget was closed.
         """
         return self._store.take(shop.lower(), _io_seconds(io_timeout)) / 1000
+
+    def give_back(
+        self, shop: str, seconds_ago: float, *, io_timeout: float = LONGEST_IO_SECONDS
+    ) -> None:
+        """Return the points that were taken for *shop* so many seconds ago: nothing was sent.
+
+        Raises:
+            BudgetUnavailableError: As with `take`.
+        """
+        age_ms = max(0, int(seconds_ago * 1000) - 1)
+        self._store.give_back(shop.lower(), age_ms, _io_seconds(io_timeout))
 
     def learn(
         self, shop: str, reading: RateReading, *, io_timeout: float = LONGEST_IO_SECONDS

@@ -8,7 +8,8 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from stoqapp.budgets.forks import FORK_GUARD
-from stoqapp.budgets.plan import IDLE_SHOPS_LOOKED_AT, Plan, put, put_foreign
+from stoqapp.budgets.plan import FOREIGN, IDLE_SHOPS_LOOKED_AT, Plan, put, put_foreign
+from stoqapp.pacing import WRITE_POINTS
 
 if TYPE_CHECKING:
     from pyrate_limiter import Rate
@@ -50,6 +51,19 @@ class MemoryStore:
                 return log.held_until_ms - now_ms
             log.bucket.leak(now_ms)
             return put(log.bucket, shop, now_ms)
+
+    def give_back(self, shop: str, age_ms: int, io_seconds: float = 0.0) -> None:  # noqa: ARG002
+        """Do as `Store.give_back`."""
+        with self.lock:
+            now_ms = self._now_ms()
+            items = self._log(shop, now_ms).bucket.items
+            ours = [
+                place
+                for place, item in enumerate(items)
+                if item.name != FOREIGN and item.timestamp <= now_ms - age_ms
+            ]
+            for place in reversed(ours[-WRITE_POINTS:]):
+                del items[place]
 
     def learn(
         self,

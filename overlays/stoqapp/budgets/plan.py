@@ -18,7 +18,7 @@ LONGEST_IO_SECONDS: Final = 5.0
 IDLE_SHOPS_LOOKED_AT: Final = 10
 CLOSED: Final = "nothing was sent: the budget is closed; make another one"
 
-_FOREIGN: Final = "foreign"
+FOREIGN: Final = "foreign"
 # Each point is an entry of the log.
 _MOST_POINTS: Final = 1_000_000
 
@@ -109,6 +109,9 @@ class Store(Protocol):
     def take(self, shop: str, io_seconds: float) -> int:
         """Take the points of a write and return 0, or return the milliseconds to wait."""
 
+    def give_back(self, shop: str, age_ms: int, io_seconds: float) -> None:
+        """Return the points of the last write that is at least so old."""
+
     def learn(self, shop: str, remaining: int, resets_in_ms: int, io_seconds: float) -> None:
         """Leave no more than *remaining* points until the reset."""
 
@@ -144,4 +147,4 @@ def put_foreign(
     if excess <= 0:
         return False
     dated_ms = now_ms + resets_in_ms - plan.interval_ms
-    return bucket.put(RateItem(_FOREIGN, dated_ms, excess))
+    return bucket.put(RateItem(FOREIGN, dated_ms, excess))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, Final
 
-from stoqapp.budgets.plan import CLOSED, LONGEST_IO_SECONDS, Plan
+from stoqapp.budgets.plan import CLOSED, FOREIGN, LONGEST_IO_SECONDS, Plan
 from stoqapp.errors import BudgetUnavailableError, ConfigurationError
 from stoqapp.pacing import WRITE_POINTS
 
@@ -51,6 +51,19 @@ _LUA_LEARN: Final = f"""{_LUA_BEGIN}
 local excess = limit - redis.call('ZCARD', log) - tonumber(ARGV[4])
 if excess > 0 then put(excess, now + tonumber(ARGV[5]) - interval, ARGV[6]) end
 return excess
+"""
+# ARGV: how many points to return, how old they are at least, what the others' names begin with.
+_LUA_GIVE_BACK: Final = f"""{_LUA_BEGIN}
+local left = tonumber(ARGV[4])
+local names = redis.call('ZREVRANGEBYSCORE', log, text(now - tonumber(ARGV[5])), '-inf')
+for _, name in ipairs(names) do
+  if left == 0 then break end
+  if string.sub(name, 1, #ARGV[6]) ~= ARGV[6] then
+    redis.call('ZREM', log, name)
+    left = left - 1
+  end
+end
+return 0
 """
 # ARGV: milliseconds to hold.
 _LUA_HOLD: Final = f"""{_LUA_BEGIN}
@@ -99,6 +112,7 @@ class RedisStore:
         self._error = redis.RedisError
         self._closed = False
         self._take = self._client.register_script(_LUA_TAKE)
+        self._give_back = self._client.register_script(_LUA_GIVE_BACK)
         self._learn = self._client.register_script(_LUA_LEARN)
         self._hold = self._client.register_script(_LUA_HOLD)
 
@@ -106,9 +120,13 @@ class RedisStore:
         """Do as `Store.take`."""
         return self._run(self._take, shop, io_seconds, WRITE_POINTS, secrets.token_hex(8))
 
+    def give_back(self, shop: str, age_ms: int, io_seconds: float) -> None:
+        """Do as `Store.give_back`."""
+        self._run(self._give_back, shop, io_seconds, WRITE_POINTS, age_ms, FOREIGN)
+
     def learn(self, shop: str, remaining: int, resets_in_ms: int, io_seconds: float) -> None:
         """Do as `Store.learn`."""
-        name = secrets.token_hex(8)
+        name = f"{FOREIGN}:{secrets.token_hex(8)}"
         self._run(self._learn, shop, io_seconds, remaining, resets_in_ms, name)
 
     def hold(self, shop: str, hold_ms: int, io_seconds: float) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from stoqapp.budgets.forks import FORK_GUARD
 from stoqapp.budgets.plan import (
     CLOSED,
+    FOREIGN,
     IDLE_SHOPS_LOOKED_AT,
     LONGEST_IO_SECONDS,
     Plan,
@@ -19,6 +20,7 @@ from stoqapp.budgets.plan import (
     put_foreign,
 )
 from stoqapp.errors import BudgetUnavailableError, ConfigurationError
+from stoqapp.pacing import WRITE_POINTS
 
 if TYPE_CHECKING:
     from pyrate_limiter import SQLiteBucket
@@ -83,6 +85,18 @@ class SqliteStore:
                     "UPDATE stoqapp_shops SET used_ms = ? WHERE shop = ?", (now_ms, shop)
                 )
             return waits_ms
+
+    def give_back(self, shop: str, age_ms: int, io_seconds: float) -> None:
+        """Do as `Store.give_back`."""
+        with self._transaction(io_seconds) as connection:
+            now_ms = self._now_ms()
+            self._hold_of(connection, shop, now_ms)
+            table = _table(shop)
+            connection.execute(
+                f"DELETE FROM {table} WHERE rowid IN (SELECT rowid FROM {table}"  # noqa: S608
+                " WHERE name != ? AND item_timestamp <= ? ORDER BY item_timestamp DESC LIMIT ?)",
+                (FOREIGN, now_ms - age_ms, WRITE_POINTS),
+            )
 
     def learn(self, shop: str, remaining: int, resets_in_ms: int, io_seconds: float) -> None:
         """Do as `Store.learn`."""

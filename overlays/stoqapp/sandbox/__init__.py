@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         SandboxError,
         SandboxNotInstalledError,
         UnusableFaultError,
+        UnusableOptionError,
     )
     from stoqapp.sandbox.server import Sandbox, serve
 
@@ -28,6 +29,7 @@ _ROOM_OF: Final = {
     "SandboxError": "errors",
     "SandboxNotInstalledError": "errors",
     "UnusableFaultError": "errors",
+    "UnusableOptionError": "errors",
     "serve": "server",
 }
 
@@ -41,6 +43,7 @@ __all__ = [
     "SandboxError",
     "SandboxNotInstalledError",
     "UnusableFaultError",
+    "UnusableOptionError",
     "serve",
 ]
 

@@ -6,12 +6,15 @@ instead, and which code rests on it. `Assumptions` is what that code asks.
 """
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, Literal, Self
 
 from attrs import Factory, field, frozen
 
-from stoqapp.sandbox.errors import SandboxError
+from stoqapp.sandbox.errors import UnusableOptionError
+
+_NAME: Final = re.compile(r"[A-Za-z][A-Za-z_-]{,30}")
 
 Trust = Literal["vendor", "observed", "assumed"]
 
@@ -71,13 +74,15 @@ class Assumption:
         """Return the choice or number that *given* names, a str or a number.
 
         Raises:
-            SandboxError: It names none; the message lists what can be given.
+            UnusableOptionError: It names none; the message lists what can be given.
         """
         if self.bounds:
             return self._number_from(given, self.bounds)
         choice = given if isinstance(given, str) else repr(given)
         if choice not in self.choices:
-            raise SandboxError(f"assumption {self.name} must be one of {', '.join(self.choices)}")
+            raise UnusableOptionError(
+                f"assumption {self.name} must be one of {', '.join(self.choices)}"
+            )
         return choice
 
     def _number_from(self, given: object, bounds: Bounds) -> float:
@@ -88,7 +93,7 @@ class Assumption:
             if not bounds.least <= number <= bounds.most or (bounds.whole and number % 1):
                 raise ValueError  # noqa: TRY301
         except (TypeError, ValueError, OverflowError):
-            raise SandboxError(f"assumption {self.name} must be {bounds}") from None
+            raise UnusableOptionError(f"assumption {self.name} must be {bounds}") from None
         return int(number) if number == math.floor(number) else number
 
 
@@ -518,14 +523,16 @@ class Assumptions:
         text.
 
         Raises:
-            SandboxError: An entry or a choice is unknown; the message lists those there are.
+            UnusableOptionError: An entry or a choice is unknown; the message lists those there are.
         """
         if not isinstance(given, Mapping | None):
-            raise SandboxError('assume must be like {"duplicate": "409"}')
+            raise UnusableOptionError('assume must be like {"duplicate": "409"}')
         chosen = dict(cls()._values)
         for name, value in (given or {}).items():
             if name not in _BY_NAME:
-                raise SandboxError(f"no assumption has that name: there are {', '.join(chosen)}")
+                raise UnusableOptionError(
+                    f"{_as_name(name)} is no assumption: there are {', '.join(chosen)}"
+                )
             chosen[name] = _BY_NAME[name].value_from(value)
         return cls(chosen)
 
@@ -562,6 +569,12 @@ class Assumptions:
         if entry.bounds:
             return reported | {"least": entry.bounds.least, "most": entry.bounds.most}
         return reported | {"choices": entry.choices}
+
+
+def _as_name(given: object) -> str:
+    """Return what was given as a name, or "what was given" where it may hold something else."""
+    is_name = isinstance(given, str) and _NAME.fullmatch(given)
+    return repr(given) if is_name else "what was given"
 
 
 DEFAULTS: Final = Assumptions()

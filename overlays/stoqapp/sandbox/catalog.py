@@ -12,7 +12,7 @@ from attrs import field, frozen
 
 from stoqapp.errors import UnusableInputError
 from stoqapp.normalize import Kind, id_from, shop_from
-from stoqapp.sandbox.errors import SandboxError
+from stoqapp.sandbox.errors import SandboxError, UnusableOptionError
 
 _FORM: Final = '{"demo.myshopify.com": {"42": [4711, 4712]}}'
 
@@ -47,8 +47,9 @@ class Catalog:
                 every shop. Ids are integers, digits or global ids.
 
         Raises:
-            SandboxError: It cannot be made sense of; the message says where, in a file by
-                line or JSON pointer.
+            UnusableOptionError: It cannot be made sense of; the message says where, in a file
+                by line or JSON pointer.
+            SandboxError: The file cannot be read.
         """
         named = None if shops is None else frozenset(_shops_from(shops))
         if catalog is None:
@@ -58,14 +59,18 @@ class Catalog:
             source = f"catalog {os.fspath(catalog)}"
             catalog = _json_from(Path(catalog), source)
         if not isinstance(catalog, Mapping):
-            raise SandboxError(f"{source}: must be an object like {_FORM}, or a products.json")
+            raise UnusableOptionError(
+                f"{source}: must be an object like {_FORM}, or a products.json"
+            )
         if isinstance(catalog.get("products"), Sequence):
             return cls(named, products_of_all=_products_from_storefront(catalog, source))
         products = dict(_products_by_shop(catalog, source))
         if named is None:
             return cls(frozenset(products), products, {})
         if strange := sorted(products.keys() - named):
-            raise SandboxError(f"{source}: has {strange[0]}, which is not among the shops given")
+            raise UnusableOptionError(
+                f"{source}: has {strange[0]}, which is not among the shops given"
+            )
         return cls(named, products, {})
 
     def has_shop(self, shop: str) -> bool:
@@ -90,12 +95,12 @@ def _shops_from(given: object) -> Iterator[str]:
     if isinstance(given, str):
         given = given.split(",")
     if not isinstance(given, Iterable):
-        raise SandboxError("shops must be names of shops, like demo.myshopify.com")
+        raise UnusableOptionError("shops must be names of shops, like demo.myshopify.com")
     for number, shop in enumerate(given, 1):
         try:
             yield shop_from(shop).value.lower()
         except UnusableInputError:
-            raise SandboxError(
+            raise UnusableOptionError(
                 f"shops: number {number} must be a shop, like demo.myshopify.com"
             ) from None
 
@@ -107,11 +112,11 @@ def _json_from(path: Path, source: str) -> Any:
     except OSError as error:
         raise SandboxError(f"{source}: cannot be read ({error.strerror})") from None
     except json.JSONDecodeError as error:
-        raise SandboxError(
+        raise UnusableOptionError(
             f"{source}: line {error.lineno} column {error.colno}: is not JSON ({error.msg})"
         ) from None
     except (ValueError, RecursionError):
-        raise SandboxError(f"{source}: must be JSON in UTF-8") from None
+        raise UnusableOptionError(f"{source}: must be JSON in UTF-8") from None
 
 
 def _object_from(source: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -135,19 +140,19 @@ def _products_by_shop(
         try:
             name = shop_from(shop).value.lower()
         except UnusableInputError:
-            raise SandboxError(
+            raise UnusableOptionError(
                 f"{source}: {place}: must be a shop, like demo.myshopify.com"
             ) from None
         if name in seen:
-            raise SandboxError(f"{source}: {place}: is there twice, as {name}")
+            raise UnusableOptionError(f"{source}: {place}: is there twice, as {name}")
         seen.add(name)
         if not isinstance(products, Mapping):
-            raise SandboxError(f"{source}: {place}: must be an object like {_FORM}")
+            raise UnusableOptionError(f"{source}: {place}: must be an object like {_FORM}")
         found: dict[int, int] = {}
         for product, variants in products.items():
             under = place + _pointer(product)
             if not _is_list(variants):
-                raise SandboxError(f"{source}: {under}: must be a list of ids of variants")
+                raise UnusableOptionError(f"{source}: {under}: must be a list of ids of variants")
             listed = ((under + _pointer(index), variant) for index, variant in enumerate(variants))
             _add(found, _id(product, "Product", under, source), listed, source)
         yield name, found
@@ -159,7 +164,7 @@ def _products_from_storefront(catalog: Mapping[Any, Any], source: str) -> dict[i
         under = f"/products/{index}"
         variants = product.get("variants") if isinstance(product, Mapping) else None
         if not _is_list(variants) or not all(isinstance(one, Mapping) for one in variants):
-            raise SandboxError(f"{source}: {under}: must be an object with id and variants")
+            raise UnusableOptionError(f"{source}: {under}: must be an object with id and variants")
         listed = ((f"{under}/variants/{at}/id", one.get("id")) for at, one in enumerate(variants))
         _add(found, _id(product.get("id"), "Product", f"{under}/id", source), listed, source)
     return found
@@ -171,7 +176,7 @@ def _add(
     for place, given in variants:
         variant = _id(given, "ProductVariant", place, source)
         if found.setdefault(variant, product) != product:
-            raise SandboxError(
+            raise UnusableOptionError(
                 f"{source}: {place}: the variant belongs to product {found[variant]} already"
             )
 
@@ -180,7 +185,9 @@ def _id(given: object, kind: Kind, place: str, source: str) -> int:
     try:
         return id_from(given, kind).value
     except UnusableInputError:
-        raise SandboxError(f"{source}: {place}: must be the id of a {kind}, like 4711") from None
+        raise UnusableOptionError(
+            f"{source}: {place}: must be the id of a {kind}, like 4711"
+        ) from None
 
 
 def _is_list(value: object) -> TypeGuard[Sequence[Any]]:

@@ -1,12 +1,12 @@
 """The command ``stoqapp sandbox``: its arguments, and what runs on them."""
 
 import argparse
-import sys
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from stoqapp.sandbox.faults import KINDS, OPTIONS, SHAPES
+from stoqapp.terminal import complain, show
 
 ENDED: Final = 0
 FAILED: Final = 1
@@ -15,9 +15,10 @@ USAGE: Final = 2
 _LARGEST_PORT: Final = 65535
 _EXIT_CODES: Final = """\
 exit codes:
-  0    ended by Ctrl-C (SIGINT) or SIGTERM, or printed what was asked for
+  0    ended by Ctrl-C (SIGINT) or SIGTERM, once its line was printed; or printed what was
+       asked for
   1    could not start; the message says why
-  2    usage, or a fault that is none
+  2    usage: an option, or what it was given, cannot be used
 """
 
 
@@ -106,10 +107,10 @@ def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until a signal comes and return the exit code."""
-    from stoqapp.sandbox import SandboxError, UnusableFaultError, serve
+    from stoqapp.sandbox import SandboxError, UnusableFaultError, UnusableOptionError, serve
 
     if "list" in arguments.assume:
-        print(_listed_assumptions())
+        show(_listed_assumptions())
         return ENDED
     try:
         serve(
@@ -125,10 +126,13 @@ def run(arguments: argparse.Namespace) -> int:
             faults=tuple(arguments.fault),
         )
     except UnusableFaultError as error:
-        print(f"stoqapp sandbox: --fault: {error}", file=sys.stderr)
+        complain("stoqapp sandbox", f"--fault: {error}")
+        return USAGE
+    except UnusableOptionError as error:
+        complain("stoqapp sandbox", str(error))
         return USAGE
     except SandboxError as error:
-        print(f"stoqapp sandbox: {error}", file=sys.stderr)
+        complain("stoqapp sandbox", str(error))
         return FAILED
     return ENDED
 
@@ -166,34 +170,31 @@ def assumed_from(given: Sequence[str]) -> Mapping[str, str]:
     """Return what the arguments of ``--assume``, like ``duplicate=409``, say by name.
 
     Raises:
-        SandboxError: One is not of that form.
+        UnusableOptionError: One is not of that form.
     """
-    from stoqapp.sandbox import SandboxError
+    from stoqapp.sandbox import UnusableOptionError
 
     assumed = {}
     for one in given:
         name, equals, choice = one.partition("=")
         if not equals:
-            raise SandboxError("--assume must be like duplicate=409; --assume list shows them all")
+            raise UnusableOptionError(
+                "--assume must be like duplicate=409; --assume list shows them all"
+            )
         assumed[name.strip()] = choice.strip()
     return assumed
 
 
 def _faults_help() -> str:
     kinds = "".join(f"  {kind.written:<19} {kind.summary}\n" for kind in KINDS.values())
-    options = textwrap.fill(
-        ", ".join(OPTIONS),
-        width=78,
-        initial_indent="  ",
-        subsequent_indent="  ",
-        break_on_hyphens=False,
-    )
+    options = "".join(f"  {name:<19} {summary}\n" for name, summary in OPTIONS.items())
+    shapes = textwrap.fill(f"SHAPE is one of {', '.join(SHAPES)}.", width=96)
     return (
         "faults, each written FAULT[=VALUE][:OPTION=VALUE...], like reset-after-store:every=10 or"
-        f"\nstatus=503:times=2:retry-after=1:\n{kinds}"
-        f"SHAPE is one of {', '.join(SHAPES)}. Options:\n{options}\n"
-        "Without times a fault goes on without end. What each option means, and how faults are\n"
-        "asked for while the sandbox runs, is in docs/faults.md.\n"
+        f"\nstatus=503:times=2:retry-after=1:\n{kinds}{shapes}\n\n"
+        f"options of a fault; those of a status go with no other:\n{options}"
+        "\nWhile the sandbox runs, POST /_sandbox/faults takes a fault, as JSON like\n"
+        '{"fault": "reset-after-store", "times": 2}.\n'
     )
 
 

@@ -5,7 +5,8 @@
     SandboxError                      a StoqError
     ├── PortInUseError            another program listens there
     ├── SandboxNotInstalledError  the extra [sandbox] is missing (also an ImportError)
-    └── UnusableFaultError        no fault can be made of what was asked for (also a ValueError)
+    └── UnusableOptionError       an option cannot be what it was given (also a ValueError)
+        └── UnusableFaultError    no fault can be made of what was asked for
 """
 
 from stoqapp.errors import StoqError
@@ -41,5 +42,9 @@ class SandboxNotInstalledError(SandboxError, ImportError):
         )
 
 
-class UnusableFaultError(SandboxError, ValueError):
+class UnusableOptionError(SandboxError, ValueError):
+    """An option cannot be what it was given; the message says which, and what can be given."""
+
+
+class UnusableFaultError(UnusableOptionError):
     """No fault can be made of what was asked for; the message says what is wrong, and where."""

@@ -179,7 +179,6 @@ class Fault:
 
 _SCHEDULE_FIELDS: Final = tuple(asdict(Schedule()))
 _STATUS_FIELDS: Final = ("retry_after", "retry_after_date", "shape", "headers", "body")
-_UNWRITTEN_FIELDS: Final = ("headers", "body")
 _REPEATING: Final = ("times", "every", "probability")
 _RANGES: Final = {
     "times": (1, 10**9),
@@ -190,12 +189,19 @@ _RANGES: Final = {
     "retry_after": (0, 10**9),
     "retry_after_date": (0, 10**9),
 }
-# The options that text can hold.
-OPTIONS: Final = tuple(
-    name.replace("_", "-")
-    for name in (*_SCHEDULE_FIELDS, *_STATUS_FIELDS)
-    if name not in _UNWRITTEN_FIELDS
-)
+# The options that text can hold, and what each does.
+OPTIONS: Final[Mapping[str, str]] = {
+    "times": "so many requests meet it, then it is over (without it: no end)",
+    "after": "so many requests go by first",
+    "every": "of those that follow, each so-manieth meets it",
+    "probability": "the chance of a request to meet it whose turn it is, above 0, at most 1",
+    "seed": "a number; the same one draws the same chances (default: 0)",
+    "variant": "only requests for this variant count, a number",
+    "shop": "only requests of this shop count, demo or demo.myshopify.com",
+    "shape": "of a status: its body is of that SHAPE",
+    "retry-after": "of a status: its Retry-After is so many seconds",
+    "retry-after-date": "of a status: its Retry-After is the date so many seconds ahead",
+}
 
 
 def fault_from(

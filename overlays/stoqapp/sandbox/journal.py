@@ -55,7 +55,7 @@ class Refusal:
     Attributes:
         number: Its place among the refused ones, from 1.
         at: Unix seconds.
-        status: The answer's status, None where no answer began.
+        status: The answer's status, None where the caller heard none.
         what: Method and path.
         reasons: The messages of the answer; they may repeat what was sent.
     """
@@ -69,6 +69,27 @@ class Refusal:
     product: str | None
     variant: str | None
     reasons: tuple[str, ...] = field(repr=False)
+
+
+@define(eq=False)
+class Watch:
+    """What someone who watches the journal is told; its events belong to the loop that watches.
+
+    Attributes:
+        changed: Set on every change, and when the watch is over.
+        over: Set when there is nothing more to watch for.
+    """
+
+    changed: asyncio.Event = field(factory=asyncio.Event)
+    over: asyncio.Event = field(factory=asyncio.Event)
+    _loop: asyncio.AbstractEventLoop = field(factory=asyncio.get_running_loop, init=False)
+
+    def tell(self, *events: asyncio.Event) -> None:
+        """Set *events*, from whatever thread."""
+        # A loop that has just been closed takes its watchers along.
+        with suppress(RuntimeError):
+            for event in events:
+                self._loop.call_soon_threadsafe(event.set)
 
 
 @define(eq=False)
@@ -89,7 +110,7 @@ class Journal:
     _shops: Counter[str] = field(factory=Counter, init=False, repr=False)
     _products: Counter[str] = field(factory=Counter, init=False, repr=False)
     _channels: Counter[str] = field(factory=Counter, init=False, repr=False)
-    _watchers: set[Callable[[], object]] = field(factory=set, init=False, repr=False)
+    _watches: set[Watch] = field(factory=set, init=False, repr=False)
 
     def stored(self, shop: str, intent: Mapping[str, Any], body: object) -> None:
         """Note an intent that was stored, with the body of the request that asked for it."""
@@ -123,7 +144,7 @@ class Journal:
         """Note a request that was answered with anything but 201, or not at all.
 
         Args:
-            status: The answer's status, None where no answer began.
+            status: The answer's status, None where the caller heard none.
             what: Method and path of the request.
             shop: What its headers name as the shop.
             body: Its JSON; anything but an intent's body is passed over.
@@ -205,29 +226,27 @@ class Journal:
     @property
     def watchers(self) -> int:
         """How many are in `watched` now."""
-        return len(self._watchers)
+        return len(self._watches)
 
     @contextmanager
-    def watched(self) -> Iterator[asyncio.Event]:
-        """Give an event of the running loop that is set now and on every change."""
-        loop = asyncio.get_running_loop()
-        changed = asyncio.Event()
-        changed.set()
-
-        def wake() -> None:
-            # A loop that has just been closed takes its watchers along.
-            with suppress(RuntimeError):
-                loop.call_soon_threadsafe(changed.set)
-
-        self._watchers.add(wake)
+    def watched(self) -> Iterator[Watch]:
+        """Give a watch for the running loop; the first change is told at once."""
+        watch = Watch()
+        watch.changed.set()
+        self._watches.add(watch)
         try:
-            yield changed
+            yield watch
         finally:
-            self._watchers.discard(wake)
+            self._watches.discard(watch)
+
+    def end(self) -> None:
+        """Tell those in `watched` now that it is over; others may watch later."""
+        for watch in tuple(self._watches):
+            watch.tell(watch.over, watch.changed)
 
     def _tell(self) -> None:
-        for wake in tuple(self._watchers):
-            wake()
+        for watch in tuple(self._watches):
+            watch.tell(watch.changed)
 
 
 def _clipped(value: object) -> str:

@@ -6,7 +6,7 @@ from typing import Final, Self
 
 from attrs import define, field
 
-from stoqapp.sandbox.errors import SandboxError
+from stoqapp.sandbox.errors import UnusableOptionError
 
 _LONGEST_SECONDS: Final = 3600
 
@@ -35,7 +35,7 @@ class Latency:
         """Return the latency that is given as seconds, or as the shortest and longest of them.
 
         Raises:
-            SandboxError: It is neither.
+            UnusableOptionError: It is neither.
         """
         bounds = given if isinstance(given, tuple | list) else (given, given)
         if (
@@ -43,9 +43,9 @@ class Latency:
             or any(isinstance(b, bool) or not isinstance(b, int | float) for b in bounds)
             or not 0 <= bounds[0] <= bounds[1] <= _LONGEST_SECONDS
         ):
-            raise SandboxError(
-                "latency must be seconds, like 0.5, or the shortest and the longest, like (0.1, 2),"
-                f" up to {_LONGEST_SECONDS}"
+            raise UnusableOptionError(
+                "latency must be seconds, like 0.5, or the shortest and the longest, like 0.1"
+                f" and 2, up to {_LONGEST_SECONDS}"
             )
         return cls(float(bounds[0]), float(bounds[1]), seed)
 

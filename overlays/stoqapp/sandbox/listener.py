@@ -63,9 +63,12 @@ class Listener(uvicorn.Server):
     Args:
         app: The ASGI app.
         on_ready: Called once connections are accepted, in the thread that serves.
+        on_end: Called there when the end begins; lets answers end that have no end of their own.
     """
 
-    def __init__(self, app: ASGIApp, on_ready: Callable[[], object]) -> None:
+    def __init__(
+        self, app: ASGIApp, on_ready: Callable[[], object], on_end: Callable[[], object]
+    ) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -82,6 +85,7 @@ class Listener(uvicorn.Server):
             )
         )
         self._on_ready = on_ready
+        self._on_end = on_end
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to accept connections, then say so."""
@@ -90,6 +94,7 @@ class Listener(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Answer what can be answered at once, then hang up on whoever is left."""
+        self._on_end()
         hang_up = get_running_loop().call_later(_GRACE_SECONDS, self._hang_up)
         await super().shutdown(sockets=sockets)
         hang_up.cancel()

@@ -8,7 +8,11 @@ from attrs import frozen
 
 from stoqapp.sandbox.assumptions import Assumptions
 from stoqapp.sandbox.catalog import Catalog
-from stoqapp.sandbox.errors import SandboxError, SandboxNotInstalledError, UnusableFaultError
+from stoqapp.sandbox.errors import (
+    SandboxNotInstalledError,
+    UnusableFaultError,
+    UnusableOptionError,
+)
 from stoqapp.sandbox.fault_queue import Faults
 from stoqapp.sandbox.faults import fault_from
 from stoqapp.sandbox.latency import Latency
@@ -39,8 +43,9 @@ class Options:
 
         Raises:
             SandboxNotInstalledError: The extra ``[sandbox]`` is not installed.
-            SandboxError: The vendor's ``openapi.json`` is not as expected, or an option is
-                unusable (`UnusableFaultError` where that is a fault).
+            SandboxError: The vendor's ``openapi.json`` is not as expected, or the catalog's file
+                cannot be read.
+            UnusableOptionError: An option is unusable (`UnusableFaultError` where that is a fault).
         """
         try:
             from stoqapp.sandbox.service import Service
@@ -49,7 +54,7 @@ class Options:
             raise not_installed(missing) from missing
         assumptions = self._assumptions()
         if self.seed is not None and type(self.seed) is not int:
-            raise SandboxError("seed must be a whole number")
+            raise UnusableOptionError("seed must be a whole number")
         return Service(
             operation_from_spec(spec()),
             assumptions,
@@ -68,18 +73,22 @@ class Options:
             if isinstance(points, str) or isinstance(seconds, str):
                 raise TypeError  # noqa: TRY301
             Assumptions.of({"rate_points": points, "rate_window": seconds})
-        except (TypeError, ValueError, SandboxError):
-            raise SandboxError(
-                "rate_limit must be whole points, at least 1, and seconds, like (360, 60)"
+        except (TypeError, ValueError):
+            raise UnusableOptionError(
+                "rate limit must be whole points, at least 1, and seconds, like 360 and 60"
             ) from None
         limits = {"rate_points": points, "rate_window": seconds, "rate_enforced": "yes"}
         if told := sorted(limits.keys() & (self.assume or {}).keys()):
-            raise SandboxError(f"rate_limit decides {', '.join(told)}, too: give one of them")
+            raise UnusableOptionError(
+                f"rate limit decides {', '.join(told)}, too: give one of them"
+            )
         return Assumptions.of({**(self.assume or {}), **limits})
 
     def _faults(self) -> Faults:
-        if isinstance(self.faults, str):
-            raise UnusableFaultError("must be a list of texts, like ['reset-after-store:every=10']")
+        if isinstance(self.faults, str) or not isinstance(self.faults, Iterable):
+            raise UnusableFaultError(
+                "faults must be a list of texts, like ['reset-after-store:every=10']"
+            )
         lasting = []
         for text in self.faults:
             try:

@@ -9,6 +9,7 @@ for it; each test finds it empty. A marker sets the options of `Sandbox.configur
 """
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -32,11 +33,15 @@ def pytest_configure(config: pytest.Config) -> None:
 def _stoq_sandbox_of_the_session() -> Iterator["Sandbox"]:
     from stoqapp.sandbox import Sandbox, SandboxError
 
-    try:
-        sandbox = Sandbox()
-    except SandboxError as error:
-        pytest.fail(str(error), pytrace=False)
-    with sandbox:
+    unusable = ""
+    with ExitStack() as stack:
+        try:
+            sandbox = stack.enter_context(Sandbox())
+        except SandboxError as error:
+            unusable = str(error)
+        if unusable:
+            # Not where the error is caught: pytest would show how the one came from the other.
+            pytest.fail(unusable, pytrace=False)
         yield sandbox
 
 
@@ -53,8 +58,11 @@ def stoq_sandbox(
         if marker.args:
             pytest.fail(f"give the options of the marker {_MARKER} by name", pytrace=False)
         options |= marker.kwargs
+    unusable = ""
     try:
         _stoq_sandbox_of_the_session.configure(**options)
     except (SandboxError, TypeError) as error:
-        pytest.fail(f"marker {_MARKER}: {error}", pytrace=False)
+        unusable = f"marker {_MARKER}: {error}"
+    if unusable:
+        pytest.fail(unusable, pytrace=False)
     return _stoq_sandbox_of_the_session

@@ -4,7 +4,6 @@ import asyncio
 import errno
 import logging
 import socket
-import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
@@ -15,10 +14,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from stoqapp.sandbox.assumptions import Assumptions
-from stoqapp.sandbox.errors import PortInUseError, SandboxError
+from stoqapp.sandbox.errors import PortInUseError, SandboxError, UnusableOptionError
 from stoqapp.sandbox.faults import fault_from
 from stoqapp.sandbox.options import Options, not_installed
 from stoqapp.sandbox.state import State
+from stoqapp.terminal import complain, show
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -70,9 +70,10 @@ class Sandbox:
 
     Raises:
         SandboxNotInstalledError: The extra ``[sandbox]`` is not installed.
-        SandboxError: The vendor's ``openapi.json`` is missing or not as expected, or
-            an argument is unusable; the message says what can be given.
-        UnusableFaultError: One of *faults* is unusable.
+        SandboxError: The vendor's ``openapi.json`` is missing or not as expected, or a file
+            cannot be read.
+        UnusableOptionError: An argument is unusable; the message says what can be given
+            (`UnusableFaultError` where that is one of *faults*).
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class Sandbox:
         seed: int | None = None,
         faults: Sequence[str] = (),
     ) -> None:
+        _check_address(host, port)
         self._host = host
         self._wanted_port = port
         options = Options(
@@ -121,7 +123,9 @@ class Sandbox:
             raise SandboxError("this sandbox is running already: make another one")
         ready: Future[None] = Future()
         self._app = _app(self._service)
-        listener = _listener(self._answer, lambda: ready.set_result(None))
+        listener = _listener(
+            self._answer, lambda: ready.set_result(None), lambda: self._service.journal.end()
+        )
         listening = _bound(self._host, self._wanted_port)
         if warning := _open_to_the_network(listening):
             logger.warning(warning)
@@ -142,7 +146,7 @@ class Sandbox:
                 listening.close()
 
         thread = threading.Thread(target=run, name="stoqapp-sandbox", daemon=True)
-        address = (self._host, listening.getsockname()[1])
+        address = _reached_at(self._host, listening)
         thread.start()
         try:
             ready.result()
@@ -336,11 +340,12 @@ def serve(
     Raises:
         SandboxNotInstalledError: The extra ``[sandbox]`` is not installed.
         PortInUseError: Another program listens there.
-        SandboxError: The address cannot be listened on, the state file cannot be used, or an
-            argument is unusable.
-        UnusableFaultError: One of *faults* is unusable.
+        SandboxError: The address cannot be listened on, or a file cannot be used.
+        UnusableOptionError: An argument is unusable (`UnusableFaultError` where that is one of
+            *faults*).
     """
     with suppress(KeyboardInterrupt):
+        _check_address(host, port)
         options = Options(
             rate_limit=rate_limit,
             assume=assume,
@@ -355,10 +360,10 @@ def serve(
         with _bound(host, port) as listening, closing(service.store.state):
             service.open()
             if warning := _open_to_the_network(listening):
-                print(f"stoqapp sandbox: warning: {warning}", file=sys.stderr)
-            url = _url(host, listening.getsockname()[1])
+                complain("stoqapp sandbox", f"warning: {warning}")
+            url = _url(*_reached_at(host, listening))
             line = f"stoqapp sandbox on {url} (base URL {url}{service.operation.base_path})"
-            listener = _listener(app, lambda: print(line, flush=True))
+            listener = _listener(app, lambda: show(line), service.journal.end)
             asyncio.run(listener.serve(sockets=[listening]))
 
 
@@ -370,12 +375,14 @@ def _app(service: "Service") -> "ASGIApp":
     return app_for(service)
 
 
-def _listener(app: "ASGIApp", on_ready: Callable[[], object]) -> "Listener":
+def _listener(
+    app: "ASGIApp", on_ready: Callable[[], object], on_end: Callable[[], object]
+) -> "Listener":
     try:
         from stoqapp.sandbox.listener import Listener
     except ModuleNotFoundError as missing:
         raise not_installed(missing) from missing
-    return Listener(app, on_ready)
+    return Listener(app, on_ready, on_end)
 
 
 def _open_to_the_network(listening: socket.socket) -> str | None:
@@ -389,10 +396,15 @@ def _open_to_the_network(listening: socket.socket) -> str | None:
     )
 
 
-def _bound(host: str, port: int) -> socket.socket:
+def _check_address(host: object, port: object) -> None:
+    if not isinstance(host, str):
+        raise UnusableOptionError("host must be an address to listen on, like 127.0.0.1")
     # getaddrinfo would take 65536 for 0.
-    if not 0 <= port <= _LARGEST_PORT:
-        raise SandboxError(f"port must be a number from 0 to {_LARGEST_PORT}, not {port}")
+    if type(port) is not int or not 0 <= port <= _LARGEST_PORT:
+        raise UnusableOptionError(f"port must be a whole number from 0 to {_LARGEST_PORT}")
+
+
+def _bound(host: str, port: int) -> socket.socket:
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listening = socket.create_server(address[:2], family=family, backlog=_BACKLOG)
@@ -400,9 +412,23 @@ def _bound(host: str, port: int) -> socket.socket:
         if error.errno == errno.EADDRINUSE:
             raise PortInUseError(host, port) from None
         raise SandboxError(f"cannot listen on {host}, port {port}: {error.strerror}") from None
+    except ValueError:
+        # So Python's codec for host names, and its calls of C, refuse what cannot be one.
+        raise UnusableOptionError(
+            "host must be an address to listen on, like 127.0.0.1, and is no host name"
+        ) from None
     # asyncio turns Nagle's algorithm off only where the socket names its protocol; with it on,
     # each answer on a connection kept open waits some 40 ms.
     return socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, listening.detach())
+
+
+def _reached_at(host: str, listening: socket.socket) -> tuple[str, int]:
+    """Return the host and port to connect to."""
+    bound, port = listening.getsockname()[:2]
+    if ip_address(bound.partition("%")[0]).is_unspecified:
+        # It names every address to listen on, and none to connect to.
+        host = "::1" if listening.family == socket.AF_INET6 else "127.0.0.1"
+    return host, port
 
 
 def _url(host: str, port: int) -> str:

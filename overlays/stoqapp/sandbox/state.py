@@ -10,7 +10,7 @@ from typing import Final
 
 from attrs import define, field
 
-from stoqapp.sandbox.errors import SandboxError
+from stoqapp.sandbox.errors import SandboxError, UnusableOptionError
 
 # "STOQ": marks the files that are ours.
 _APPLICATION: Final = 0x53544F51
@@ -44,9 +44,14 @@ def _absolute(path: object) -> Path | None:
         return None
     text = os.fspath(path) if isinstance(path, str | os.PathLike) else None
     if not isinstance(text, str) or not text or "\0" in text:
-        raise SandboxError("state must be the path of a file, like stoq-sandbox.sqlite")
-    # A relative one would move with the process's folder.
-    return Path(text).absolute()
+        raise UnusableOptionError("state must be the path of a file, like stoq-sandbox.sqlite")
+    try:
+        # A relative one would move with the process's folder.
+        return Path(text).absolute()
+    except OSError:
+        raise SandboxError(
+            "state names a file below the current folder, which is gone: give a path from the root"
+        ) from None
 
 
 @define(eq=False)

@@ -8,9 +8,10 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TextIO
+from typing import TYPE_CHECKING, Any, Final
 
 from stoqapp.errors import ConfigurationError, InvalidIntentError, StoqError
+from stoqapp.terminal import complain, mention, show
 
 if TYPE_CHECKING:
     from stoqapp.verify.probes import Probe, Subject
@@ -108,12 +109,12 @@ def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Ask the service and return the exit code."""
     if "list" in arguments.only:
-        print("\n".join(_listed_probes()))
+        show("\n".join(_listed_probes()))
         return HOLDS
     try:
         return _verify(arguments)
     except StoqError as error:
-        print(f"stoqapp verify: {error}", file=sys.stderr)
+        complain("stoqapp verify", str(error))
         return NOT_ASKED
 
 
@@ -147,10 +148,10 @@ def _verify(arguments: argparse.Namespace) -> int:
     subject = _subject_from(arguments, settings.headers)
     probes, skipped = _chosen(arguments.only, subject)
     keep = _keeper(arguments.record, settings.base_url)
-    aside = sys.stderr if arguments.json else sys.stdout
-    print("\n".join(_plan(probes, settings.shop, settings.base_url)), file=aside)
+    aside = mention if arguments.json else show
+    aside("\n".join(_plan(probes, settings.shop, settings.base_url)))
     if not arguments.yes and not _agreed(aside):
-        print("stoqapp verify: nothing was sent", file=sys.stderr)
+        complain("stoqapp verify", "nothing was sent")
         return NOT_ASKED
     words: dict[str, list[str]] = {}
 
@@ -164,9 +165,9 @@ def _verify(arguments: argparse.Namespace) -> int:
         inquiry = Inquiry(subject, expected, sender(settings, transport), skipped=skipped)
         inquiry.go_through(probes, keep_words)
     report = report_of(inquiry)
-    print(json.dumps(report.as_json(), indent=2) if arguments.json else _text(report))
+    show(json.dumps(report.as_json(), indent=2) if arguments.json else _text(report))
     if arguments.show_words:
-        print("\n".join(_shown_words(words, subject)), file=aside)
+        aside("\n".join(_shown_words(words, subject)))
     return _code_of(report)
 
 
@@ -297,11 +298,11 @@ def _keeper(folder: Path | None, base_url: str) -> "Keep":
     return keep
 
 
-def _agreed(aside: TextIO) -> bool:
+def _agreed(aside: Callable[[str, str], None]) -> bool:
     if not sys.stdin or not sys.stdin.isatty():
-        print("No terminal to ask at: give --yes to send them.", file=aside)
+        aside("No terminal to ask at: give --yes to send them.", "\n")
         return False
-    print("Send them? [y/N] ", end="", file=aside, flush=True)
+    aside("Send them? [y/N] ", "")
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 

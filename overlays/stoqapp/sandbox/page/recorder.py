@@ -11,17 +11,21 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from stoqapp.errors import Answer, AnswerError
 from stoqapp.outcomes import created_from_answer
 from stoqapp.rules import SHOP_HEADER
+from stoqapp.sandbox.answers import USUAL_DELIVERY
+from stoqapp.sandbox.connection import DELIVERY
 from stoqapp.sandbox.journal import Journal
 from stoqapp.sandbox.page.guard import is_private
 from stoqapp.sandbox.payload import PayloadError, payload_from_bytes
 
 _MOST_BYTES: Final = 64 * 1024
 _CREATED: Final = 201
+# What a `Delivery` can send in which there is no whole status line and head.
+_UNHEARD: Final = frozenset({"nothing", "garbage", "half of the head"})
 _READS: Final = frozenset({"GET", "HEAD"})
 
 
 class Recorder:
-    """Notes each request that was not answered 201, and what its shop has left.
+    """Notes each request that did not hear a 201, and what its shop has left.
 
     Left out are reads of paths outside the API, like the icon that a browser asks for.
 
@@ -70,6 +74,8 @@ class Recorder:
         try:
             await self._app(scope, receive_watched, send_watched)
         finally:
+            if scope.get("state", {}).get(DELIVERY, USUAL_DELIVERY).sends in _UNHEARD:
+                status = None
             shop = Headers(scope=scope).get(SHOP_HEADER, "")
             if balance := scope.get("state", {}).get("balance"):
                 self._journal.spent(shop, balance)

@@ -4,6 +4,7 @@ import asyncio
 import html
 import json
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from importlib.resources import files
 from typing import Final
 
@@ -33,7 +34,7 @@ def page_routes(journal: Journal, operation: Operation) -> list[Route]:
     ``GET /`` is the page, ``GET /_sandbox/page/...`` its files. ``GET /_sandbox/events`` is a
     stream of Server-Sent Events: each is the whole of `Journal.view`, the first one at once,
     the next ones when something has changed, at most five a second. So a client that was away
-    needs no history, and a slow one is not sent what is out of date.
+    needs no history, and a slow one is not sent what is out of date. It ends with the sandbox.
     """
     folder = files("stoqapp.sandbox.page")
     index = folder.joinpath("index.html").read_text("utf-8")
@@ -65,15 +66,19 @@ def page_routes(journal: Journal, operation: Operation) -> list[Route]:
 
 async def _events(journal: Journal) -> AsyncIterator[str]:
     yield f"retry: {_RETRY_MILLISECONDS}\n\n"
-    with journal.watched() as changed:
+    with journal.watched() as watch:
         while True:
             try:
                 async with asyncio.timeout(_SIGN_OF_LIFE_SECONDS):
-                    await changed.wait()
+                    await watch.changed.wait()
             except TimeoutError:
                 # A write is what finds out that the other side has gone without a word.
                 yield ": still here\n\n"
                 continue
-            changed.clear()
+            if watch.over.is_set():
+                return
+            watch.changed.clear()
             yield f"data: {json.dumps(journal.view())}\n\n"
-            await asyncio.sleep(_BREATH_SECONDS)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_BREATH_SECONDS):
+                    await watch.over.wait()

@@ -89,7 +89,7 @@ function refusalItem(refusal) {
       { className: "body" },
       reasons.length
         ? element("ul", { className: "reasons" }, ...reasons)
-        : element("span", { className: "reasons" }, refusal.status === null ? "No answer was sent." : "The answer gave no reason."),
+        : element("span", { className: "reasons" }, refusal.status === null ? "The caller heard no answer." : "The answer gave no reason."),
       what,
     ),
     element("span", { className: "aside" }, time(refusal.at * 1000)),
