@@ -29,7 +29,7 @@ class Budget:
     A shop is named by its host name. Clients whose ``base_url`` is on another host than the
     vendor's name it ``shop@host``, so that what a sandbox is sent costs the real shop nothing.
 
-    All methods take an *io_timeout*: the seconds that a file or Redis gets to answer, 5 at most
+    All methods take an *io_timeout*: the seconds that a file or Redis gets to answer, 20 at most
     and by default.
 
     Args:

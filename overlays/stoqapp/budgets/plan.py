@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 SLACK: Final = 0.03
 LONGEST_HOLD_SECONDS: Final = 86_400.0
-LONGEST_IO_SECONDS: Final = 5.0
+# Threads and processes that share a file on a busy machine wait for each other in here.
+LONGEST_IO_SECONDS: Final = 20.0
 IDLE_SHOPS_LOOKED_AT: Final = 10
 CLOSED: Final = "nothing was sent: the budget is closed; make another one"
 
