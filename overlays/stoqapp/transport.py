@@ -521,12 +521,14 @@ class AsyncTransport:
                 self._client = self._keeper = None
             if isinstance(cancelled, asyncio.CancelledError):
                 raise
-            failure = cancelled
+            failure = cancelled.with_traceback(None)
         except Exception as error:  # noqa: BLE001 - whatever it was, one of the outcomes follows
-            failure = error
+            failure = error.with_traceback(None)
         finally:
             UNDER_WAY.reset(under_way)
             turns.release()
+            # An error remembers this frame, which would keep the pool open as long as the error.
+            del client, keeper
         if not exchange.handed_over:
             self.check_open()
         return _answer(exchange, failure)
