@@ -211,11 +211,26 @@ class Inquiry:
         fitting = [world for world in candidates if _shows(world, look, seen)]
         if fitting:
             self.worlds = fitting
-            self.told.update(new)
+            for name in new:
+                if len(choices[name]) > 1 and self._learnt_nothing_of(name, choices[name]):
+                    self.worlds = [w for w in self.worlds if w.assumed[name] == choices[name][0]]
+                    self.unseen |= {name} & set(look.about)
+                else:
+                    self.told.add(name)
         else:
             heard = signs.last(self.log)
             self.odd |= dict.fromkeys(look.about, _described(heard))
         return {heard.status for world in candidates if (heard := world.log[-1])}
+
+    def _learnt_nothing_of(self, name: str, choices: Sequence[str]) -> bool:
+        """Whether each of *choices* fits in every world that is otherwise so."""
+        known = [(world.assumed, world.steps, world.unseen) for world in self.worlds]
+        first = [world for world in self.worlds if world.assumed[name] == choices[0]]
+        return len(known) == len(first) * len(choices) and all(
+            ({**world.assumed, name: choice}, world.steps, world.unseen) in known
+            for world in first
+            for choice in choices[1:]
+        )
 
     def _choices(self, name: str, look: Look, seen: Hashable) -> list[str]:
         entry, expected = _ENTRY[name], self.expected[name]
