@@ -317,6 +317,27 @@ def test_other_output_that_nobody_takes(words: list[str], code: int) -> None:
     assert (ran.returncode, "Traceback" in ran.stderr) == (code, False)
 
 
+def test_an_interrupt_while_the_command_loads() -> None:
+    """Ctrl-C before the imports are over ends the command as it does later: no traceback."""
+    program = """
+import sys
+from importlib.abc import MetaPathFinder
+
+class Impatience(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "httpx":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Impatience())
+from stoqapp.__main__ import main
+sys.exit(main())
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert (130, "", "") == (ran.returncode, ran.stdout, ran.stderr)
+
+
 @pytest.mark.parametrize(
     "words",
     [
