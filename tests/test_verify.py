@@ -43,9 +43,9 @@ SUBJECT = Subject(
 CATALOG = {"demo": {"42": [4711]}}
 DEFAULTS = Assumptions.of()
 # Each try takes a second of processor time. .ci/run makes them all, other runs some of each kind.
-COMBINATIONS = int(os.environ.get("STOQAPP_COMBINATIONS", "4"))
-EACH = 1 if "STOQAPP_COMBINATIONS" in os.environ else 8
-takes_long = pytest.mark.skipif(EACH > 1, reason="TAKES LONG: .ci/run sets STOQAPP_COMBINATIONS")
+THOROUGH = "STOQAPP_THOROUGH" in os.environ
+COMBINATIONS, EACH = (64, 1) if THOROUGH else (4, 8)
+takes_long = pytest.mark.skipif(not THOROUGH, reason="TAKES LONG: .ci/run sets STOQAPP_THOROUGH")
 HARMLESS = [probe for probe in PROBES if not probe.burdens]
 ASKED = [entry for entry in ASSUMPTIONS if any(entry.name in p.entries for p in HARMLESS)]
 # Numbers that a service could have; 99 and 200 stand for less and more than the default.
