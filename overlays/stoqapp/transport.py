@@ -15,7 +15,7 @@ import weakref
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing, closing
 from functools import cache
-from http.cookiejar import CookieJar, DefaultCookiePolicy
+from http.cookiejar import CookieJar
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeVar
@@ -114,6 +114,13 @@ def _tls_context(ca_file: str | Path | None) -> ssl.SSLContext:
         ) from None
 
 
+class _NoCookies(CookieJar):
+    """Keeps none: one set for a customer must not travel with the next one's intent."""
+
+    def extract_cookies(self, response: Any, request: Any) -> None:
+        """Look at nothing, which is quicker than a policy that allows nothing."""
+
+
 Client = TypeVar("Client", httpx.Client, httpx.AsyncClient)
 
 
@@ -159,8 +166,7 @@ def _client_settings(url: httpx.URL, http: HttpOptions, method: str) -> dict[str
             max_connections=http.max_connections, max_keepalive_connections=http.max_connections
         ),
         "follow_redirects": False,
-        # A cookie set for one customer must not travel with the next one's intent.
-        "cookies": CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+        "cookies": _NoCookies(),
     }
 
 
