@@ -1,10 +1,12 @@
 """Stoq and AsyncStoq: what is sent, and what comes back, in both modes."""
 
 import asyncio
+import gzip
 import inspect
 import json
 import logging
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -13,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import faults
+import httpx
 import pytest
 from conftest import Caller, email_request
 from httpx_aiohttp import AiohttpTransport
@@ -47,8 +50,18 @@ from stoqapp.settings import BASE_URL
 from stoqapp.transport import _tls_context
 from stoqapp.wire import body_from_request
 
+
+class Metrics:
+    """Counts attempts in a way that nobody would await."""
+
+    async def __call__(self, attempt: object) -> None:
+        """Count one."""
+
+
 Replay = Callable[[Scenario], AbstractContextManager[Cassette]]
 
+TLS = ssl.create_default_context()
+MOCK = httpx.MockTransport(lambda _request: httpx.Response(201))
 ERRORS: dict[int, type[AnswerError]] = {
     200: ProcessedWithErrorsError,
     400: BadRequestError,
@@ -315,6 +328,19 @@ def test_redirects_are_not_followed(caller: Caller, sandbox: Sandbox) -> None:
         ({"http": HttpOptions(transport="x")}, ConfigurationError),
         ({"http": HttpOptions(max_connections=0)}, ConfigurationError),
         ({"http": HttpOptions(ca_file="missing.pem")}, ConfigurationError),
+        ({"http": HttpOptions(max_connections=10**9)}, ConfigurationError),
+        ({"http": HttpOptions(ca_file=123)}, ConfigurationError),
+        ({"http": HttpOptions(ca_file="")}, ConfigurationError),
+        ({"http": HttpOptions(ssl_context="x")}, ConfigurationError),
+        ({"http": HttpOptions(ssl_context=TLS, ca_file="missing.pem")}, ConfigurationError),
+        ({"http": HttpOptions(allow_http="no")}, ConfigurationError),
+        ({"http": HttpOptions(trust_env=0)}, ConfigurationError),
+        ({"http": HttpOptions(proxy="socks5://127.0.0.1:1")}, ConfigurationError),
+        ({"http": HttpOptions(transport=MOCK, proxy="http://127.0.0.1:1")}, ConfigurationError),
+        ({"http": HttpOptions(transport=MOCK, ssl_context=TLS)}, ConfigurationError),
+        ({"base_url": "https://127.0.0.1:99999"}, ConfigurationError),
+        ({"base_url": "https://app.stoqapp.com/api/v1/intents.json"}, ConfigurationError),
+        ({"on_attempt": Metrics()}, ConfigurationError),
     ],
 )
 @pytest.mark.parametrize("client", [Stoq, AsyncStoq])
@@ -322,6 +348,67 @@ def test_unusable_settings(client: Any, settings: dict[str, Any], kind: type[Exc
     """A client that could not work is refused when it is made."""
     with pytest.raises(kind):
         client(**({"shop": SHOP} | settings))
+
+
+def test_a_proxy_of_the_environment_that_speaks_socks(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What SOCKS needs is named, also where the environment wants it."""
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://127.0.0.1:1")
+    with pytest.raises(ConfigurationError, match=r"pip install 'httpx\[socks\]'"):
+        caller.create_intent(email_request())
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "expected"),
+    [
+        (201, {"intents": [{"id": "7"}]}, "IntentCreated 201 1 intent"),
+        (200, {"errors": ["already exists"]}, "ProcessedWithErrorsError already exists"),
+        (429, {"retry_after": 24}, "RateLimitedError 24"),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+def test_a_transport_that_has_read_the_body(
+    caller: Caller, status: int, content: Any, expected: str, encoding: str
+) -> None:
+    """httpx's own mock transport gives whole answers, of which no byte is lost."""
+    body = json.dumps(content).encode()
+    sent = gzip.compress(body) if encoding == "gzip" else body
+
+    def answer(_request: httpx.Request) -> httpx.Response:
+        return httpx.Response(status, content=sent, headers={"Content-Encoding": encoding})
+
+    try:
+        created = caller.create_intent(
+            email_request(), http=HttpOptions(transport=httpx.MockTransport(answer))
+        )
+    except AnswerError as error:
+        told, seen = error.answer, f"{type(error).__name__} "
+        seen += f"{error.retry_after:g}" if error.retry_after else " ".join(error.messages)
+    else:
+        told, seen = created.answer, f"IntentCreated {status} {len(created.intents)} intent"
+    assert (expected, body, True) == (seen, told.body, told.complete)
+
+
+def test_a_body_that_a_transport_has_read_is_capped(caller: Caller) -> None:
+    """The cap on what is kept holds there, too."""
+    large = b" " * (LARGEST_BODY_BYTES + 7)
+    transport = httpx.MockTransport(lambda _request: httpx.Response(201, content=large))
+    created = caller.create_intent(email_request(), http=HttpOptions(transport=transport))
+    assert (LARGEST_BODY_BYTES, False) == (len(created.answer.body), created.answer.complete)
+
+
+def test_tls_where_none_is_spoken(caller: Caller, sandbox: Sandbox) -> None:
+    """An https URL of a server of plain http is told as that, in OpenSSL's words for it."""
+    url = sandbox.base_url.replace("http:", "https:")
+    with pytest.raises(NotSentError, match=r"\(TLS: .*; what listens there may speak no TLS\)"):
+        caller.create_intent(email_request(), base_url=url)
+
+
+def test_timeouts_of_centuries(caller: Caller, sandbox: Sandbox) -> None:
+    """A number of seconds that no system call takes means: for as long as it takes."""
+    settings: dict[str, Any] = {"timeout": 1e12, "total_timeout": None}
+    assert caller.create_intent(email_request(), base_url=sandbox.base_url, **settings)
 
 
 @pytest.mark.parametrize(

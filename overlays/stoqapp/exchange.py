@@ -24,6 +24,9 @@ _HEAD: Final = re.compile(
     rb"HTTP/1\.[01] (?P<status>[1-9][0-9]{2})(?: [^\n]*)?\n(?P<headers>(?:[^\r\n][^\n]*\n)*)\r?\n"
 )
 
+# What OpenSSL says of an answer in plain text, as `reason_of_system` has it.
+_NO_TLS: Final = ("wrong version number", "record layer failure", "http request")
+
 # Which attempt the running thread or task is on, for the connections that it reads from.
 UNDER_WAY: ContextVar["Exchange"] = ContextVar("stoqapp_exchange")
 
@@ -59,6 +62,7 @@ class Exchange:
     _headers: dict[str, str] = field(factory=dict, repr=False)
     _heard: bytearray = field(factory=bytearray, repr=False)
     _body: bytearray = field(factory=bytearray, repr=False)
+    _is_decoded: bool = False
     _body_ends: float = 0.0
 
     def trace(self, event: str, info: dict[str, Any]) -> None:
@@ -145,6 +149,11 @@ class Exchange:
         self._body += chunk
         return len(self._body) <= LARGEST_BODY_BYTES and time.monotonic() < self._body_ends
 
+    def takes_all(self, content: bytes) -> None:
+        """Keep a body that the transport has read to its end, and decoded, itself."""
+        self._body += content[: LARGEST_BODY_BYTES + 1]
+        self._is_decoded = self.ended = True
+
     def hears(self, part: bytes) -> None:
         """Keep what a connection said, head and framing included."""
         if len(self._heard) <= 2 * LARGEST_BODY_BYTES:
@@ -165,7 +174,8 @@ class Exchange:
         """Return the answer as far as it came, None if no status line and headers did."""
         if self._status is None:
             return None
-        body, whole = _decoded(bytes(self._body), self._headers.get("content-encoding", ""))
+        encoding = "" if self._is_decoded else self._headers.get("content-encoding", "")
+        body, whole = _decoded(bytes(self._body), encoding)
         complete = self.ended and whole
         return Answer(self._status, self._headers, body[:LARGEST_BODY_BYTES], complete)
 
@@ -286,6 +296,11 @@ def reason_of_system(failure: BaseException | None) -> str:
     for link in _chain(failure):
         if isinstance(link, ssl.SSLCertVerificationError):
             return f" ({link.verify_message})"
+        if isinstance(link, ssl.SSLError):
+            # Its errno is a number of OpenSSL's, and its reason one of OpenSSL's names.
+            reason = (link.reason or "broken off").replace("_", " ").lower()
+            hint = "; what listens there may speak no TLS" if reason in _NO_TLS else ""
+            return f" (TLS: {reason}{hint})"
         if isinstance(link, socket.gaierror) and link.strerror:
             return f" ({link.strerror})"
         if isinstance(link, OSError) and link.errno and link.errno > 0:

@@ -16,6 +16,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing, closing
 from functools import cache
 from http.cookiejar import CookieJar
+from importlib.util import find_spec
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeVar
@@ -37,9 +38,12 @@ from stoqapp.exchange import (
     came_before_a_connection,
     reason_of_system,
 )
+from stoqapp.wire import INTENTS_PATH
 
 TIMEOUT_SECONDS: Final = 10.0
 _LONGEST_SECONDS: Final = 86400.0
+_MOST_CONNECTIONS: Final = 10_000
+_LARGEST_PORT: Final = 65535
 HTTPX_VERSION: Final = httpx.__version__
 
 _NOT_SENT: Final[tuple[tuple[type[Exception], str], ...]] = (
@@ -81,8 +85,9 @@ class HttpOptions:
         ssl_context: A TLS context of your own, instead of *ca_file*.
         transport: An object with httpx's transport interface, to send through instead of a
             connection pool: for tests, or for another HTTP library. It is closed with the client,
-            and must not be used on both sides of a fork.
-        max_connections: How many connections are open at a time; further calls wait.
+            and must not be used on both sides of a fork. Proxy and certificates are its own.
+        max_connections: How many connections are open at a time, 10,000 at most; further calls
+            wait.
         allow_http: Send over plain http to any host, not only to loopback addresses.
         trust_env: Whether the environment's proxies count. They never do for loopback addresses.
     """
@@ -121,12 +126,16 @@ class _NoCookies(CookieJar):
         """Look at nothing, which is quicker than a policy that allows nothing."""
 
 
+_NEEDS_SOCKS: Final = "speaks SOCKS, which needs one more package: pip install 'httpx[socks]'"
+
 Client = TypeVar("Client", httpx.Client, httpx.AsyncClient)
 
 
 def _opened(kind: type[Client], settings: dict[str, Any]) -> Client:
     try:
         return kind(**settings)
+    except ImportError:
+        raise ConfigurationError(f"a proxy that the environment names {_NEEDS_SOCKS}") from None
     except Exception as error:  # noqa: BLE001 - httpx raises what it likes for a proxy it dislikes
         # Its message may repeat the proxy's password.
         raise ConfigurationError(
@@ -142,19 +151,47 @@ def _check_proxy(proxy: str) -> None:
         url = httpx.URL("")
     if not url.host:
         raise ConfigurationError("the proxy of HttpOptions is no URL of one, like http://host:3128")
+    if url.scheme.startswith("socks") and find_spec("socksio") is None:
+        raise ConfigurationError(f"the proxy of HttpOptions {_NEEDS_SOCKS}")
+
+
+def _check_options(http: HttpOptions) -> None:
+    for name in ("allow_http", "trust_env"):
+        if not isinstance(getattr(http, name), bool):
+            raise ConfigurationError(f"{name} of HttpOptions must be True or False")
+    connections = http.max_connections
+    whole = isinstance(connections, int) and not isinstance(connections, bool)
+    if not whole or not 1 <= connections <= _MOST_CONNECTIONS:
+        raise ConfigurationError(
+            f"max_connections must be a whole number from 1 to {_MOST_CONNECTIONS}"
+        )
+    given = [
+        name for name in ("proxy", "ca_file", "ssl_context") if getattr(http, name) is not None
+    ]
+    if http.transport is not None and given:
+        raise ConfigurationError(
+            f"HttpOptions has a transport, which would not use {' and '.join(given)}: give it to"
+            " the transport itself"
+        )
+    if http.ca_file is not None and http.ssl_context is not None:
+        raise ConfigurationError("HttpOptions has a ca_file and an ssl_context: give one of them")
+    if http.ca_file is not None and not (
+        isinstance(http.ca_file, str | Path) and str(http.ca_file)
+    ):
+        raise ConfigurationError("ca_file must be the path of a PEM file")
+    if http.ssl_context is not None and not isinstance(http.ssl_context, ssl.SSLContext):
+        raise ConfigurationError("ssl_context must be an ssl.SSLContext")
+    if http.proxy is not None:
+        _check_proxy(http.proxy)
 
 
 def _client_settings(url: httpx.URL, http: HttpOptions, method: str) -> dict[str, Any]:
-    if http.proxy is not None:
-        _check_proxy(http.proxy)
+    _check_options(http)
     if http.transport is not None and not hasattr(http.transport, method):
         raise ConfigurationError(
             f"the transport of HttpOptions has no {method}, so it is none of httpx's kind for this"
             " client (Stoq and AsyncStoq need different ones)"
         )
-    connections = http.max_connections
-    if isinstance(connections, bool) or not isinstance(connections, int) or connections < 1:
-        raise ConfigurationError("max_connections must be a whole number, 1 or more")
     tls = url.scheme == "https" or http.proxy is not None
     return {
         "verify": (http.ssl_context or _tls_context(http.ca_file)) if tls else False,
@@ -188,6 +225,10 @@ def check_base_url(base_url: object, allow_http: bool) -> str:
         raise ConfigurationError(f"base_url is no plain http(s) URL: {wanted}")
     if "?" in base_url or "#" in base_url:
         raise ConfigurationError(f"base_url must end with its path: {wanted}")
+    if url.port is not None and not 0 < url.port <= _LARGEST_PORT:
+        raise ConfigurationError(f"base_url has no port from 1 to {_LARGEST_PORT}: {wanted}")
+    if url.path.rstrip("/").endswith(INTENTS_PATH):
+        raise ConfigurationError(f"base_url must end before {INTENTS_PATH}: {wanted}")
     if url.userinfo:
         raise ConfigurationError(f"base_url must hold no user name or password: {wanted}")
     if url.scheme == "http" and not (allow_http or _is_loopback(url.host)):
@@ -239,7 +280,7 @@ def _request(
     """Return the request, built past the client's defaults, none of which it needs."""
     left = exchange.seconds_left
     phases = {
-        phase: max(0.001, left if seconds is None else min(seconds, left))
+        phase: min(max(0.001, left if seconds is None else min(seconds, left)), _LONGEST_SECONDS)
         for phase, seconds in asdict(timeout).items()
     }
     extensions = {"timeout": phases, "trace": trace, "exchange": exchange}
@@ -400,6 +441,9 @@ class Transport:
         try:
             request = _request(exchange, self._url, headers, content, timeout, exchange.trace)
             with closing(pool.client.send(request, stream=True)) as response:
+                if response.is_stream_consumed:
+                    exchange.takes_all(response.content)
+                    return _answer(exchange, None)
                 for chunk in response.iter_raw():
                     if not exchange.takes(chunk):
                         break
@@ -515,6 +559,9 @@ class AsyncTransport:
                     exchange, self._url, headers, content, timeout, exchange.trace_async
                 )
                 async with aclosing(await client.send(request, stream=True)) as response:
+                    if response.is_stream_consumed:
+                        exchange.takes_all(response.content)
+                        return _answer(exchange, None)
                     async for chunk in response.aiter_raw():
                         if not exchange.takes(chunk):
                             break
