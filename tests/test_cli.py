@@ -130,6 +130,19 @@ def test_other_answers(
     assert "words of the service" not in said.err
 
 
+def test_texts_name_what_the_command_line_has(
+    sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where an error names something of the Python API, the command names what it has itself."""
+    assert create(sandbox, *EMAIL) == 0
+    assert create(sandbox, *EMAIL) == 3
+    assert "messages in --json holds what the service said" in capsys.readouterr().err
+    assert create(sandbox, *EMAIL, "--total-timeout", "x") == 2
+    assert capsys.readouterr().err.startswith("stoqapp create: --total-timeout must be")
+    assert main(["create", *FIELDS, *EMAIL, "--base-url", sandbox.url]) == 3
+    assert "--base-url is the API's" in capsys.readouterr().err
+
+
 def test_not_sent(capsys: pytest.CaptureFixture[str]) -> None:
     """Without a connection the exit code says that nothing was sent."""
     words = ["create", *FIELDS, *EMAIL, "--base-url", "http://127.0.0.1:1", "--json"]

@@ -171,6 +171,10 @@ def test_country_from_something_else(given: object) -> None:
         ("447911123456", "gb", "447911123456"),
         ("0501234567", "sa", "966501234567"),
         ("011 44 7911 123456", "us", "447911123456"),
+        ("(+44) 20 7946 0958", None, "442079460958"),
+        ("+1\u00b7555\u00b7010\u00b79999", None, "15550109999"),
+        ("+1\t555 010 9999", None, "15550109999"),
+        ("\u200e+1 555 010 9999\u200f", None, "15550109999"),
         ("447911123456", None, "447911123456"),
         ("966501234567", None, "966501234567"),
     ],
@@ -201,6 +205,8 @@ def test_phone_from(given: str, country: str | None, expected: str) -> None:
         ("+1555010999999999", None, "no possible"),
         ("+1 555 010 9999 ext. 5", None, "extension"),
         ("+1 555 010 9999/8", None, "second number"),
+        ("0171 1234567/8", "de", "slash"),
+        ("(+44", None, "more than a number"),
         ("+15550109999;ext=5", None, "extension"),
         ("1-800-FLOWERS", "us", "letters"),
         ("tel:+15550109999", None, "letters"),
@@ -214,6 +220,25 @@ def test_phone_from_something_else(given: object, country: str | None, reason: s
         phone_from(given, country)
     if isinstance(given, str) and len(given) > 2:
         assert given not in str(caught.value).replace("+15550109999", "")
+
+
+@pytest.mark.parametrize(
+    "email",
+    ["ada", "a@b.co, c@d.co", "a@b.co;c@d.co", "Ada <ada@example.com>", "a b@example.com", "a@b@c"],
+)
+def test_an_email_that_is_not_one_address(email: str) -> None:
+    """What nobody would take for one address is refused, and not repeated."""
+    assert [("usable_input", "customer.email")] == violations(email=email)
+    with pytest.raises(InvalidIntentError) as caught:
+        request_from_fields(variant=1, product=2, email=email)
+    assert email not in str(caught.value).replace("like ada@example.com", "")
+
+
+@pytest.mark.parametrize("number", [0, -5, 2**63, "-5"])
+def test_a_customer_id_that_is_none(number: object) -> None:
+    """A number that no Shopify id can be is refused in either form."""
+    fields = {"email": "ada@example.com", "shopify_customer_id": number}
+    assert [("usable_input", "customer.shopify_customer_id")] == violations(**fields)
 
 
 def violations(**fields: Any) -> list[tuple[str, str]]:

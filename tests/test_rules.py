@@ -662,6 +662,9 @@ def test_shop_domain_one_by_one(shop: str, allowed: str) -> None:
         ("customer.name", 5, "must be a string, not int"),
         ("customer.accepts_marketing", 1, "must be True or False, not int"),
         ("customer.name", None, "must be a string, not None (leave the field out instead)"),
+        ("intent", None, "must be a NewIntent, not None"),
+        ("intent.quantity", None, "must be an integer, not None"),
+        ("product", None, "must be a Product, not None (leave the field out instead)"),
         ("intent.channel", "fax", "must be 'email' or 'sms' or 'push'"),
         ("customer.country", "US", "must be two lower-case letters from a to z, like 'us'"),
         (

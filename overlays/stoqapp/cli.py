@@ -125,6 +125,10 @@ _OPTION_OF_PATH: Final = {option.path: f"--{option.name}" for option in _OPTIONS
 }
 
 
+# Arguments of `stoqapp.Stoq` that its errors name, and that are options here.
+_ARGUMENT: Final = re.compile(r"(?<![\w.-])(base_url|total_timeout|max_retries)(?![\w=])")
+
+
 class _UsageError(Exception):
     def __init__(self, command: str, message: str) -> None:
         super().__init__(message)
@@ -322,7 +326,8 @@ def _outcome_of(error: StoqError) -> tuple[int, str]:
 
 def _text_of(error: StoqError) -> str:
     if not isinstance(error, InvalidIntentError):
-        return str(error)
+        said = str(error).replace(".messages", "messages in --json")
+        return _ARGUMENT.sub(lambda name: f"--{name[0].replace('_', '-')}", said)
     faults = [
         f"{_OPTION_OF_PATH.get(violation.path, violation.path)} {violation.message}"
         for violation in error.violations

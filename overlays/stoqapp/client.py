@@ -189,8 +189,8 @@ class Stoq(_Client[Transport]):
             variant: The variant: its number, digits, or ``gid://shopify/ProductVariant/123``.
             product: The variant's product: number, digits, or ``gid://shopify/Product/456``.
             email: The customer's address.
-            phone: The customer's number: with ``+`` or ``00`` and the country code in any
-                punctuation, or national together with *country*.
+            phone: The customer's number: with ``+`` or ``00`` and the country code, or
+                national together with *country*; blanks, hyphens, dots and brackets between.
             push: The customer's push token.
             channel: ``"email"``, ``"sms"`` or ``"push"``; may be left out when exactly one of
                 *email*, *phone* and *push* is given.

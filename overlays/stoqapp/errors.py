@@ -222,8 +222,8 @@ class NotFoundError(IntentRefusedError):
     """404: the shop, the product or the variant is unknown to the service."""
 
     advice = (
-        "not found; check that the shop has STOQ installed, and that variant and product are ids"
-        " of that shop (not SKUs)"
+        "not found; check that the shop has STOQ installed, that variant and product are ids of"
+        " that shop (not SKUs), and that base_url is the API's"
     )
 
 

@@ -15,12 +15,14 @@ from attrs import field, frozen
 from stoq_public_api_client.models import CreateIntentRequest, Customer, NewIntent, Product
 from stoq_public_api_client.types import UNSET
 from stoqapp.errors import InvalidIntentError, UnusableInputError
-from stoqapp.rules import Violation, check, check_shop
+from stoqapp.rules import LARGEST_ID, Violation, check, check_shop
 
 T = TypeVar("T")
 Kind = Literal["ProductVariant", "Product", "Market", "Customer"]
 
 _STRIPPED: Final = "surrounding space removed"
+# What nobody would call one address is refused; whether mail arrives there, only mail can tell.
+_ADDRESS: Final = re.compile(r"[^@\s,;<>]+@[^@\s,;<>]+")
 _KINDS: Final = ("ProductVariant", "Product", "Market", "Customer")
 
 
@@ -130,8 +132,9 @@ def country_from(given: object) -> Normal[str]:
 def phone_from(given: object, country: str | None = None) -> Normal[str]:
     """Return a phone number as the API has it: country code and number, digits alone.
 
-    Read are ``+`` and ``00`` forms, with any punctuation; a national number when *country*
-    (two lower-case letters) says whose, also when the digits carry that country's code already.
+    Read are ``+`` and ``00`` forms; a national number when *country* (two lower-case letters)
+    says whose, also when the digits carry that country's code already. Blanks, hyphens, dots
+    and brackets may stand in between; not a slash, which can begin a second number.
     Bare digits without a country are taken for the API's own form when the numbering plans
     know such a number; else they could be anybody's (``2125550123``).
 
@@ -198,8 +201,20 @@ def _country_code_from(given: object, phone: object) -> Normal[Any]:
     return _text_from(given)
 
 
+def _email_from(given: object) -> Normal[Any]:
+    text = _text_from(given)
+    if isinstance(text.value, str) and not _ADDRESS.fullmatch(text.value):
+        raise UnusableInputError(
+            "is not one email address: give the address alone, like ada@example.com"
+        )
+    return text
+
+
 def _customer_id_from(given: object) -> Normal[str]:
-    digits = str(id_from(given, "Customer").value)
+    number = id_from(given, "Customer").value
+    if not 1 <= number <= LARGEST_ID:
+        raise UnusableInputError("is no Shopify id: ids are whole numbers from 1 to 2^63 - 1")
+    digits = str(number)
     return Normal(digits, None if digits == given else "digits of the id taken")
 
 
@@ -259,7 +274,7 @@ def request_from_fields(
     customer = Customer(
         id=take("customer.id", customer_id, _text_from),
         name=take("customer.name", name, _text_from),
-        email=take("customer.email", email, _text_from),
+        email=take("customer.email", email, _email_from),
         phone=digits,
         push=take("customer.push", push, _text_from),
         country_code=take(

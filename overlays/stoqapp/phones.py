@@ -20,11 +20,11 @@ def digits_from_number(given: str, country: str | None) -> str:
         UnusableInputError: It is no phone number, or could be several people's.
     """
     # NFKC makes ASCII of the digits and signs that an East Asian keyboard gives.
-    text = unicodedata.normalize("NFKC", given).strip()
+    text = _plain(given)
     if not re.fullmatch(r"\+?[0-9 ().\u2010-\u2015-]*", text):
         raise UnusableInputError(
-            "holds more than a number (letters, an extension, a second number?): give the number"
-            " alone, like +15550109999"
+            "holds more than a number (letters, a slash, an extension, a second number?): give the"
+            " number alone, like +15550109999"
         )
     if text.startswith(("+", "00")):
         number = _possible("+" + text[2:] if text.startswith("00") else text, None)
@@ -43,6 +43,14 @@ def digits_from_number(given: str, country: str | None) -> str:
             " country code, like +15550109999"
         )
     return _digits(number)
+
+
+def _plain(given: str) -> str:
+    """Return *given* without marks that nobody sees, and with blanks for the rarer separators."""
+    text = unicodedata.normalize("NFKC", given)
+    text = "".join(char for char in text if unicodedata.category(char) != "Cf")
+    text = re.sub(r"[\s\u00b7\u2022\u30fb]+", " ", text).strip()
+    return re.sub(r"^\((\+[0-9 ]+)\)", r"\1", text)
 
 
 def _national(text: str, country: str) -> PhoneNumber | None:
@@ -81,7 +89,7 @@ def begins_with_country_code(digits: str, code: str) -> bool:
     if number is None:
         return True
     calling_code = str(number.country_code)
-    text = unicodedata.normalize("NFKC", code).strip()
+    text = _plain(code)
     if re.fullmatch("[A-Za-z]{2}", text):
         return phonenumbers.country_code_for_region(text.upper()) in (0, number.country_code)
     if not re.fullmatch(r"\+?[0-9 ().\u2010-\u2015-]*", text):

@@ -145,7 +145,7 @@ _ID_FIELDS: Final = tuple(
 )
 _PYTHON_TYPE: Final = {"integer": int, "string": str, "boolean": bool}
 _ARTICLE: Final = {"integer": "an integer", "string": "a string", "boolean": "True or False"}
-_LARGEST_ID: Final = 2**63 - 1
+LARGEST_ID: Final = 2**63 - 1
 
 
 def _section(body: Body, name: str) -> Mapping[str, Any]:
@@ -184,16 +184,18 @@ def type_(body: Body) -> Iterator[tuple[str, str]]:
     """Every field has the JSON type that the schema declares; ``True`` is no integer."""
     for name, model in SECTIONS.items():
         if name in body and not isinstance(body[name], dict):
-            yield name, f"must be a {model.__name__}, not {_type_name(body[name])}"
+            wrong = _type_name(body[name], required=name in REQUIRED_SECTIONS)
+            yield name, f"must be a {model.__name__}, not {wrong}"
     for name, fields in _FIELD_OF.items():
         for key, value in _section(body, name).items():
             if (field := fields.get(key)) and not _has_type(value, field.type):
-                yield field.path, f"must be {_ARTICLE[field.type]}, not {_type_name(value)}"
+                wrong = _type_name(value, required=field.required)
+                yield field.path, f"must be {_ARTICLE[field.type]}, not {wrong}"
 
 
-def _type_name(value: object) -> str:
+def _type_name(value: object, *, required: bool = True) -> str:
     if value is None:
-        return "None (leave the field out instead)"
+        return "None" if required else "None (leave the field out instead)"
     return _kind(value)
 
 
@@ -267,7 +269,7 @@ def _is_digits(text: str) -> bool:
 def positive_id(body: Body) -> Iterator[tuple[str, str]]:
     """A Shopify id is a positive 64-bit integer."""
     for field, value in _present(body, _ID_FIELDS):
-        if not 0 < value <= _LARGEST_ID:
+        if not 0 < value <= LARGEST_ID:
             yield field.path, "must be a Shopify id: a whole number from 1 to 2^63 - 1"
 
 
@@ -312,7 +314,7 @@ def _json_fault(value: object) -> str | None:
         if re.search("[\ud800-\udfff]", value):
             return "must be valid Unicode: it holds half of a surrogate pair"
     elif isinstance(value, int):
-        if not -_LARGEST_ID <= value <= _LARGEST_ID:
+        if not -LARGEST_ID <= value <= LARGEST_ID:
             return "must fit in 64 bits"
     elif isinstance(value, float):
         if not math.isfinite(value):

@@ -104,7 +104,8 @@ def settings_from(options: Options) -> Settings:
         raise ConfigurationError("retry_unknown must be True or False")
     if options.on_attempt is not None and not callable(options.on_attempt):
         raise ConfigurationError("on_attempt must be a function of one Attempt")
-    if inspect.iscoroutinefunction(options.on_attempt):
+    called = getattr(options.on_attempt, "__call__", None)  # noqa: B004 - of an instance, too
+    if any(map(inspect.iscoroutinefunction, (options.on_attempt, called))):
         raise ConfigurationError("on_attempt must be a plain function: nobody would await it")
     total = options.total_timeout
     return Settings(

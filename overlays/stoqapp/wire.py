@@ -65,8 +65,8 @@ def body_from_request(request: CreateIntentRequest) -> Any:
     """Return the body that *request* stands for, in plain types (see `plain`).
 
     A field that is unset, or was deleted, is left out. A value of a wrong type stays where it
-    is, for the rules to find; the result is a dict unless *request* is no
-    `CreateIntentRequest`, or is `TOO_MUCH`. Raises nothing.
+    is, for the rules to find; the result is a dict where *request* is a `CreateIntentRequest` or
+    a dict like one, and not `TOO_MUCH`. Raises nothing.
     """
     return _read(request, CreateIntentRequest)
 
