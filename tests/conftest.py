@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -119,17 +120,22 @@ def caller(request: pytest.FixtureRequest) -> Caller:
     return Caller(request.param)
 
 
-@contextmanager
-def replayed(scenario: "Scenario") -> Iterator[Cassette]:
-    """Replay the scenario's cassette with the network closed; fail unless all of it was played."""
-    if not scenario.path.is_file():
+def recorded_at(path: Path) -> Path:
+    """Return *path*, a cassette's, or fail with the command that records it anew."""
+    if not path.is_file():
         from record_cassettes import COMMAND
 
         pytest.fail(
-            f"the cassette {scenario.path.name} is lost: record it with"
-            f" `{COMMAND} {scenario.name}`",
+            f"the cassette {path.name} is lost: record it with `{COMMAND} {path.stem}`",
             pytrace=False,
         )
+    return path
+
+
+@contextmanager
+def replayed(scenario: "Scenario") -> Iterator[Cassette]:
+    """Replay the scenario's cassette with the network closed; fail unless all of it was played."""
+    recorded_at(scenario.path)
     pytest_socket.disable_socket(allow_unix_socket=True)
     try:
         with REPLAYER.use_cassette(str(scenario.path)) as cassette:

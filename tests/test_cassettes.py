@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import replayed
+from conftest import recorded_at, replayed
 from jsonpointer import resolve_pointer
 
 import record_cassettes
@@ -32,9 +32,7 @@ def cassettes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_every_scenario_has_its_cassette_and_no_other_is_there() -> None:
     """The folder holds the scenarios' cassettes and nothing else."""
-    assert {f"{scenario.name}.yaml" for scenario in SCENARIOS} == {
-        path.name for path in CASSETTES.iterdir()
-    }
+    assert {recorded_at(scenario.path) for scenario in SCENARIOS} == set(CASSETTES.iterdir())
 
 
 def test_every_answer_of_the_spec_is_recorded() -> None:
@@ -51,12 +49,13 @@ def test_every_answer_of_the_spec_is_recorded() -> None:
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 def test_each_cassette_says_what_it_is(scenario: Scenario) -> None:
     """A cassette says where it was recorded, and holds production URLs and listed headers alone."""
-    content = yaml.safe_load(scenario.path.read_text("utf-8"))
+    text = recorded_at(scenario.path).read_text("utf-8")
+    content = yaml.safe_load(text)
     assert content["metadata"]["recorded_from"] in ("sandbox", "live")
     for exchange in content["interactions"]:
         assert exchange["request"]["uri"] == f"{BASE_URL}{INTENTS_PATH}"
         assert set(exchange["response"]["headers"]) <= KEPT_HEADERS.keys()
-    addresses = re.findall(r"[\w.+-]+@[\w.-]+", scenario.path.read_text("utf-8"))
+    addresses = re.findall(r"[\w.+-]+@[\w.-]+", text)
     assert {address.partition("@")[2] for address in addresses} <= {"example.com", "example.org"}
 
 
@@ -99,7 +98,7 @@ def test_recording_anew(cassettes: Path, capsys: pytest.CaptureFixture[str]) -> 
         committed = Path(record_cassettes.__file__).parent.parent / "tests/cassettes"
         fresh, old = (
             volatile.sub("", " ".join(path.read_text("utf-8").split()))
-            for path in (scenario.path, committed / scenario.path.name)
+            for path in (scenario.path, recorded_at(committed / scenario.path.name))
         )
         assert fresh == old
 
