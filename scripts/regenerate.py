@@ -519,24 +519,27 @@ def is_generated(folder: Path) -> bool:
         return False
 
 
-def check_output(output: Path, spec: Path) -> None:
-    """Stop if to replace `output` could destroy what this script has not made."""
+def no_folder(output: Path) -> str | None:
+    """Why `output` can be no package at all."""
+    if output.is_symlink():
+        return "it is a loop of symbolic links"
+    if output.exists() and not output.is_dir():
+        return "it is a file"
+    return None
+
+
+def precious(output: Path, spec: Path) -> str | None:
+    """Why to replace the folder `output` could destroy what this script has not made."""
     inside = {path.name for path in output.iterdir()} if output.is_dir() else set()
-    reason = None
     if output in (SCRIPTS, *SCRIPTS.parents, *spec.parents):
-        reason = "it holds the spec or this project"
-    elif output.is_symlink():
-        reason = "it is a loop of symbolic links"
-    elif output.exists() and not output.is_dir():
-        reason = "it is a file"
-    elif is_generated(output.parent):
-        reason = "it lies in a generated package"
-    elif ".git" in inside:
-        reason = "it is a git repository"
-    elif inside - {"__pycache__"} and not is_generated(output) and output != OUTPUT:
-        reason = "it is not empty, and this script has not made it"
-    if reason:
-        raise RunError(Exit.OUTPUT, f"{shown(output)} is refused: {reason}; name a new folder")
+        return "it holds the spec or this project"
+    if is_generated(output.parent):
+        return "it lies in a generated package"
+    if ".git" in inside:
+        return "it is a git repository"
+    if inside - {"__pycache__"} and not is_generated(output) and output != OUTPUT:
+        return "it is not empty, and this script has not made it"
+    return None
 
 
 @contextlib.contextmanager
@@ -644,7 +647,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--spec", type=Path, metavar="FILE", default=SPEC, help="another spec, as JSON")
     output_help = (
         "the package folder, to be replaced as a whole; its name is the name to import it by. "
-        "Needed with --spec. A folder with other things in it is refused"
+        "Needed with --spec. A folder with other things in it is not replaced"
     )
     add("--output", type=Path, metavar="DIR", help=output_help)
     corrections_help = "corrections (default: scripts/corrections.json, and none with --spec)"
@@ -677,7 +680,11 @@ def say(*lines: str) -> None:
 def regenerate(chosen: argparse.Namespace) -> Exit:
     """Do what the command line asks for."""
     spec_name, output, told = chosen.spec.name, chosen.output, chosen.timings
-    check_output(output, chosen.spec)
+    refused = no_folder(output)
+    kept = None if refused else precious(output, chosen.spec)
+    if refused or (kept and not chosen.check):
+        reason = f"{refused or kept}; name a new folder"
+        raise RunError(Exit.OUTPUT, f"{shown(output)} is refused: {reason}")
     with phase("validate", told):
         spec_bytes, document = read_json(chosen.spec, Exit.UNREADABLE, Exit.NOT_JSON)
         release, ruff = check_tools()
@@ -690,6 +697,8 @@ def regenerate(chosen: argparse.Namespace) -> Exit:
         listing = differences(tree, on_disk(output, tree) if output.exists() else {})
     if chosen.check and listing:
         advice = "To make it so, run this script without --check."
+        if kept:
+            advice = f"To have it so, name a new folder: {kept}, so it will not be replaced."
         say(f"{shown(output)} is not what {one_line(spec_name)} gives:", *listing, advice)
         return Exit.DIFFERS
     if listing:

@@ -573,7 +573,6 @@ def loop(base: Path) -> Path:
     return base / "loop"
 
 
-@pytest.mark.parametrize("check", [[], ["--check"]])
 @pytest.mark.parametrize(
     ("make", "named"),
     [
@@ -591,22 +590,77 @@ def loop(base: Path) -> Path:
     ],
 )
 def test_dangerous_output_is_refused(
-    make: Callable[[Path], Path],
-    named: str,
-    check: list[str],
-    tmp_path: Path,
-    capfd: pytest.CaptureFixture[str],
+    make: Callable[[Path], Path], named: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """What this script has not made is never replaced."""
     (tmp_path / "spec.json").write_text(json.dumps(VALID))
     output = make(tmp_path)
     before = files_below(tmp_path)
-    arguments = ["--spec", str(tmp_path / "spec.json"), "--output", str(output), *check]
+    arguments = ["--spec", str(tmp_path / "spec.json"), "--output", str(output)]
     assert Exit.OUTPUT == regenerate.main(arguments)
     line = capfd.readouterr().err
     assert named in line
     assert 1 == line.count("\n")
     assert before == files_below(tmp_path)
+
+
+@pytest.mark.parametrize("make", [file, loop])
+def test_check_refuses_what_is_no_folder(
+    make: Callable[[Path], Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """--check of what can be no package is an error, not a difference."""
+    (tmp_path / "spec.json").write_text(json.dumps(VALID))
+    arguments = ["--spec", str(tmp_path / "spec.json"), "--output", str(make(tmp_path)), "--check"]
+    assert Exit.OUTPUT == regenerate.main(arguments)
+    assert "is refused" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("make", "listed", "kept"),
+    [
+        (lambda base: base, "foreign: spec.json", "holds the spec"),
+        (full_folder, "foreign: cat.jpg", "not made it"),
+        (repository, "foreign: .git/", "git repository"),
+        (inside_a_package, "foreign: customer.py", "lies in a generated package"),
+    ],
+)
+def test_check_looks_at_what_it_would_not_replace(
+    make: Callable[[Path], Path],
+    listed: str,
+    kept: str,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """--check lists the differences of any folder, and says why it would not be replaced."""
+    (tmp_path / "spec.json").write_text(json.dumps(VALID))
+    output = make(tmp_path)
+    before = files_below(tmp_path)
+    arguments = ["--spec", str(tmp_path / "spec.json"), "--output", str(output), "--check"]
+    assert Exit.DIFFERS == regenerate.main(arguments)
+    *lines, advice = capfd.readouterr().out.splitlines()
+    assert listed in lines
+    assert "missing: client.py" in lines or "changed: client.py" in lines
+    assert kept in advice
+    assert "without --check" not in advice
+    assert before == files_below(tmp_path)
+
+
+@pytest.mark.parametrize("edited", [True, False])
+def test_check_notices_a_lost_header(
+    edited: bool, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """--check of another output names an __init__.py that is missing or has lost its header."""
+    (tmp_path / "spec.json").write_text(json.dumps(VALID))
+    arguments = ["--spec", str(tmp_path / "spec.json"), "--output", str(tmp_path / "package")]
+    assert Exit.DONE == regenerate.main(arguments)
+    module = tmp_path / "package" / "__init__.py"
+    module.unlink()
+    if edited:
+        module.write_text("")
+    capfd.readouterr()
+    assert Exit.DIFFERS == regenerate.main([*arguments, "--check"])
+    said = capfd.readouterr().out.splitlines()
+    assert ("changed" if edited else "missing") + ": __init__.py" == said[1]
 
 
 def test_unwritable_output_is_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
