@@ -18,6 +18,7 @@ import importlib.metadata
 import io
 import itertools
 import json
+import keyword
 import os
 import re
 import shutil
@@ -27,6 +28,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import unicodedata
 from collections.abc import Iterator, Sequence
 from enum import IntEnum
 from pathlib import Path
@@ -634,6 +636,13 @@ class OneLineParser(argparse.ArgumentParser):
         raise RunError(Exit.USAGE, f"{message}; see --help")
 
 
+def is_importable(name: str) -> bool:
+    """Whether a package of this name can be imported by a statement."""
+    # Python looks for the normal form of what the statement says.
+    is_normal = unicodedata.normalize("NFKC", name) == name
+    return name.isidentifier() and is_normal and not keyword.iskeyword(name)
+
+
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line, its paths resolved and its defaults filled in."""
     codes = "\n".join(f"  {code.value:3}  {code.meaning}" for code in Exit)
@@ -660,6 +669,10 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         chosen.spec = Path(os.path.realpath(chosen.spec))
         if chosen.output is None and chosen.spec != SPEC:
             parser.error("--spec needs --output, the package folder to write")
+        # A link is imported by its own name, not by that of what it leads to.
+        name = Path(os.path.normpath((chosen.output or OUTPUT).absolute())).name
+        if not is_importable(name):
+            parser.error(f"--output: {name!r} cannot be imported; name it as Python names packages")
         chosen.output = Path(os.path.realpath(chosen.output or OUTPUT))
     except OSError as error:
         parser.error(str(error))

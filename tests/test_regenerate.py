@@ -198,7 +198,7 @@ def test_same_bytes_everywhere(
     (tmp_path / ".gitignore").write_text("*\n")
     (tmp_path / ".git").mkdir()
     (tmp_path / "build").mkdir()
-    output = tmp_path / "another-name"
+    output = tmp_path / "another_name"
     environment = {**os.environ, **settings, "TMPDIR": str(tmp_path / "build")}
     command = [sys.executable, str(ROOT / "scripts" / "regenerate.py"), "--output", str(output)]
     where = tmp_path if folder == "." else Path(folder)
@@ -207,7 +207,7 @@ def test_same_bytes_everywhere(
     )
     assert files_below(PACKAGE) == files_below(output)
     assert 0o777 & ~umask == stat.S_IMODE(output.stat().st_mode)
-    assert {".git", ".gitignore", "another-name", "build", "ruff.toml"} == {
+    assert {".git", ".gitignore", "another_name", "build", "ruff.toml"} == {
         path.name for path in tmp_path.iterdir()
     }
     assert [] == list((tmp_path / "build").iterdir())
@@ -524,6 +524,28 @@ def test_wrong_arguments(
     assert 1 == line.count("\n")
 
 
+@pytest.mark.parametrize(
+    "name", ["foo-bar", "1x", "a b", "class", "None", "a.b", "ﬁrst", "bad\nname", "/", "a-b/."]
+)
+def test_output_that_cannot_be_imported(
+    name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """An output by whose name nothing can be imported is a usage error, and is not made."""
+    (tmp_path / "spec.json").write_text(json.dumps(VALID))
+    arguments = ["--spec", str(tmp_path / "spec.json"), "--output", str(tmp_path / name)]
+    assert Exit.USAGE == regenerate.main(arguments)
+    line = capfd.readouterr().err
+    assert "cannot be imported" in line
+    assert 1 == line.count("\n")
+    assert ["spec.json"] == [path.name for path in tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize("name", ["client", "_x1", "match", "größe"])
+def test_names_that_can_be_imported(name: str) -> None:
+    """Soft keywords and letters of any alphabet are names of packages."""
+    assert regenerate.is_importable(name)
+
+
 def test_help_lists_every_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
     """--help gives each exit code with its meaning."""
     with pytest.raises(SystemExit) as stopped:
@@ -568,6 +590,12 @@ def link_to_photos(base: Path) -> Path:
     return base / "link"
 
 
+def link_to_project(base: Path) -> Path:
+    # The folder of a checkout may have a name that cannot be imported.
+    (base / "link").symlink_to(ROOT)
+    return base / "link"
+
+
 def loop(base: Path) -> Path:
     (base / "loop").symlink_to(base / "loop")
     return base / "loop"
@@ -577,9 +605,8 @@ def loop(base: Path) -> Path:
     ("make", "named"),
     [
         (lambda base: base, "holds the spec"),
-        (lambda base: ROOT, "this project"),
+        (link_to_project, "this project"),
         (lambda base: ROOT / "scripts", "this project"),
-        (lambda base: Path("/"), "this project"),
         (lambda base: ROOT / "tests", "not made it"),
         (file, "is a file"),
         (full_folder, "not made it"),
@@ -696,12 +723,12 @@ def test_another_spec_has_its_own_package(
     """--spec and --output build another spec's client, without our corrections, through a link."""
     spec_file = tmp_path / "large.json"
     spec_file.write_text(json.dumps(bench_regenerate.synthetic_spec(25)))
-    (tmp_path / "real").mkdir()
-    (tmp_path / "large_client").symlink_to(tmp_path / "real")
+    (tmp_path / "not-a-name").mkdir()
+    (tmp_path / "large_client").symlink_to(tmp_path / "not-a-name")
     arguments = ["--spec", str(spec_file), "--output", str(tmp_path / "large_client")]
     assert Exit.DONE == regenerate.main(arguments), capfd.readouterr().err
     assert (tmp_path / "large_client").is_symlink()
-    modules = list((tmp_path / "real" / "api").rglob("put_order_*.py"))
+    modules = list((tmp_path / "not-a-name" / "api").rglob("put_order_*.py"))
     assert 25 == len(modules)
     header = modules[0].read_bytes().splitlines()[1]
     assert header.startswith(b"# from large.json sha256 ")
