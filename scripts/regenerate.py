@@ -44,6 +44,7 @@ GENERATOR = "openapi-python-client"
 HEADER_START = b"# Generated, do not edit: made by "
 SETUP = "run scripts/setup, and this script with the python that setup prints"
 NOTHING = object()
+REFERENCES = ("$ref", "$dynamicRef", "$id")
 
 Tree = dict[str, bytes]
 """A package: what each file holds, by its path below the package, with forward slashes."""
@@ -65,7 +66,7 @@ class Exit(IntEnum):
     DIFFERS = 1, "only with --check: the package is not what the spec gives"
     USAGE = 2, "wrong arguments"
     UNREADABLE = 3, "the spec is missing, or cannot be read"
-    NOT_JSON = 4, "the spec is not JSON (or not UTF-8, or an object has a key twice)"
+    NOT_JSON = 4, "the spec is not JSON (or not UTF-8, or it has half a character or a key twice)"
     NOT_OPENAPI = 5, "the spec is not valid OpenAPI, or it refers to other files"
     VERSION = 6, "the spec is of an OpenAPI version other than 3.0.x and 3.1.x"
     CORRECTION = 7, "a correction does not fit the spec, or the corrections are unusable"
@@ -127,7 +128,7 @@ def read_file(path: Path, otherwise: Exit) -> bytes:
 
 
 def read_json(path: Path, unreadable: Exit, not_json: Exit) -> tuple[bytes, Any]:
-    """The bytes of `path`, and the JSON that they are: no key twice, no NaN, no Infinity."""
+    """The bytes of `path`, and the JSON that they are: Unicode, no key twice, no NaN."""
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         keys: set[str] = set()
@@ -143,7 +144,11 @@ def read_json(path: Path, unreadable: Exit, not_json: Exit) -> tuple[bytes, Any]
     content = read_file(path, unreadable)
     try:
         text = content.decode("utf-8")
-        return content, json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
+        document = json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
+        half = half_character(document)
+        if half is None:
+            return content, document
+        reason = f"{half} is half a character; write both halves, or the character itself"
     except UnicodeDecodeError as error:
         reason = f"byte {error.start} is not UTF-8; save it as UTF-8"
     except json.JSONDecodeError as error:
@@ -178,19 +183,34 @@ def pointer(*parts: str | int) -> str:
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
 
 
-def outward_reference(document: Any) -> str | None:
-    """The first reference that leads out of the document, which a validator would fetch."""
+def walked(document: Any) -> Iterator[tuple[str, str | int, Any]]:
+    """Each member and item in `document`: the pointer to what holds it, its key, its value."""
     waiting: list[tuple[str, Any]] = [("", document)]
     while waiting:
         place, value = waiting.pop()
         inside = value.items() if isinstance(value, dict) else ()
         for key, item in enumerate(value) if isinstance(value, list) else inside:
-            is_reference = key in ("$ref", "$dynamicRef", "$id") and isinstance(item, str)
-            if is_reference and not item.startswith("#"):
-                remedy = "nothing is fetched, so copy what it names into the file"
-                return f"at {place}{pointer(key)}: {item!r} leads out of it; {remedy}"
+            yield place, key, item
             if isinstance(item, (dict, list)):
                 waiting.append((place + pointer(key), item))
+
+
+def half_character(document: Any) -> str | None:
+    r"""The first half of a surrogate pair (JSON can say "\ud83d"), and where it stands."""
+    for place, key, item in walked(document):
+        for text in (key, item):
+            half = re.search("[\ud800-\udfff]", text) if isinstance(text, str) else None
+            if half:
+                return f"at {place}{pointer(key)}: {half[0]!r}"
+    return None
+
+
+def outward_reference(document: Any) -> str | None:
+    """The first reference that leads out of the document, which a validator would fetch."""
+    for place, key, item in walked(document):
+        if key in REFERENCES and isinstance(item, str) and not item.startswith("#"):
+            remedy = "nothing is fetched, so copy what it names into the file"
+            return f"at {place}{pointer(key)}: {item!r} leads out of it; {remedy}"
     return None
 
 

@@ -354,6 +354,12 @@ def with_schema(schema: object) -> str:
         ('{"openapi": "3.0.3", "openapi": "3.1.0"}', Exit.NOT_JSON, "'openapi' twice"),
         ('{"openapi": NaN}', Exit.NOT_JSON, "NaN"),
         ('{"openapi": -Infinity}', Exit.NOT_JSON, "-Infinity"),
+        (
+            r'{"info": ["", "a \ud83d b"]}',
+            Exit.NOT_JSON,
+            r"at /info/1: '\ud83d' is half a character",
+        ),
+        (r'{"info": {"\uDE00": 1}}', Exit.NOT_JSON, r"at /info/\ude00: '\ude00' is half"),
         ("[" * 100_000, Exit.NOT_JSON, "nested too deeply"),
         ('{"openapi": ' + "1" * 5000 + "}", Exit.NOT_JSON, "digits"),
         ("[]", Exit.NOT_OPENAPI, "list"),
@@ -449,11 +455,12 @@ def test_generator_warning_stops_the_run(
 
 def test_generator_crash_is_one_line(lone_spec: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """A traceback of the generator is cut down to what it ends in."""
-    document = {**VALID, "info": {"title": "half a \ud83d pair", "version": "1"}}
+    document: dict[str, Any] = copy.deepcopy(VALID)
+    document["paths"]["/pings"]["get"]["operationId"] = "too_long_for_a_file_name" * 20
     lone_spec.write_text(json.dumps(document))
     code, line = refusal(lone_spec, capfd)
     assert Exit.GENERATOR == code
-    assert "it crashed: UnicodeEncodeError" in line
+    assert "it crashed: OSError" in line
 
 
 def repin(checkout: Checkout, tool: str) -> None:
