@@ -45,6 +45,12 @@ HEADER_START = b"# Generated, do not edit: made by "
 SETUP = "run scripts/setup, and this script with the python that setup prints"
 NOTHING = object()
 REFERENCES = ("$ref", "$dynamicRef", "$id")
+NAMED = {
+    *("properties", "patternProperties", "dependentSchemas", "$defs", "definitions", "schemas"),
+    *("paths", "webhooks", "pathItems", "callbacks", "callbacks/*", "parameters", "headers"),
+    *("requestBodies", "responses", "content", "encoding", "examples", "links", "securitySchemes"),
+}
+"""Where an object's members have names that people chose; /* stands for any one of them."""
 
 Tree = dict[str, bytes]
 """A package: what each file holds, by its path below the package, with forward slashes."""
@@ -173,6 +179,7 @@ def check_openapi(document: Any, name: str) -> None:
     if "openapi" not in document or not re.fullmatch(r"3\.[01]\.[0-9]+", version):
         supported = "the generator reads 3.0.x and 3.1.x"
         raise RunError(Exit.VERSION, f"{name} is of OpenAPI version {version!r}; {supported}")
+    document = without_quoted_references(document)
     fault = outward_reference(document) or first_fault(document, version)
     if fault:
         raise RunError(Exit.NOT_OPENAPI, f"{name} is not valid OpenAPI: {fault}")
@@ -203,6 +210,44 @@ def half_character(document: Any) -> str | None:
             if half:
                 return f"at {place}{pointer(key)}: {half[0]!r}"
     return None
+
+
+def is_free(keyword: str, value: Any, within: str) -> bool:
+    """Whether a member of what stands at `within` is data, which no reference leads out of."""
+    if keyword == "examples":
+        return isinstance(value, list)
+    return keyword in ("example", "default", "enum", "const") or (
+        keyword == "value" and within == "examples/*"
+    )
+
+
+def without_quoted_references(document: dict[str, Any]) -> dict[str, Any]:
+    """A copy of `document` that lacks the examples, defaults and the like with references in them.
+
+    They are data, but the validator follows what it finds in a default.
+    """
+    top = {"": document}
+    waiting: list[tuple[Any, Any, str]] = [(top, "", "")]
+    while waiting:
+        holder, at, within = waiting.pop()
+        value = holder[at]
+        has_names = within in NAMED
+        if isinstance(value, dict):
+            value = {
+                key: item
+                for key, item in value.items()
+                if has_names or not is_free(key, item, within) or not has_reference(item)
+            }
+        holder[at] = value = value.copy()
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            if isinstance(item, (dict, list)):
+                waiting.append((value, key, f"{within}/*" if has_names else str(key)))
+    return top[""]
+
+
+def has_reference(value: Any) -> bool:
+    """Whether anything in `value` looks like a reference."""
+    return any(key in REFERENCES for _, key, _ in walked(value))
 
 
 def outward_reference(document: Any) -> str | None:

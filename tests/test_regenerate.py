@@ -395,6 +395,131 @@ def test_unusable_spec_is_refused(
     assert (code, True) == (found_code, named in line), line
 
 
+FREE = {"$id": "abc", "$ref": "http://127.0.0.1:9/zzz", "in": [{"$dynamicRef": "#gone"}]}
+
+
+def with_free_data(version: str) -> dict[str, Any]:
+    """A spec with what looks like a reference wherever it holds data of any form."""
+    schema = {
+        "type": "object",
+        "example": FREE,
+        "default": FREE,
+        "properties": {
+            "default": {"type": "object", "default": {"$ref": "#/nowhere"}},
+            "example": {"type": "string", "example": FREE},
+            "examples": {"$ref": "#/components/schemas/value"},
+            "properties": {"type": "object", "properties": {"enum": {"type": "string"}}},
+        },
+    }
+    if version.startswith("3.1"):
+        schema["examples"] = [FREE]
+    document = json.loads(with_schema(schema))
+    document["openapi"] = version
+    answers = document["paths"]["/pings"]["get"]["responses"]
+    answers["200"]["content"]["application/json"]["example"] = FREE
+    answers["404"] = {"$ref": "#/components/responses/default"}
+    document["components"] = {
+        "schemas": {"value": {"type": "string", "example": FREE}},
+        "examples": {"value": {"value": FREE}},
+        "responses": {
+            "default": {
+                "description": "Not there",
+                "content": {
+                    "text/plain": {
+                        "schema": {"$ref": "#/components/schemas/value"},
+                        "examples": {
+                            "value": {"$ref": "#/components/examples/value"},
+                            "here": {"value": FREE},
+                        },
+                    }
+                },
+            }
+        },
+    }
+    return document
+
+
+@pytest.mark.parametrize("version", ["3.0.3", "3.1.0"])
+def test_examples_and_defaults_may_hold_anything(
+    version: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What looks like a reference in an example or a default is data, and no fault."""
+    document = with_free_data(version)
+    before = copy.deepcopy(document)
+    (tmp_path / "spec.json").write_text(json.dumps(document))
+    arguments = ["--spec", str(tmp_path / "spec.json"), "--output", str(tmp_path / "package")]
+    assert Exit.DONE == regenerate.main(arguments), capfd.readouterr().err
+    regenerate.check_openapi(document, "spec.json")
+    assert before == document
+
+
+@pytest.mark.parametrize("value", [{"enum": [FREE]}, {"const": FREE}])
+def test_constants_may_hold_anything(value: dict[str, Any]) -> None:
+    """What looks like a reference in an enum or a const is data, and valid."""
+    document = json.loads(with_schema(value))
+    regenerate.check_openapi({**document, "openapi": "3.1.0"}, "spec.json")
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "/components/schemas/value",
+        "/components/schemas/default",
+        "/components/schemas/A/properties/default",
+        "/components/schemas/A/properties/example",
+        "/components/schemas/A/properties/enum/items",
+        "/components/schemas/A/properties/const/properties/examples",
+        "/components/schemas/A/properties/properties/properties/default",
+        "/components/schemas/A/items/properties/value",
+        "/components/schemas/A/allOf/0/properties/default",
+        "/components/responses/default",
+        "/components/headers/example",
+        "/components/parameters/default",
+        "/components/examples/default",
+        "/components/links/default",
+        "/components/callbacks/default",
+        "/components/callbacks/default/example",
+        "/components/requestBodies/default",
+        "/components/securitySchemes/default",
+        "/components/pathItems/default",
+        "/components/schemas/A/patternProperties/default",
+        "/components/schemas/A/dependentSchemas/default",
+        "/components/schemas/A/$defs/default",
+        "/components/schemas/A/definitions/default",
+        "/webhooks/default",
+        "/paths/default",
+        "/paths/~1pings/get/responses/default",
+        "/paths/~1pings/get/responses/200/content/default/schema",
+        "/paths/~1pings/get/responses/200/content/default/encoding/default",
+        "/paths/~1pings/get/responses/200/content/default/examples/value",
+        "/paths/~1pings/get/responses/200/headers/default",
+        "/paths/~1pings/get/parameters/0/examples/default",
+    ],
+)
+def test_reference_at_a_name_like_a_keyword_is_refused(place: str) -> None:
+    """What is only called default or example is no data: a reference out of it is refused."""
+    document: dict[str, Any] = copy.deepcopy(VALID)
+    value: Any = {"$ref": "http://127.0.0.1:9/a.json"}
+    first, *parts = place.removeprefix("/").split("/")
+    for part in reversed(parts):
+        value = [value] if part == "0" else {part.replace("~1", "/"): value}
+    with pytest.raises(regenerate.RunError, match="leads out") as stopped:
+        regenerate.check_openapi({**document, first: value}, "spec.json")
+    assert Exit.NOT_OPENAPI == stopped.value.exit_code
+    assert f"at {place}/$ref: " in str(stopped.value)
+
+
+def test_nothing_is_fetched_through_an_example(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reference to an example that refers elsewhere is a fault, and leads to no request."""
+    fetched: list[object] = []
+    monkeypatch.setattr("urllib.request.OpenerDirector.open", lambda *asked: fetched.append(asked))
+    document = json.loads(with_schema({"$ref": "#/components/schemas/A/example"}))
+    document["components"] = {"schemas": {"A": {"type": "object", "example": FREE}}}
+    with pytest.raises(regenerate.RunError, match="/components/schemas/A/example"):
+        regenerate.check_openapi(document, "spec.json")
+    assert [] == fetched
+
+
 def test_deeply_nested_spec_is_refused(lone_spec: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """A spec that is JSON but nested beyond Python's stack is refused in one line."""
     lone_spec.write_text(with_schema("HERE").replace('"HERE"', '{"not":' * 300 + "{}" + "}" * 300))
