@@ -79,7 +79,7 @@ class Exit(IntEnum):
     GENERATOR = 8, "the generator failed or warned, or ruff failed on what it made"
     TOOL = 9, "a tool is missing, or is not the release that pyproject.toml pins"
     OUTPUT = 10, "the output is refused, or cannot be read or written"
-    INTERRUPTED = 130, "stopped by SIGINT or SIGTERM"
+    INTERRUPTED = 130, "stopped by SIGINT, SIGTERM or SIGHUP"
 
 
 class RunError(Exception):
@@ -805,8 +805,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-if __name__ == "__main__":
+def obey_signals() -> None:
+    """Let SIGTERM and SIGHUP end the run as Ctrl-C does."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Windows has no SIGHUP, and who says nohup wants it ignored.
+    if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.default_int_handler)
+
+
+if __name__ == "__main__":
+    obey_signals()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     sys.exit(main())

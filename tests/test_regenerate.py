@@ -1194,24 +1194,51 @@ def test_killed_run_leaves_old_or_new(checkout: Checkout) -> None:
     assert [checkout.package] == list(checkout.package.parent.iterdir())
 
 
-def test_terminated_run_tidies_up(checkout: Checkout, tmp_path: Path) -> None:
-    """SIGTERM ends a run with one line and its exit code, and leaves no temporary folder."""
-    (tmp_path / "temporary").mkdir()
-    before = files_below(checkout.root)
-    environment = {**os.environ, "TMPDIR": str(tmp_path / "temporary")}
+AS_STARTED = """
+    import os, signal, sys
+    signal.signal(signal.SIGHUP, getattr(signal, sys.argv[1]))
+    os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+def signalled(command: list[str], number: int, hangup: str, temporary: Path) -> tuple[int, str]:
+    """Send a signal to `command`, which times itself, while the generator runs.
+
+    It is started with SIGHUP at `hangup`. Returns its exit code, and what it says after that.
+    """
+    temporary.mkdir()
     process = subprocess.Popen(
-        checkout.command("--timings"), stderr=subprocess.PIPE, text=True, env=environment
+        [sys.executable, "-c", textwrap.dedent(AS_STARTED), hangup, *command],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(temporary)},
     )
     assert process.stderr is not None
     for line in process.stderr:
         if " correct " in line:
             break
     time.sleep(0.1)
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
     _, said = process.communicate(timeout=20)
-    assert (Exit.INTERRUPTED, "regenerate: stopped by a signal\n") == (process.returncode, said)
+    return process.returncode, said
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_terminated_run_tidies_up(number: int, checkout: Checkout, tmp_path: Path) -> None:
+    """A signal ends a run with one line and its exit code, and leaves no temporary folder."""
+    before = files_below(checkout.root)
+    ended = signalled(checkout.command("--timings"), number, "SIG_DFL", tmp_path / "temporary")
+    assert (Exit.INTERRUPTED, "regenerate: stopped by a signal\n") == ended
     assert before == files_below(checkout.root)
     assert [] == list((tmp_path / "temporary").iterdir())
+
+
+def test_nohup_is_obeyed(checkout: Checkout, tmp_path: Path) -> None:
+    """A run that was started to ignore SIGHUP survives the end of its terminal."""
+    command = checkout.command("--timings", "--check")
+    code, _ = signalled(command, signal.SIGHUP, "SIG_IGN", tmp_path / "temporary")
+    assert Exit.DONE == code
 
 
 def test_runs_at_the_same_time_do_not_mix(tmp_path: Path) -> None:
