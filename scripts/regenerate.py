@@ -801,7 +801,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code, reason = Exit.OUTPUT, f"cannot read or write: {error}"
     except KeyboardInterrupt:
         code, reason = Exit.INTERRUPTED, "stopped by a signal"
-    print(f"regenerate: {one_line(reason, 1200)}", file=sys.stderr)
+    # A terminal that was closed takes no line; the exit code still tells.
+    with contextlib.suppress(OSError):
+        print(f"regenerate: {one_line(reason, 1200)}", file=sys.stderr)
     return code
 
 

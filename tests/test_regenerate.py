@@ -1269,3 +1269,13 @@ def test_reader_that_leaves_early_is_no_error() -> None:
     done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, check=False)
     os.close(writing)
     assert (0, b"") == (done.returncode, done.stderr)
+
+
+def test_exit_code_needs_no_stderr() -> None:
+    """Where nobody takes the line about a failure, the exit code is the same."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, str(ROOT / "scripts" / "regenerate.py"), "--chekc"]
+    done = subprocess.run(command, stderr=writing, check=False)
+    os.close(writing)
+    assert Exit.USAGE == done.returncode
