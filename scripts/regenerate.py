@@ -530,8 +530,8 @@ def build(document: Any, first_lines: bytes, ruff: str, told: bool) -> Tree:
 def on_disk(package: Path, tree: Tree) -> dict[str, bytes | None]:
     """What lies in `package`, by path: the bytes of a plain file of `tree`, else None.
 
-    An empty folder's path ends in a slash. Folders called __pycache__ are passed over, since
-    importing the package makes them.
+    An empty folder's path ends in a slash. What importing the package makes, folders called
+    __pycache__ and *.pyc in them, is passed over.
     """
 
     def stop(error: OSError) -> NoReturn:
@@ -541,7 +541,11 @@ def on_disk(package: Path, tree: Tree) -> dict[str, bytes | None]:
     for folder_name, folders, files in os.walk(package, onerror=stop):
         folder = Path(folder_name)
         links = [name for name in folders if (folder / name).is_symlink()]
-        folders[:] = [name for name in folders if name != "__pycache__" and name not in links]
+        folders[:] = [name for name in folders if name not in links]
+        is_cache = folder.name == "__pycache__"
+        if is_cache:
+            # Python writes x.pyc as x.pyc.139872 first, which may be gone in a moment.
+            files = [name for name in files if not re.search(r"\.pyc(\.\d+)?\Z", name)]
         for file in (folder / name for name in files + links):
             mode = file.lstat().st_mode
             path = file.relative_to(package).as_posix()
@@ -549,7 +553,8 @@ def on_disk(package: Path, tree: Tree) -> dict[str, bytes | None]:
             plain = stat.S_ISREG(mode) and not executable and path in tree
             lying[path] = file.read_bytes() if plain else None
         path = folder.relative_to(package).as_posix() + "/"
-        if not (files or folders or links) and not any(of.startswith(path) for of in tree):
+        is_empty = not (set(folders) - {"__pycache__"} or files or links or is_cache)
+        if is_empty and not any(of.startswith(path) for of in tree):
             lying[path] = None
     return lying
 

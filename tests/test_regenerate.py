@@ -275,6 +275,11 @@ def write_tree(folder: Path, tree: dict[str, bytes]) -> None:
         (folder / name).write_bytes(content)
 
 
+def cached(folder: Path, name: str) -> None:
+    """Put a file into the __pycache__ of `folder`."""
+    write_tree(folder / "__pycache__", {name: b""})
+
+
 def make_link(package: Path) -> None:
     """Put a link to the same bytes in the place of a file."""
     (package / "elsewhere").write_bytes(TREE["models/intent.py"])
@@ -287,6 +292,13 @@ def make_link(package: Path) -> None:
     [
         (lambda package: None, []),
         (lambda package: (package / "models" / "__pycache__").mkdir(), []),
+        (lambda package: cached(package / "models", "intent.cpython-311.pyc"), []),
+        (lambda package: cached(package / "models", "intent.cpython-311.pyc.139872"), []),
+        (lambda package: cached(package / "models", "evil.py"), ["foreign"]),
+        (lambda package: cached(package, "evil.so"), ["foreign"]),
+        (lambda package: cached(package, "evil/a.pyc"), ["foreign"]),
+        (lambda package: cached(package / "old", "a.pyc"), ["foreign"]),
+        (lambda package: (package / "models" / "intent.pyc").touch(), ["foreign"]),
         (lambda package: (package / "models" / "intent.py").write_bytes(b""), ["changed"]),
         (lambda package: (package / "models" / "intent.py").chmod(0o755), ["changed"]),
         (lambda package: (package / "models" / "intent.py").unlink(), ["missing"]),
@@ -303,7 +315,7 @@ def make_link(package: Path) -> None:
     ],
 )
 def test_differences(damage: Callable[[Path], object], said: list[str], tmp_path: Path) -> None:
-    """Each kind of difference is named, and only __pycache__ folders are passed over."""
+    """Each kind of difference is named, and only what Python caches is passed over."""
     write_tree(tmp_path, TREE)
     damage(tmp_path)
     lines = regenerate.differences(TREE, regenerate.on_disk(tmp_path, TREE))
