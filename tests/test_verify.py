@@ -1,5 +1,6 @@
 """`stoqapp verify` finds what a service does otherwise than the sandbox, and nothing else."""
 
+import itertools
 import json
 import logging
 import os
@@ -302,6 +303,59 @@ def test_a_request_without_an_answer_misleads_nobody(number: int, arrives: bool)
     assert {} == verdicts(report, "does not hold")
     assert ({},) == report.explanations
     assert (22, 1, None) == (report.asked, report.unanswered, report.end)
+
+
+@pytest.mark.parametrize(
+    ("status", "arrives", "number"),
+    list(itertools.product([502, 302], [True, False], range(1, 22)))[::EACH],
+)
+def test_an_answer_that_tells_nothing_misleads_nobody(
+    status: int, arrives: bool, number: int
+) -> None:
+    """One stray 5xx or redirect, whether its request arrived or not, counts as no answer."""
+
+    def disturb(at: int, arrive: Callable[[], Heard | None]) -> Heard | None:
+        if at != number:
+            return arrive()
+        if arrives:
+            arrive()
+        return Heard.of(Answer(status, {}, b"<html>"), SUBJECT.sent(b""))
+
+    report, _ = inquiry({}, disturb)
+    assert {} == verdicts(report, "does not hold")
+    assert ({},) == report.explanations
+    assert (22, 1, None) == (report.asked, report.unanswered, report.end)
+    note = f"answered {status} with no JSON, which tells nothing of it"
+    assert {note} >= set(verdicts(report, "no answer").values())
+
+
+def test_an_answer_that_tells_nothing_is_told(
+    sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A 500 to each fourth request makes nothing a finding, and is told for what it hides."""
+    sandbox.configure(catalog=CATALOG, faults=["status=500:every=4"])
+    assert UNKNOWN == verify(sandbox.base_url, *ALL_OPTIONS, "--yes")
+    told = capsys.readouterr().out
+    assert re.search(r"^unknown_shop .* no answer: answered 500 with \{", told, re.MULTILINE)
+    assert "5 of 22 requests went without an answer" in told
+    assert told.endswith("  stoqapp sandbox\n  Sandbox()\n")
+
+
+def test_a_500_that_a_choice_foretells_is_an_answer() -> None:
+    """Where broken JSON is answered 500, that is found, and taken for no trouble."""
+    report, _ = inquiry({"json_text": "500"}, lambda _at, arrive: arrive())
+    assert {"json_text": ""} == verdicts(report, "does not hold")
+    assert ({"json_text": "500"}, 0) == (report.assume, report.unanswered)
+
+
+def test_trouble_that_lasts_ends_the_run() -> None:
+    """The third 5xx in a row ends the run; what was found before is told."""
+    trouble = Heard.of(Answer(503, {}, b""), SUBJECT.sent(b""))
+    report, _ = inquiry(
+        {"refused_status": "422"}, lambda at, arrive: arrive() if at < 5 else trouble
+    )
+    assert ("unknown", 8, {"refused_status": "422"}) == (report.end, report.asked, report.assume)
+    assert "tells anything; the last one was answered 503 with no body" in report.reason
 
 
 def test_what_no_choice_does_is_told_as_it_was_answered() -> None:

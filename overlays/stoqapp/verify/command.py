@@ -42,7 +42,8 @@ exit codes:
   2    usage, or nobody agreed: nothing was sent
   3    the service refused the first request, on which all else builds
   4    not sent: no connection came about
-  5    some requests went without an answer; what could be told holds
+  5    some requests went without an answer, or with one that tells nothing (5xx, a redirect);
+       what could be told holds
   6    rate limited before the end; what could be told holds
   130  interrupted; what was known so far was printed
 """

@@ -51,7 +51,7 @@ class Report:
             first one is empty where nothing has to be.
         assume: What ``Sandbox(assume=...)`` takes to do as the service did.
         asked: How many requests were sent.
-        unanswered: How many of them went without an answer.
+        unanswered: How many of them went without an answer, or with one that tells nothing (5xx).
         already_waiting: Whether the customer was on the list before.
         end: What ended the run before its end; None where nothing did.
         reason: The same for people.
@@ -118,6 +118,12 @@ class Report:
         for finding in self.findings:
             if finding.verdict == "not asked":
                 yield from _wrapped(f"not asked: {finding.name} ({finding.note})")
+        if self.unanswered:
+            yield ""
+            yield from _wrapped(
+                f"{self.unanswered} of {self.asked} requests went without an answer, or with one"
+                " that tells nothing (5xx, a redirect)."
+            )
         if self.reason:
             yield ""
             yield from _wrapped(f"The run ended early: {self.reason}.")
@@ -144,7 +150,7 @@ def _told(finding: Finding) -> str:
     if finding.verdict == "cannot be told":
         return f"cannot be told: {finding.note or ' or '.join(finding.seen)}"
     if finding.verdict == "no answer":
-        return "no answer"
+        return f"no answer: {finding.note}" if finding.note else "no answer"
     return finding.note or " or ".join(finding.seen)
 
 
@@ -202,7 +208,7 @@ def _findings(inquiry: Inquiry) -> Iterator[Finding]:
         elif name in inquiry.unseen:
             yield Finding(name, trust, wanted, (), "cannot be told", "no answer shows it")
         elif name in inquiry.unanswered:
-            yield Finding(name, trust, wanted, (), "no answer")
+            yield Finding(name, trust, wanted, (), "no answer", inquiry.unanswered[name])
         else:
             note = NOT_ASKED.get(name) or skipped.get(name) or _nothing_seen(inquiry)
             yield Finding(name, trust, wanted, (), "not asked", note)

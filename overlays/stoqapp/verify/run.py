@@ -1,7 +1,7 @@
 """Sends the probes, and drops the worlds that would have answered otherwise."""
 
 import time
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import partial
 from math import prod
 from typing import Final, Literal
@@ -68,7 +68,8 @@ class Inquiry:
         told: The entries that *worlds* differ in, or that have been looked at.
         odd: Entries for which no choice fits, with what was answered.
         unseen: Entries that an answer could have told of, and did not.
-        unanswered: Entries that an answer would have told of which never came.
+        unanswered: Entries that an answer would have told of which never came, with what came in
+            its place; empty where nothing did.
         skipped: Why a probe was not sent, by its name.
         is_lost: Whether so much is open that nothing more is concluded.
         waiting: Whether the customer was on the list before.
@@ -88,7 +89,7 @@ class Inquiry:
     told: set[str] = field(factory=set)
     odd: dict[str, str] = field(factory=dict)
     unseen: set[str] = field(factory=set)
-    unanswered: set[str] = field(factory=set)
+    unanswered: dict[str, str] = field(factory=dict)
     skipped: dict[str, str] = field(factory=dict)
     is_lost: bool = False
     waiting: bool = False
@@ -131,22 +132,17 @@ class Inquiry:
             return
         heard = keep(lambda: self.send(sent))
         self.asked += 1
-        if heard is None:
-            self._fork(request)
-            self._note_no_answer(ask, None)
-            last = self.log[-_MOST_UNANSWERED:]
-            if len(last) == _MOST_UNANSWERED and not any(last):
-                self.end = "unknown"
-                self.reason = f"{_MOST_UNANSWERED} requests in a row went without an answer"
-            return
-        self.log.append(heard)
-        if ask is PROBES[0].asks[0] and heard.status != 201:
+        if heard and ask is PROBES[0].asks[0] and heard.status != 201:
             if not says_duplicate(heard.messages):
                 self._end_at_first(heard)
                 return
             self.waiting, ask = True, WAITING
             [world] = self.worlds
             self.worlds = [World(world.assumed, [], [sent])]
+        if heard is None or not (_is_judgement(heard) or self._is_foretold(heard, ask, step)):
+            self._go_without(ask, request, heard)
+            return
+        self.log.append(heard)
         for world in self.worlds:
             world.take(step)
         statuses = {before.status for world in self.worlds if (before := world.log[-1])}
@@ -156,6 +152,7 @@ class Inquiry:
             self.worlds += self._untouched(request)
 
     def _end_at_first(self, heard: Heard) -> None:
+        self.log.append(heard)
         refused = 200 <= heard.status < 500
         self.end = "refused" if refused else "unknown"
         self.reason = (
@@ -164,9 +161,46 @@ class Inquiry:
             " variant or address where the customer may wait for this one already"
         )
 
-    def _note_no_answer(self, ask: Ask, step: Step | None) -> None:
+    def _is_foretold(self, heard: Heard, ask: Ask, step: Step) -> bool:
+        """Whether a sandbox can answer with that status, for all that is known so far."""
+        worlds = [world.copy() for world in self.worlds]
+        for world in worlds:
+            world.take(step)
+        log = [*self.log, heard]
+        open_ = [self._open(look, look.sign(log)) for look in ask.looks]
+        return any(
+            answer.status == heard.status
+            for choices in open_
+            if not self._is_too_much(choices)
+            for world in spread(worlds, choices)
+            if (answer := world.log[-1])
+        )
+
+    def _go_without(
+        self,
+        ask: Ask,
+        request: Callable[[Sequence[Heard | None]], Sent | None],
+        heard: Heard | None,
+    ) -> None:
+        """Go on after a request that nothing came of, or nothing but *heard*, which tells nothing.
+
+        Either may hide that the request was carried out.
+        """
+        self._fork(request)
+        came = f"answered {_described(heard)}, which tells nothing of it" if heard else ""
+        self._note_no_answer(ask, None, came)
+        last = self.log[-_MOST_UNANSWERED:]
+        if len(last) == _MOST_UNANSWERED and not any(last):
+            self.end = "unknown"
+            self.reason = f"{_MOST_UNANSWERED} requests in a row went without an answer"
+            if heard:
+                self.reason += (
+                    f" that tells anything; the last one was answered {_described(heard)}"
+                )
+
+    def _note_no_answer(self, ask: Ask, step: Step | None, came: str = "") -> None:
         self.log.append(None)
-        self.unanswered |= {name for look in ask.looks for name in look.about}
+        self.unanswered |= {name: came for look in ask.looks for name in look.about}
         if step:
             for world in self.worlds:
                 world.take(step)
@@ -200,9 +234,8 @@ class Inquiry:
         if seen is None:
             self.unseen |= set(look.about)
             return {heard.status for world in self.worlds if (heard := world.log[-1])}
-        new = dict.fromkeys(name for name in (*look.beside, *look.about) if name not in self.told)
-        choices = {name: self._choices(name, look, seen) for name in new}
-        if len(self.worlds) * prod(map(len, choices.values())) > _MOST_WORLDS:
+        choices = self._open(look, seen)
+        if self._is_too_much(choices):
             self.is_lost = True
         if self.is_lost:
             self.unseen |= set(look.about)
@@ -211,7 +244,7 @@ class Inquiry:
         fitting = [world for world in candidates if _shows(world, look, seen)]
         if fitting:
             self.worlds = fitting
-            for name in new:
+            for name in choices:
                 if len(choices[name]) > 1 and self._learnt_nothing_of(name, choices[name]):
                     self.worlds = [w for w in self.worlds if w.assumed[name] == choices[name][0]]
                     self.unseen |= {name} & set(look.about)
@@ -232,6 +265,14 @@ class Inquiry:
             for choice in choices[1:]
         )
 
+    def _open(self, look: Look, seen: Hashable) -> dict[str, list[str]]:
+        """Return the choices of what *look* depends on and is not known yet."""
+        new = dict.fromkeys(name for name in (*look.beside, *look.about) if name not in self.told)
+        return {name: self._choices(name, look, seen) for name in new}
+
+    def _is_too_much(self, choices: Mapping[str, Sequence[str]]) -> bool:
+        return len(self.worlds) * prod(map(len, choices.values())) > _MOST_WORLDS
+
     def _choices(self, name: str, look: Look, seen: Hashable) -> list[str]:
         entry, expected = _ENTRY[name], self.expected[name]
         others: Iterable[str] = entry.choices
@@ -247,6 +288,11 @@ def _shows(world: World, look: Look, seen: Hashable) -> bool:
         return signs.agrees(seen, look.sign(world.log))
     except LookupError:
         return False
+
+
+def _is_judgement(heard: Heard) -> bool:
+    """Whether the service took or refused the request; trouble and redirects are neither."""
+    return 200 <= heard.status < 300 or 400 <= heard.status < 500
 
 
 def _described(heard: Heard) -> str:
