@@ -1,5 +1,6 @@
 """`stoqapp verify` finds what a service does otherwise than the sandbox, and nothing else."""
 
+import errno
 import itertools
 import json
 import logging
@@ -15,7 +16,7 @@ import pytest
 from attrs import evolve
 from faults import FaultServer, Script, answers, answers_and_resets, http
 
-from stoqapp.cassettes import LEFT_OUT
+from stoqapp.cassettes import LEFT_OUT, Recording
 from stoqapp.cli import main
 from stoqapp.errors import Answer, RateLimitedError
 from stoqapp.rules import SHOP_HEADER
@@ -575,6 +576,7 @@ def test_what_may_stay_is_the_customer_that_was_given() -> None:
         ([*OPTIONS, "--only", "market"], "probe market needs --market"),
         ([*OPTIONS, "--assume", "duplicate=408"], "duplicate must be one of"),
         ([*OPTIONS, "--assume", "duplicate"], "--assume must be like"),
+        ([*OPTIONS, "--record", ""], "--record: name a folder"),
         ([*OPTIONS, "--variant", "lamp"], "intent.shopify_variant_id"),
         ([*OPTIONS, "--phone", "12"], "customer.phone"),
         ([*OPTIONS, "--email", "ada@Example.com"], "a domain for tests"),
@@ -681,6 +683,48 @@ def test_a_folder_that_cannot_be_written_to(
     assert 2 == verify(sandbox.base_url, *OPTIONS, "--yes", "--record", folder)
     assert "nothing was sent" in capsys.readouterr().err
     assert [] == sandbox.intents
+
+
+def test_a_cassette_that_cannot_be_written_costs_no_finding(
+    sandbox: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where a cassette cannot take its place, that is said once, and the report comes all the same.
+
+    Those before it stay, and no later one is written.
+    """
+    (tmp_path / "duplicate-1.yaml").mkdir()
+    code = verify(sandbox.base_url, *OPTIONS, "--yes", "--json", "--record", str(tmp_path))
+    told = capsys.readouterr()
+    assert (0, True) == (code, json.loads(told.out)["holds"])
+    said = "stoqapp verify: --record: duplicate-1.yaml cannot be written (Is a directory)"
+    assert 1 == told.err.count("cannot be written")
+    assert f"{said}; nothing more is recorded\n" in told.err
+    before = HARMLESS[: [probe.name for probe in HARMLESS].index("duplicate")]
+    names = {f"{probe.name}-1.yaml" for probe in before} | {"duplicate-1.yaml"}
+    assert names == {path.name for path in tmp_path.iterdir()}
+
+
+def test_no_half_cassette_stays(
+    sandbox: Sandbox,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A disk that is full in the middle of a cassette leaves none, and what was there before."""
+
+    def save(recorded: Recording, path: Path) -> None:
+        path.write_bytes(recorded.content[:20])
+        if recorded.content.count(b"intent"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Recording, "save", save)
+    kept = tmp_path / "created-1.yaml"
+    kept.write_text("from an earlier run")
+    assert 0 == verify(sandbox.base_url, *OPTIONS, "--yes", "--record", str(tmp_path))
+    told = capsys.readouterr()
+    assert "created-1.yaml cannot be written (No space left on device)" in told.err
+    assert "A sandbox that answers as was seen" in told.out
+    assert ["from an earlier run"] == [path.read_text() for path in tmp_path.iterdir()]
 
 
 def test_the_words_are_shown_on_request(

@@ -6,7 +6,7 @@ import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,6 +14,7 @@ from stoqapp.errors import ConfigurationError, InvalidIntentError, StoqError
 from stoqapp.terminal import complain, mention, show
 
 if TYPE_CHECKING:
+    from stoqapp.cassettes import Recording
     from stoqapp.verify.probes import Probe, Subject
     from stoqapp.verify.report import Report
     from stoqapp.verify.worlds import Heard
@@ -34,6 +35,7 @@ _CODE_OF_END: Final = {
 }
 _UNANSWERED: Final = _CODE_OF_END["unknown"]
 _WIDTH: Final = 100
+_UNFINISHED: Final = ".stoqapp-verify"
 
 _EXIT_CODES: Final = """\
 exit codes:
@@ -94,7 +96,6 @@ def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
     parser.add_argument("--json", action="store_true", help="print the findings as one JSON object")
     parser.add_argument(
         "--record",
-        type=Path,
         metavar="DIR",
         help="keep what is answered there, as cassettes that hold nobody's data (needs the extra"
         " [verify])",
@@ -262,41 +263,69 @@ def _chosen(only: Sequence[str], subject: "Subject") -> "tuple[list[Probe], dict
     return chosen, skipped
 
 
-def _keeper(folder: Path | None, base_url: str) -> "Keep":
+def _keeper(given: str | None, base_url: str) -> "Keep":
     """Return what lets a request be sent, and keeps what is answered where that was asked for.
 
     Raises:
         RecorderNotInstalledError: The extra ``[verify]`` is not installed.
-        ConfigurationError: *folder* cannot be written to.
+        ConfigurationError: *given* names no folder, or one that cannot be written to.
     """
     from stoqapp.cassettes import RecordedFrom, ShownRequest, recording
     from stoqapp.settings import BASE_URL
     from stoqapp.verify.probes import shown
 
-    if folder is None:
+    if given is None:
         return lambda _probe, _number, send: send()
+    if not given.strip():
+        raise ConfigurationError("--record: name a folder; nothing was sent")
+    folder, is_writable = Path(given), True
     source: RecordedFrom = "live" if base_url == BASE_URL else "sandbox"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # Also finds out now, and not after the first request, whether there is a recorder.
         with recording(ShownRequest(b""), source) as recorded:
-            recorded.save(folder / ".stoqapp-verify")
-        (folder / ".stoqapp-verify").unlink()
+            recorded.save(folder / _UNFINISHED)
+        (folder / _UNFINISHED).unlink()
     except OSError as error:
         raise ConfigurationError(
             f"--record: nothing can be written there ({error.strerror}); nothing was sent"
         ) from None
 
     def keep(probe: "Probe", number: int, send: "Sending") -> "Heard | None":
+        nonlocal is_writable
         made_up = shown(probe.asks[number - 1])
         headers = {name.lower(): value for name, value in made_up.headers.items()}
         with recording(ShownRequest(made_up.content, headers), source) as recorded:
             heard = send()
-        if heard:
-            recorded.save(folder / f"{probe.name}-{number}.yaml")
+        if heard and is_writable:
+            name = f"{probe.name}-{number}.yaml"
+            try:
+                _save(recorded, folder / name)
+            except OSError as error:
+                is_writable = False
+                complain(
+                    "stoqapp verify",
+                    f"--record: {name} cannot be written ({error.strerror}); nothing more is"
+                    " recorded",
+                )
         return heard
 
     return keep
+
+
+def _save(recorded: "Recording", path: Path) -> None:
+    """Write the cassette to *path*, whole or not at all.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    unfinished = path.with_name(_UNFINISHED)
+    try:
+        recorded.save(unfinished)
+        unfinished.replace(path)
+    finally:
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)
 
 
 def _agreed(aside: Callable[[str, str], None]) -> bool:
