@@ -152,11 +152,39 @@ def test_each_deviation_is_found(
 @takes_long
 def test_the_body_limit_is_asked_when_it_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     """A megabyte is sent only for who names the probe; a larger or smaller limit is then found."""
-    limits = {"1048576": 1048576, "1048575": 5000, "2097152": 3000000}
-    for found, limit in limits.items():
+    limits = {
+        1048576: ("1048576", ""),
+        5000: ("1048575", "below 1048576"),
+        3000000: ("2097152", "above 1048576"),
+    }
+    for limit, (seen, bound) in limits.items():
         code, printed = reported(capsys, {"body_limit": str(limit)}, "--only", "body_limit")
-        assert ([found], int(limit != 1048576)) == (findings(printed)["body_limit"]["seen"], code)
-        assert 4 == printed["requests"]
+        found = findings(printed)["body_limit"]
+        assert ([seen], bound) == (found["seen"], found["bound"])
+        assert (int(limit != 1048576), 4) == (code, printed["requests"])
+
+
+@pytest.mark.parametrize(
+    ("limit", "stand_in", "bound"), [(60, 99, "below 100"), (150, 200, "above 100")]
+)
+def test_a_number_that_nobody_saw_is_told_as_a_bound(
+    limit: int, stand_in: int, bound: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of a limit beside the one asked for, the side is told; the command's number stands for it."""
+    with Sandbox(assume={"nesting": limit}, catalog=CATALOG) as sandbox:
+        assert 1 == verify(sandbox.base_url, *OPTIONS, "--yes", "--only", "nesting")
+    told = capsys.readouterr().out
+    assert re.search(rf"^nesting +assumed +100 +{bound}$", told, re.MULTILINE)
+    assert f"\nnesting={stand_in} stands for {bound}: more than that was not seen.\n" in told
+    only = ("--only", "nesting")
+    _, printed = reported(capsys, {"nesting": str(limit)}, *only)
+    found = findings(printed)["nesting"]
+    assert ("does not hold", bound, bound) == (found["verdict"], found["note"], found["bound"])
+    code, printed = reported(
+        capsys, {"nesting": str(limit)}, *only, "--assume", f"nesting={stand_in}"
+    )
+    found = findings(printed)["nesting"]
+    assert (0, "cannot be told", bound) == (code, found["verdict"], found["bound"])
 
 
 # What makes an entry invisible: where the service does this, nobody can tell that.
@@ -381,6 +409,18 @@ def test_what_no_choice_does_is_told_as_it_was_answered() -> None:
     told = set(verdicts(report, "holds"))
     assert {"refused_status", "numbers", "content_type_parameters", "unique", "market"} <= told
     assert report.deviates
+
+
+@pytest.mark.parametrize(
+    ("lost", "bound", "seen"),
+    [(13, "at most 100", ("100", "99")), (14, "at least 100", ("100", "200"))],
+)
+def test_half_of_a_bound_is_told(lost: int, bound: str, seen: tuple[str, ...]) -> None:
+    """Where one of the two requests around a number went unanswered, the other tells a bound."""
+    report, _ = inquiry({}, lambda at, arrive: None if at == lost else arrive())
+    [found] = [finding for finding in report.findings if finding.name == "nesting"]
+    assert ("cannot be told", bound, seen) == (found.verdict, found.note, found.seen)
+    assert not report.deviates
 
 
 def test_what_cannot_be_told_apart_is_said() -> None:

@@ -93,7 +93,12 @@ def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
         " given several times",
     )
     parser.add_argument("--yes", action="store_true", help="do not ask, send")
-    parser.add_argument("--json", action="store_true", help="print the findings as one JSON object")
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="print the findings as one JSON object; where one has a bound, like below 100, the"
+        " numbers in seen and in the sandbox's command only stand for that",
+    )
     parser.add_argument(
         "--record",
         metavar="DIR",

@@ -249,6 +249,9 @@ def _number_seen(expected: float, seen: Hashable) -> Sequence[float]:
 
 NESTING: Final = 100
 BODY_BYTES: Final = 1024 * 1024
+# The limits that are asked for by a request of that much, and one of a little more. Of any other
+# limit, all that shows is on which side it is.
+ASKED_AROUND: Final = {"nesting": NESTING, "body_limit": BODY_BYTES}
 
 _REFUSED: Final = ("refused_status",)
 _REFUSED_BODY: Final = ("refused_body",)

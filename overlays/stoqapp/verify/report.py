@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 from attrs import asdict, frozen
 
 from stoqapp.sandbox.assumptions import ASSUMPTIONS, DEFAULTS, Trust
-from stoqapp.verify.probes import NOT_ASKED, PROBES
+from stoqapp.verify.probes import ASKED_AROUND, NOT_ASKED, PROBES
 from stoqapp.verify.run import Inquiry
 from stoqapp.verify.worlds import World
 
@@ -15,6 +15,12 @@ Verdict = Literal["holds", "does not hold", "cannot be told", "no answer", "not 
 
 _WIDTH: Final = 100
 _MOST_EXPLANATIONS: Final = 5
+_SIDES: Final = {
+    frozenset({-1}): "below",
+    frozenset({-1, 0}): "at most",
+    frozenset({0, 1}): "at least",
+    frozenset({1}): "above",
+}
 _NO_CHOICE: Final = "none of the known choices: answered"
 
 
@@ -30,6 +36,8 @@ class Finding:
         verdict: ``"holds"`` where the expected one alone fits, ``"does not hold"`` where it does
             not, ``"cannot be told"`` where it is one of several.
         note: More about it, for people.
+        bound: What is known of a number that was not seen itself, like ``"below 100"``; those in
+            *seen* stand for it, as they do in `Report.assume`. Empty for all else.
     """
 
     name: str
@@ -38,6 +46,7 @@ class Finding:
     seen: tuple[str, ...]
     verdict: Verdict
     note: str = ""
+    bound: str = ""
 
 
 @frozen
@@ -142,6 +151,12 @@ class Report:
             yield "A sandbox that answers as was seen:"
         yield f"  {self.command}"
         yield f"  {self.python}"
+        for finding in self.findings:
+            if finding.bound and finding.name in self.assume:
+                yield from _wrapped(
+                    f"{finding.name}={self.assume[finding.name]} stands for {finding.bound}: more"
+                    " than that was not seen."
+                )
 
 
 def _told(finding: Finding) -> str:
@@ -218,12 +233,23 @@ def _finding_of(
     name: str, trust: Trust, expected: str, fitting: Sequence[str], is_number: bool
 ) -> Finding:
     fitting = tuple(sorted(fitting, key=lambda choice: choice != expected))
+    bound = _bound_of(name, fitting)
     if expected not in fitting:
-        return Finding(name, trust, expected, fitting, "does not hold")
-    if len(fitting) == 1:
+        return Finding(name, trust, expected, fitting, "does not hold", bound, bound)
+    if len(fitting) == 1 and not bound:
         return Finding(name, trust, expected, fitting, "holds")
-    note = "no answer shows it" if is_number else ""
-    return Finding(name, trust, expected, fitting, "cannot be told", note)
+    note = bound or ("no answer shows it" if is_number else "")
+    return Finding(name, trust, expected, fitting, "cannot be told", note, bound)
+
+
+def _bound_of(name: str, fitting: Sequence[str]) -> str:
+    """Return on which side of the number that was asked for all of *fitting* are, if on one."""
+    asked = ASKED_AROUND.get(name)
+    if asked is None:
+        return ""
+    sides = {(float(number) > asked) - (float(number) < asked) for number in fitting}
+    said = _SIDES.get(frozenset(sides))
+    return f"{said} {asked}" if said else ""
 
 
 def _nothing_seen(inquiry: Inquiry) -> str:
