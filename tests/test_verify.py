@@ -641,6 +641,14 @@ def test_the_probes_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert [] == [probe.name for probe in PROBES if f"{probe.name}: " not in listed]
 
 
+def test_the_assumptions_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    """--assume list prints what `stoqapp sandbox --assume list` does, as its message promises."""
+    assert 0 == main(["sandbox", "--assume", "list"])
+    listed = capsys.readouterr().out
+    assert 0 == main(["verify", "--assume", "list"])
+    assert listed == capsys.readouterr().out
+
+
 def test_without_the_extra(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

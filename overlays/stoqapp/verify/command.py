@@ -90,7 +90,7 @@ def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
         default=[],
         metavar="NAME=CHOICE",
         help="expect something else than the sandbox does by default, like duplicate=409; may be"
-        " given several times",
+        " given several times; --assume list prints what there is",
     )
     parser.add_argument("--yes", action="store_true", help="do not ask, send")
     parser.add_argument(
@@ -117,6 +117,11 @@ def run(arguments: argparse.Namespace) -> int:
     """Ask the service and return the exit code."""
     if "list" in arguments.only:
         show("\n".join(_listed_probes()))
+        return HOLDS
+    if "list" in arguments.assume:
+        from stoqapp.sandbox.command import _listed_assumptions
+
+        show(_listed_assumptions())
         return HOLDS
     try:
         return _verify(arguments)
