@@ -619,7 +619,22 @@ def test_what_may_stay_is_the_customer_that_was_given() -> None:
         ([*OPTIONS, "--record", ""], "--record: name a folder"),
         ([*OPTIONS, "--variant", "lamp"], "intent.shopify_variant_id"),
         ([*OPTIONS, "--phone", "12"], "customer.phone"),
-        ([*OPTIONS, "--email", "ada@Example.com"], "a domain for tests"),
+        *(
+            ([*OPTIONS, "--email", email], "a domain for tests")
+            for email in (
+                "ada@Example.com",
+                "ada@mail.example.com",
+                "ada@example.com.",
+                "ada@shop.Example",
+                "ada@shop.test",
+                "ada@invalid",
+                "ada@example.net",
+            )
+        ),
+        *(
+            ([*OPTIONS, "--email", email], "--email must be an address")
+            for email in ("planted", "planted@", "@example.org", "a@b@example.org", "a b@c.org")
+        ),
     ],
 )
 def test_unusable_arguments(
@@ -632,6 +647,14 @@ def test_unusable_arguments(
     assert 1 == len(told.err.splitlines())
     assert EMAIL not in told.out + told.err
     assert [] == sandbox.intents
+
+
+@pytest.mark.parametrize("email", ["ada@notexample.com", "ada@contest", "ada@mail.example.org"])
+def test_an_address_that_may_reach_somebody_is_taken(
+    email: str, sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A domain that only ends in the letters of one for tests is none."""
+    assert 0 == verify(sandbox.base_url, *OPTIONS, "--email", email, "--only", "schema", "--yes")
 
 
 def test_the_probes_are_listed(capsys: pytest.CaptureFixture[str]) -> None:

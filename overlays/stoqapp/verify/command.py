@@ -35,6 +35,9 @@ _CODE_OF_END: Final = {
 }
 _UNANSWERED: Final = _CODE_OF_END["unknown"]
 _WIDTH: Final = 100
+_ADDRESS: Final = re.compile(r"[^@\s]+@[^@\s]+")
+# RFC 2606, without example.org, which our own examples give to the customer.
+_RESERVED: Final = ("example", "test", "invalid", "example.net")
 _UNFINISHED: Final = ".stoqapp-verify"
 
 _EXIT_CODES: Final = """\
@@ -203,11 +206,10 @@ def _subject_from(arguments: argparse.Namespace, headers: Mapping[str, str]) -> 
 
     Raises:
         InvalidIntentError: A value is unusable or breaks a rule.
-        ConfigurationError: The address is at a domain for tests.
+        ConfigurationError: The address is none, or at a domain for tests.
     """
     from stoqapp.normalize import request_from_fields
     from stoqapp.rules import check
-    from stoqapp.sandbox.assumptions import TEST_DOMAINS
     from stoqapp.verify.probes import Subject
     from stoqapp.wire import body_from_request
 
@@ -227,11 +229,7 @@ def _subject_from(arguments: argparse.Namespace, headers: Mapping[str, str]) -> 
         raise InvalidIntentError(violations)
     body = body_from_request(request)
     intent, customer = body["intent"], body["customer"]
-    if customer["email"].rpartition("@")[2].lower() in TEST_DOMAINS:
-        raise ConfigurationError(
-            "nothing was sent: --email is at a domain for tests, which the vendor is known to"
-            " block elsewhere; give an address of yours"
-        )
+    _check_reachable(customer["email"])
     return Subject(
         headers,
         intent["shopify_variant_id"],
@@ -241,6 +239,26 @@ def _subject_from(arguments: argparse.Namespace, headers: Mapping[str, str]) -> 
         customer.get("push"),
         intent.get("shopify_market_id"),
     )
+
+
+def _check_reachable(email: str) -> None:
+    """Raise ConfigurationError where nobody can be reached at *email*.
+
+    The service might put it on the list all the same.
+    """
+    from stoqapp.sandbox.assumptions import TEST_DOMAINS
+
+    if not _ADDRESS.fullmatch(email):
+        raise ConfigurationError(
+            "nothing was sent: --email must be an address: one @ with something on both sides, and"
+            " no white space"
+        )
+    domain = email.partition("@")[2].lower().rstrip(".")
+    if f".{domain}".endswith(tuple(f".{name}" for name in (*TEST_DOMAINS, *_RESERVED))):
+        raise ConfigurationError(
+            "nothing was sent: --email is at a domain for tests, where nobody is reached, or which"
+            " the vendor is known to block elsewhere; give an address of yours"
+        )
 
 
 def _chosen(only: Sequence[str], subject: "Subject") -> "tuple[list[Probe], dict[str, str]]":
