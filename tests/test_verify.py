@@ -433,6 +433,16 @@ def test_what_cannot_be_told_apart_is_said() -> None:
     assert not report.deviates
 
 
+def test_too_much_that_is_open_is_the_reason_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where an answer is not looked at because too much is open, no answer is blamed for it."""
+    monkeypatch.setattr("stoqapp.verify.run._MOST_WORLDS", 20)
+    report, _ = inquiry({}, lambda _at, arrive: arrive())
+    notes = verdicts(report, "cannot be told")
+    assert "too much else was open by then" == notes["duplicate"]
+    assert "holds" == next(f.verdict for f in report.findings if f.name == "ids")
+    assert not report.deviates
+
+
 def test_two_explanations_are_both_told() -> None:
     """Where something does not hold and it could be this or that, both are named."""
     asked = Inquiry(SUBJECT, DEFAULTS, lambda _sent: None)

@@ -21,6 +21,7 @@ _SIDES: Final = {
     frozenset({0, 1}): "at least",
     frozenset({1}): "above",
 }
+_LOST: Final = "too much else was open by then"
 _NO_CHOICE: Final = "none of the known choices: answered"
 
 
@@ -220,6 +221,8 @@ def _findings(inquiry: Inquiry) -> Iterator[Finding]:
         elif name in inquiry.told:
             fitting = dict.fromkeys(world.assumed[name] for world in inquiry.worlds)
             yield _finding_of(name, trust, wanted, tuple(fitting), bool(entry.bounds))
+        elif name in inquiry.lost:
+            yield Finding(name, trust, wanted, (), "cannot be told", _LOST)
         elif name in inquiry.unseen:
             yield Finding(name, trust, wanted, (), "cannot be told", "no answer shows it")
         elif name in inquiry.unanswered:

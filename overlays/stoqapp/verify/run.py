@@ -71,7 +71,8 @@ class Inquiry:
         unanswered: Entries that an answer would have told of which never came, with what came in
             its place; empty where nothing did.
         skipped: Why a probe was not sent, by its name.
-        is_lost: Whether so much is open that nothing more is concluded.
+        lost: Entries that an answer was not looked at for, because so much is open; once there is
+            one, nothing more is concluded.
         waiting: Whether the customer was on the list before.
         end: What ended the run before its end.
         reason: The same for people.
@@ -91,7 +92,7 @@ class Inquiry:
     unseen: set[str] = field(factory=set)
     unanswered: dict[str, str] = field(factory=dict)
     skipped: dict[str, str] = field(factory=dict)
-    is_lost: bool = False
+    lost: set[str] = field(factory=set)
     waiting: bool = False
     end: End | None = None
     reason: str = ""
@@ -235,10 +236,8 @@ class Inquiry:
             self.unseen |= set(look.about)
             return {heard.status for world in self.worlds if (heard := world.log[-1])}
         choices = self._open(look, seen)
-        if self._is_too_much(choices):
-            self.is_lost = True
-        if self.is_lost:
-            self.unseen |= set(look.about)
+        if self.lost or self._is_too_much(choices):
+            self.lost |= set(look.about)
             return {heard.status for world in self.worlds if (heard := world.log[-1])}
         candidates = spread(self.worlds, choices)
         fitting = [world for world in candidates if _shows(world, look, seen)]
