@@ -6,7 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -161,6 +161,71 @@ def test_a_file_that_is_no_state(file: Path, make: Any, says: str) -> None:
     with pytest.raises(SandboxError, match=says), Sandbox(state=file):
         pass
     assert before == (file.read_bytes() if file.is_file() else None)
+
+
+def no_tables(file: Path) -> None:
+    connection = sqlite3.connect(file)
+    connection.execute("PRAGMA application_id = 0x53544F51")
+    connection.execute("PRAGMA user_version = 1")
+    connection.close()
+
+
+def torn(file: Path) -> None:
+    with Sandbox(state=file) as sandbox:
+        subscribe(sandbox.url, "ada")
+    with file.open("r+b") as opened:
+        opened.seek(4096)
+        opened.write(b"\xff" * (file.stat().st_size - 4096))
+
+
+def with_answer(answer: str) -> Callable[[Path], None]:
+    def make(file: Path) -> None:
+        with Sandbox(state=file) as sandbox:
+            subscribe(sandbox.url, "ada")
+        with State(file).transaction() as connection:
+            connection.execute("UPDATE intents SET answer = ?", (answer,))
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (no_tables, "no such table: intents"),
+        (torn, "database disk image is malformed"),
+        (with_answer("ada@example.com"), "an intent in it is damaged"),
+        (with_answer("[]"), "an intent in it is damaged"),
+        (with_answer("{}"), "an intent in it is damaged"),
+    ],
+    ids=["no-tables", "torn", "no-json", "list", "no-fields"],
+)
+def test_a_damaged_state(file: Path, make: Any, says: str) -> None:
+    """It is refused in one line with the reason and what to do, and is left unlocked."""
+    make(file)
+    sandbox = Sandbox(state=file)
+    for _ in range(2):
+        with pytest.raises(SandboxError) as caught, sandbox:
+            pass
+        assert (
+            f"the state file {file} cannot be used ({says}): give the path of a file that a"
+            " sandbox wrote, or of none yet in a folder that can be written to"
+        ) == str(caught.value)
+    connection = sqlite3.connect(file, timeout=0)
+    connection.execute("BEGIN EXCLUSIVE")
+    connection.close()
+
+
+def test_the_command_refuses_a_damaged_state(file: Path) -> None:
+    """One line and exit code 1, as with any file that cannot be used."""
+    with_answer("no JSON")(file)
+    ran = subprocess.run(
+        [STOQAPP, "sandbox", "--state", file],
+        capture_output=True,
+        text=True,
+        timeout=HANG_SECONDS,
+        check=False,
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (1, "", 1)
 
 
 @pytest.mark.parametrize("path", ["missing/state.sqlite", "", 7, b"state", "a\0b"])

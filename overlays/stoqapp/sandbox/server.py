@@ -201,6 +201,9 @@ class Sandbox:
 
         ``shop`` is the host name of the shop in lower case, ``request`` the body as it was
         received. The list is a copy.
+
+        Raises:
+            SandboxError: The state file cannot be used.
         """
         return self._service.store.received()
 

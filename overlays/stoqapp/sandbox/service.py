@@ -103,12 +103,20 @@ class Service:
         """Take hold of what is stored, and show it on the page.
 
         Raises:
-            SandboxError: As with `State.open`.
+            SandboxError: As with `State.open`, or the file is damaged; it is let go.
         """
-        self.store.state.open()
-        self.journal.clear()
-        for kept in self.store.received():
-            self.journal.stored(kept["shop"], kept, kept["request"])
+        state = self.store.state
+        state.open()
+        try:
+            self.journal.clear()
+            for kept in self.store.received():
+                self.journal.stored(kept["shop"], kept, kept["request"])
+        except KeyError:
+            state.close()
+            raise state.unusable("an intent in it is damaged") from None
+        except BaseException:
+            state.close()
+            raise
 
     def spend(self, headers: Mapping[str, str], method: str) -> Balance:
         """Count a request against the shop that its headers name."""

@@ -92,7 +92,7 @@ class State:
         """Hand out the connection for steps that count together or not at all.
 
         Raises:
-            SandboxError: As `open` does.
+            SandboxError: As `open` does, or the file is damaged or cannot take more.
         """
         with self._lock:
             connection = self._connection or self._connected()
@@ -102,9 +102,11 @@ class State:
                 connection.execute("BEGIN IMMEDIATE")
                 yield connection
                 connection.execute("COMMIT")
-            except BaseException:
+            except BaseException as error:
                 with suppress(sqlite3.Error):
                     connection.execute("ROLLBACK")
+                if self.path and isinstance(error, sqlite3.Error):
+                    raise self._refusal(error) from None
                 raise
             finally:
                 if connection is not self._connection:
@@ -120,18 +122,25 @@ class State:
                 os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
             return self._prepared(self.path)
         except OSError as error:
-            reason = error.strerror or type(error).__name__
+            raise self.unusable(error.strerror or type(error).__name__) from None
         except sqlite3.Error as error:
-            reason = str(error)
-            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
-                raise SandboxError(
-                    f"the state file {self.path} is in use, by another sandbox perhaps: end that"
-                    " one, or give each a file of its own"
-                ) from None
-        raise SandboxError(
+            raise self._refusal(error) from None
+
+    def unusable(self, reason: str) -> SandboxError:
+        """Return the error for a file that cannot be used for that reason."""
+        return SandboxError(
             f"the state file {self.path} cannot be used ({reason}): give the path of a file that"
             " a sandbox wrote, or of none yet in a folder that can be written to"
         )
+
+    def _refusal(self, error: sqlite3.Error) -> SandboxError:
+        # Those that Python's own module raises have no code.
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
+            return SandboxError(
+                f"the state file {self.path} is in use, by another sandbox perhaps: end that"
+                " one, or give each a file of its own"
+            )
+        return self.unusable(str(error))
 
     def _prepared(self, place: str | Path) -> sqlite3.Connection:
         connection = sqlite3.connect(

@@ -131,14 +131,20 @@ class Store:
         """Return what was stored, oldest first: the intent's fields, ``shop`` and ``request``.
 
         ``request`` is the body as it was received. The list is a copy.
+
+        Raises:
+            SandboxError: The state file cannot be used.
         """
         with self.state.transaction() as connection:
             rows = connection.execute("SELECT answer, shop, request FROM intents ORDER BY seq")
             stored = rows.fetchall()
-        return [
-            {**json.loads(answer), "shop": shop, "request": json.loads(request)}
-            for answer, shop, request in stored
-        ]
+        try:
+            return [
+                {**json.loads(answer), "shop": shop, "request": json.loads(request)}
+                for answer, shop, request in stored
+            ]
+        except (ValueError, TypeError, RecursionError):
+            raise self.state.unusable("an intent in it is damaged") from None
 
     def clear(self) -> None:
         """Forget everything; ids begin anew."""
