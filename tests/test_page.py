@@ -537,6 +537,19 @@ def test_sandbox_goes_and_comes_back(chromium: Browser) -> None:
     assert shown.faults == []
 
 
+def test_the_same_seed_again(chromium: Browser) -> None:
+    """An intent with the id and date of one of an earlier sandbox is shown in its place."""
+    sandbox = Sandbox(seed=7)
+    with chromium.new_context() as context:
+        with sandbox:
+            post(sandbox, body(name="First"))
+            page = Visit(context.new_page(), sandbox.url).page
+            expect(page.locator("#waiting .name")).to_have_text("First")
+        with Sandbox(seed=7, port=sandbox.port) as again:
+            post(again, body(name="Second"))
+            expect(page.locator("#waiting .name")).to_have_text("Second")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_page_keeps_no_sandbox_from_ending(chromium: Browser, number: signal.Signals) -> None:
     """With a page open the server ends clean on a signal, with nothing to complain about."""

@@ -24,10 +24,11 @@ let told = null;
 // -- what the sandbox holds -------------------------------------------------------------------
 
 /** Bring a list up to date, leaving alone the items that stay. */
-function reconcile(list, things, keyOf, build) {
+function reconcile(list, things, build) {
   const there = new Map([...list.children].map((item) => [item.dataset.key, item]));
   const wanted = things.map((thing) => {
-    const key = keyOf(thing);
+    // The whole of it: a sandbox that begins anew may give the same ids and dates again.
+    const key = JSON.stringify(thing);
     if (there.has(key)) return there.get(key);
     const item = build(thing);
     item.dataset.key = key;
@@ -96,8 +97,8 @@ function refusalItem(refusal) {
   );
 }
 
-function showList(list, more, things, all, keyOf, build) {
-  reconcile(byId(list), things, keyOf, build);
+function showList(list, more, things, all, build) {
+  reconcile(byId(list), things, build);
   byId(more).hidden = all <= things.length;
   byId(more).textContent = `The newest ${things.length} of ${count.format(all)}; ${count.format(all - things.length)} more are not shown.`;
 }
@@ -161,8 +162,8 @@ function show(view) {
   byId("counts-nothing").hidden = view.stored > 0;
   byId("rankings").hidden = view.stored === 0;
   byId("empty").disabled = view.stored === 0 && view.refused === 0 && view.budgets.length === 0;
-  showList("waiting", "waiting-more", view.waiting, view.stored, (waiting) => `${waiting.id} ${waiting.at}`, waitingItem);
-  showList("refusals", "refusals-more", view.refusals, view.refused, (refusal) => `${refusal.number} ${refusal.at}`, refusalItem);
+  showList("waiting", "waiting-more", view.waiting, view.stored, waitingItem);
+  showList("refusals", "refusals-more", view.refusals, view.refused, refusalItem);
   for (const ranking of ["channels", "shops", "products"]) showRanking(ranking, view[ranking], view.stored);
   budgets = [...view.budgets]
     .sort((one, other) => one.points_left - other.points_left)
