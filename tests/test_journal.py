@@ -128,6 +128,27 @@ def test_what_the_store_holds_already_is_shown() -> None:
     )
 
 
+def test_a_reset_while_an_intent_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reset waits for what is stored to be noted, so that the page shows what the store holds."""
+    service = Service(operation_from_spec(spec()))
+    note, resets = Journal.stored, threading.Thread(target=service.reset)
+
+    def note_late(*arguments: Any) -> None:
+        resets.start()
+        resets.join(0.2)
+        note(*arguments)
+
+    monkeypatch.setattr(Journal, "stored", note_late)
+    headers = {"x-shopify-shop-domain": SHOP, "content-type": "application/json"}
+    wanted = {"shopify_variant_id": 1, "shopify_product_id": 2, "channel": "email"}
+    raw = json.dumps({"intent": wanted | {"quantity": 1, "source": "api"}} | body()).encode()
+    answer = service.create_intent(raw, headers, service.spend(headers, "POST"))
+    resets.join()
+
+    assert answer.status == 201
+    assert (service.store.received(), service.journal.view()["stored"]) == ([], 0)
+
+
 def test_many_threads() -> None:
     """Nothing is lost when several threads write."""
     journal = Journal()

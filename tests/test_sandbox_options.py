@@ -7,7 +7,9 @@ import signal
 import socket
 import subprocess
 import sysconfig
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -317,10 +319,19 @@ def test_a_seed_that_cannot_be(seed: Any) -> None:
 
 @pytest.mark.parametrize("in_a_file", [False, True])
 @pytest.mark.parametrize("variant", [11, None])
+@pytest.mark.parametrize(
+    "begin_anew",
+    [
+        lambda sandbox: sandbox.configure(assume={"refused_status": "422"}),
+        Sandbox.reset,
+        lambda sandbox: httpx.post(f"{sandbox.url}/_sandbox/reset").raise_for_status(),
+    ],
+    ids=["configure", "reset", "reset-by-http"],
+)
 def test_what_is_on_its_way_is_forgotten(
-    tmp_path: Path, in_a_file: bool, variant: int | None
+    tmp_path: Path, in_a_file: bool, variant: int | None, begin_anew: Callable[[Sandbox], object]
 ) -> None:
-    """A request that crosses configure() leaves nothing to who comes after; the page goes on."""
+    """A request that crosses a new beginning leaves nothing behind; the page goes on."""
     wanted = {"shopify_variant_id": variant, "shopify_product_id": 22, "channel": "email"}
     intent = wanted | {"quantity": 1, "source": "api"}
     raw = json.dumps({"intent": intent, "customer": {"email": "ada@example.com"}}).encode()
@@ -340,7 +351,8 @@ def test_what_is_on_its_way_is_forgotten(
         crossing.sendall("\r\n".join([*lines, "", ""]).encode())
         # Sent once somebody waits for the body.
         assert answer.readline() == b"HTTP/1.1 100 Continue\r\n"
-        sandbox.configure(assume={"refused_status": "422"})
+        begin_anew(sandbox)
+        sandbox.fail_next(503)
         crossing.sendall(raw)
         status = b"201" if variant else b"400"
         assert status in answer.read()
@@ -349,10 +361,37 @@ def test_what_is_on_its_way_is_forgotten(
         assert sandbox._service.journal is journal
         shown = journal.view()
         assert (shown["stored"], shown["refused"], shown["budgets"]) == (0, 0, [])
-        assert post(sandbox.url).status_code == 201
+        assert [post(sandbox.url).status_code for _ in range(2)] == [503, 201]
         assert (len(sandbox.intents), journal.view()["stored"]) == (1, 1)
     with Sandbox(state=state) as again:
         assert len(again.intents) == int(in_a_file)
+
+
+def test_an_answer_that_waits_during_a_reset(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was refused before a reset, and is answered after it, is not on the page."""
+    waits = threading.Event()
+
+    def half_a_second(_latency: Latency) -> float:
+        waits.set()
+        return 0.5
+
+    monkeypatch.setattr(Latency, "next_seconds", half_a_second)
+    with socket.create_connection(("127.0.0.1", sandbox.port), HANG_SECONDS) as crossing:
+        crossing.sendall(
+            b"POST /api/v1/intents.json HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+            b"X-Shopify-Shop-Domain: late\r\nContent-Length: 2\r\n\r\n{}"
+        )
+        assert waits.wait(HANG_SECONDS)
+        sandbox.reset()
+        assert b" 400 " in crossing.makefile("rb").read()
+
+    # Noted after what was answered before it.
+    assert post(sandbox.url).status_code == 201
+    shown = sandbox._service.journal.view()
+    assert (1, 0) == (shown["stored"], shown["refused"])
+    assert "late" not in [budget["shop"] for budget in shown["budgets"]]
 
 
 def test_configure_begins_anew(sandbox: Sandbox) -> None:

@@ -41,7 +41,8 @@ def app_for(service: Service) -> Starlette:
 
     - ``GET /_sandbox/assumptions``: what the sandbox takes for granted, see `Assumptions.report`.
     - ``GET /_sandbox/intents``: a JSON list of what was stored, see `Store.received`.
-    - ``POST /_sandbox/reset``: is as it was in the beginning; answers ``{"reset": true}``.
+    - ``POST /_sandbox/reset``: is as it was in the beginning, see `Service.reset`; answers
+      ``{"reset": true}``.
     - ``POST /_sandbox/faults`` with ``{"fault": "reset-after-store", "times": 2}``: lets a fault
       wait, see `stoqapp.sandbox.faults.fault_from`; a body in it that is a string is sent as it
       is. ``DELETE`` lets none wait. Both, and ``GET``, answer ``{"faults": [...]}``, a list of
@@ -131,7 +132,7 @@ def app_for(service: Service) -> Starlette:
     app.add_middleware(_Late, latency=service.latency)
     # What was judged is recorded, whatever becomes of the answer on its way out.
     base_path = service.operation.base_path
-    app.add_middleware(Recorder, journal=lambda: service.journal, base_path=base_path)
+    app.add_middleware(Recorder, service=service, base_path=base_path)
     app.add_middleware(Delivered)
     app.add_middleware(Guard)
     return app

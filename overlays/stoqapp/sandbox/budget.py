@@ -24,6 +24,7 @@ class Balance:
         points: Points of a whole window.
         refused: Whether the request asked for more points than were left.
         shown: Whether answers tell it.
+        epoch: How often the budget had been cleared by then.
     """
 
     points_left: int
@@ -32,6 +33,7 @@ class Balance:
     points: int = 360
     refused: bool = False
     shown: bool = True
+    epoch: int = 0
 
     def headers(self) -> dict[str, str]:
         """Return the vendor's headers that tell it."""
@@ -57,10 +59,12 @@ class Budget:
     Attributes:
         assumptions: Points, window, costs, and what happens beyond the points.
         clock: Seconds since 1970.
+        epoch: How often it was cleared.
     """
 
     assumptions: Assumptions = DEFAULTS
     clock: Callable[[], float] = time.time
+    epoch: int = field(default=0, init=False)
     _lock: Lock = field(factory=Lock, init=False, repr=False)
     _windows: dict[str, _Window] = field(factory=dict, init=False, repr=False)
     _most_windows: int = field(default=_FEW_WINDOWS, init=False, repr=False)
@@ -90,10 +94,11 @@ class Budget:
             if not refused or self.assumptions["rate_refused"] == "costs":
                 window.spent += cost
             points_left = max(0, self.points - window.spent)
+            epoch = self.epoch
         seconds_left = max(1, math.ceil(window.ends - now))
         shown = self.assumptions["rate_headers"] == "shown"
         return Balance(
-            points_left, math.ceil(window.ends), seconds_left, self.points, refused, shown
+            points_left, math.ceil(window.ends), seconds_left, self.points, refused, shown, epoch
         )
 
     def _cost(self, method: str) -> int:
@@ -121,3 +126,4 @@ class Budget:
         """Give every shop its points back."""
         with self._lock:
             self._windows.clear()
+            self.epoch += 1

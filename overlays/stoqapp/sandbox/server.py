@@ -269,7 +269,11 @@ class Sandbox:
     def reset(self) -> None:
         """Be as in the beginning: no intents, no points spent, only the faults given then.
 
-        Ids and schedules begin anew.
+        Ids and schedules begin anew. Requests that are on their way are answered, and what they
+        ask for is forgotten, too.
+
+        Raises:
+            SandboxError: The state file cannot be used.
         """
         self._service.reset()
 

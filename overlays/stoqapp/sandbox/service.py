@@ -1,11 +1,14 @@
 """The order in which a request is judged, and what it is answered."""
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from copy import copy
 from functools import partial
+from threading import RLock
 from typing import Any, Final
 
-from attrs import Factory, define, field
+from attrs import Factory, define, evolve, field
 
 from stoqapp.rules import RULES, SHOP_HEADER, check_shop
 from stoqapp.sandbox.answers import Answer, error_answer, json_answer, messages_answer
@@ -95,6 +98,7 @@ class Service:
     catalog: Catalog = field(factory=Catalog)
     latency: Latency = field(factory=Latency)
     journal: Journal = field(factory=Journal, init=False)
+    _lock: RLock = field(factory=RLock, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         self.judge = Judge(self.operation, self.assumptions)
@@ -128,8 +132,12 @@ class Service:
         Args:
             raw: The bytes of the body.
             headers: Headers of the request, names in lower case.
-            balance: What the shop has left.
+            balance: What `spend` returned for the request.
         """
+        with self.found_by(balance) as found:
+            return found._answered(raw, headers, balance)
+
+    def _answered(self, raw: bytes, headers: Mapping[str, str], balance: Balance) -> Answer:
         asked = headers.get(FAULT_HEADER.lower())
         if asked is None:
             faults = self.faults.take(headers.get(_SHOP, ""), raw, self.judge.body_as_read)
@@ -225,17 +233,41 @@ class Service:
     def _not_found(self, status: str) -> Answer:
         return error_answer(int(status), NOT_FOUND, assumptions=self.assumptions)
 
+    @contextmanager
+    def found_by(self, balance: Balance) -> Iterator["Service"]:
+        """Give the service that a request deals with, and let no reset come meanwhile.
+
+        That is this one; after a reset that the request crossed, one whose intents and notes
+        nobody sees.
+
+        Args:
+            balance: What `spend` returned for the request.
+        """
+        with self._lock:
+            found = self
+            if balance.epoch != self.budget.epoch:
+                found = copy(self)
+                found.abandon()
+                # Those that wait are for requests that come after the reset.
+                found.faults = Faults(self.faults.lasting)
+            yield found
+
     def abandon(self) -> None:
         """Leave what it holds to another; what it stores and notes from now on, nobody sees."""
-        self.store.state, self.journal = State(), Journal()
+        with self._lock:
+            self.store, self.journal = evolve(self.store, state=State()), Journal()
 
     def reset(self) -> None:
-        """Forget the intents, the points spent, and the faults asked for since the beginning."""
-        self.store.clear()
-        self.budget.clear()
-        self.faults.reset()
-        self.latency.begin_anew()
-        self.journal.clear()
+        """Forget the intents, the points spent, and the faults asked for since the beginning.
+
+        What a request asks for that is on its way is forgotten, too.
+        """
+        with self._lock:
+            self.store.clear()
+            self.budget.clear()
+            self.faults.reset()
+            self.latency.begin_anew()
+            self.journal.clear()
 
 
 def _lacks_variant(body: Any) -> bool:

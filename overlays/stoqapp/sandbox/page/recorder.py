@@ -1,7 +1,6 @@
 """Watches what is asked and answered, and tells the journal."""
 
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
@@ -13,9 +12,9 @@ from stoqapp.outcomes import created_from_answer
 from stoqapp.rules import SHOP_HEADER
 from stoqapp.sandbox.answers import USUAL_DELIVERY
 from stoqapp.sandbox.connection import DELIVERY
-from stoqapp.sandbox.journal import Journal
 from stoqapp.sandbox.page.guard import is_private
 from stoqapp.sandbox.payload import PayloadError, payload_from_bytes
+from stoqapp.sandbox.service import Service
 
 _MOST_BYTES: Final = 64 * 1024
 _CREATED: Final = 201
@@ -31,18 +30,14 @@ class Recorder:
 
     Args:
         app: What answers.
-        journal: Returns what to tell.
+        service: Whose journal is told.
         base_path: Path that all paths of the API begin with.
     """
 
-    def __init__(self, app: ASGIApp, journal: Callable[[], Journal], base_path: str) -> None:
+    def __init__(self, app: ASGIApp, service: Service, base_path: str) -> None:
         self._app = app
-        self._current_journal = journal
+        self._service = service
         self._base_path = base_path
-
-    @property
-    def _journal(self) -> Journal:
-        return self._current_journal()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let *app* answer, and note what came of it."""
@@ -78,15 +73,16 @@ class Recorder:
                 status = None
             shop = Headers(scope=scope).get(SHOP_HEADER, "")
             if balance := scope.get("state", {}).get("balance"):
-                self._journal.spent(shop, balance)
-            if status != _CREATED:
-                self._journal.refused(
-                    status,
-                    f"{scope['method']} {path}",
-                    shop,
-                    _json_from(bytes(asked)),
-                    _reasons(status, bytes(answered)),
-                )
+                with self._service.found_by(balance) as found:
+                    found.journal.spent(shop, balance)
+                    if status != _CREATED:
+                        found.journal.refused(
+                            status,
+                            f"{scope['method']} {path}",
+                            shop,
+                            _json_from(bytes(asked)),
+                            _reasons(status, bytes(answered)),
+                        )
 
 
 def _json_from(raw: bytes) -> object:
