@@ -88,6 +88,24 @@ def test_what_a_refused_request_may_be() -> None:
     ]
 
 
+def test_a_quantity_that_changes() -> None:
+    """An intent that is there already keeps its place and counts once."""
+    journal = Journal()
+    for number in range(NEWEST + 1):
+        journal.stored(SHOP, intent(number), body())
+    for number in (0, 5):
+        journal.updated(intent(number, quantity=2**80))
+    view = journal.view()
+
+    assert NEWEST + 1 == view["stored"]
+    assert {"5": str(2**80)} == {
+        waiting["id"]: waiting["quantity"]
+        for waiting in view["waiting"]
+        if waiting["quantity"] != "1"
+    }
+    assert view["waiting"][NEWEST - 5]["id"] == "5"
+
+
 def test_balances_of_many_shops() -> None:
     """Of the shops, those that asked last are kept, in any case of letters."""
     journal = Journal()

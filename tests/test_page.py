@@ -191,6 +191,21 @@ def test_live_update(visit: Callable[..., Visit], sandbox: Sandbox) -> None:
     expect(page.locator("#channels > li")).to_have_text(["email2"])
 
 
+def test_a_quantity_that_changes(visit: Callable[..., Visit], sandbox: Sandbox) -> None:
+    """Where a duplicate changes the quantity of the first intent, the page shows the new one."""
+    sandbox.configure(assume={"duplicate": "201-updated"})
+    page = visit().page
+    content = body()
+    post(sandbox, content)
+    expect(page.locator("#waiting > li")).to_have_count(1)
+
+    content["intent"]["quantity"] = 3
+    assert post(sandbox, content).status_code == 201
+
+    expect(page.locator("#waiting .quantity")).to_have_text("× 3")
+    expect(page.locator("h1")).to_have_text("1 intent on the waitlist")
+
+
 def test_refused_requests(visit: Callable[..., Visit], sandbox: Sandbox) -> None:
     """Each kind of refusal is listed with its status and the reason, the newest first."""
     page = visit().page

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from threading import Lock
 from typing import Any, Final
 
-from attrs import asdict, define, field, frozen
+from attrs import asdict, define, evolve, field, frozen
 
 from stoqapp.rules import CONTACT_OF_CHANNEL
 from stoqapp.sandbox.budget import Balance
@@ -136,6 +136,14 @@ class Journal:
             self._shops[waiting.shop] += 1
             self._products[waiting.product] += 1
             self._channels[waiting.channel] += 1
+        self._tell()
+
+    def updated(self, intent: Mapping[str, Any]) -> None:
+        """Note the quantity of an intent that was stored already."""
+        with self._lock:
+            for place, waiting in enumerate(self._newest):
+                if waiting.id == _clipped(intent["id"]):
+                    self._newest[place] = evolve(waiting, quantity=_clipped(intent["quantity"]))
         self._tell()
 
     def refused(

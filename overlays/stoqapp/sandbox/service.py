@@ -186,6 +186,8 @@ class Service:
         addition = self.store.add(shop, body, request)
         if addition.is_new:
             self.journal.stored(shop, addition.intent, body)
+        else:
+            self.journal.updated(addition.intent)
         if not addition.is_new and not assumed["duplicate"].startswith("201"):
             return self._refusal(assumed["duplicate"], [_DUPLICATE[assumed["duplicate_words"]]])
         return self._created(addition.intent)
