@@ -290,6 +290,19 @@ def test_what_was_sent_stays_text(visit: Callable[..., Visit], sandbox: Sandbox,
     assert row["height"] < 200
 
 
+@pytest.mark.parametrize("width", [320, 1000])
+def test_a_long_contact(visit: Callable[..., Visit], sandbox: Sandbox, width: int) -> None:
+    """A contact with no room is cut with an ellipsis, and covers neither time nor quantity."""
+    post(sandbox, body(email=f"{'maximilian.' * 5}schmidt@example.org", name="Max"))
+    page = visit(viewport={"width": width, "height": 640}).page
+
+    expect(page.locator("#waiting .contact")).to_have_css("text-overflow", "ellipsis")
+    edges = "item => [item.querySelector('.body'), item.querySelector('.contact')].map("
+    edges += "part => part.getBoundingClientRect().right)"
+    row, contact = page.locator("#waiting > li").evaluate(edges)
+    assert contact <= row
+
+
 # -- the form ---------------------------------------------------------------------------
 
 
