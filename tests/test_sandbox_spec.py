@@ -3,6 +3,7 @@
 import copy
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -205,7 +206,112 @@ def test_another_path(changed: Any) -> None:
     assert status(moved, body(), "/api/v1/intents.json") == 404
 
 
+def operation_of(document: Document) -> Document:
+    return dict(document["paths"]["/intents.json"]["post"])
+
+
+def refer(document: Document) -> None:
+    """Move the parameters and the body among the components, behind names with odd signs."""
+    operation = document["paths"]["/intents.json"]["post"]
+    components = document.setdefault("components", {})
+    components["parameters"] = {"a~b/c %": operation["parameters"][0]}
+    components["parameters"]["again"] = {"$ref": "#/components/parameters/a~0b~1c%20%25"}
+    components["requestBodies"] = {"Body": operation["requestBody"]}
+    again = {"$ref": "#/components/parameters/again"}
+    operation["parameters"] = [again, *operation["parameters"][1:]]
+    operation["requestBody"] = {"$ref": "#/components/requestBodies/Body"}
+
+
+def with_charset(document: Document) -> None:
+    content = operation_of(document)["requestBody"]["content"]
+    content["Application/JSON; charset=utf-8"] = content.pop("application/json")
+
+
+def parameters_of_the_path(document: Document) -> None:
+    path_item = document["paths"]["/intents.json"]
+    path_item["parameters"] = path_item["post"]["parameters"]
+    path_item["post"]["parameters"] = None
+
+
+@pytest.mark.parametrize("change", [refer, with_charset, parameters_of_the_path])
+def test_the_same_spec_in_other_words(changed: Any, change: Any) -> None:
+    """What OpenAPI lets a document say in several ways is read the same in each."""
+    other = changed(change)
+    assert [201, 400] == [status(other, sent) for sent in (body(), lacking("channel"))]
+    unnamed = httpx.post(f"{other.base_url}/intents.json", json=body())
+    assert unnamed.status_code == 400
+    assert "X-Shopify-Shop-Domain: is required as a header" in unnamed.json()["errors"]
+
+
+def test_an_operation_that_asks_for_less_than_its_path(changed: Any) -> None:
+    """A parameter of the operation takes the place of the path's."""
+
+    def overrule(document: Document) -> None:
+        path_item = document["paths"]["/intents.json"]
+        path_item["parameters"] = [
+            {"in": "header", "name": "X-Trace", "required": True, "schema": {"type": "string"}}
+        ]
+        path_item["post"]["parameters"].append({"in": "header", "name": "X-Trace"})
+
+    assert status(changed(overrule), body()) == 201
+
+
+def test_a_version_that_is_a_number(changed: Any) -> None:
+    """3.1 without quotes is meant as "3.1"."""
+    assert status(changed(lambda d: d.update(openapi=3.1)), body()) == 201
+
+
 def test_a_spec_without_the_operation(changed: Any) -> None:
     """Where the operation is gone, the sandbox says so instead of starting."""
     with pytest.raises(SandboxError, match=r"does not describe POST /intents\.json"):
         changed(lambda d: d["paths"].clear())
+
+
+def refer_to(reference: Any) -> Callable[[Document], Any]:
+    return lambda d: d["paths"]["/intents.json"]["post"].update(requestBody={"$ref": reference})
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda d: d.update(servers=None), "a part is not of the type"),
+        (lambda d: d.update(servers=[]), "a server is missing"),
+        (lambda d: d.update(servers=[{"url": 7}]), "a part is not of the type"),
+        (lambda d: d.update(paths=[]), "a part is not of the type"),
+        (lambda d: operation_of(d)["parameters"].append(7), "a part is not of the type"),
+        (lambda d: operation_of(d)["parameters"].append({}), "'in' is missing"),
+        (lambda d: operation_of(d)["requestBody"].update(content={}), "'application/json' is mis"),
+        (refer_to("#/paths/nothing"), "'nothing' is missing"),
+        (refer_to("other.json#/x"), r"other\.json#/x leads to no part of the document"),
+        (refer_to("#/paths/~1intents.json/post/requestBody"), "leads to no part"),
+        (refer_to(7), "a part is not of the type"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_spec_that_is_none(changed: Any, change: Any, says: str) -> None:
+    """Where a part is missing or no OpenAPI, the sandbox says so instead of starting."""
+    with pytest.raises(SandboxError, match=rf"^openapi\.json.*{says}"):
+        changed(change)
+
+
+def test_a_file_with_a_byte_order_mark(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A mark that some editors write in front of the text is passed over."""
+    content = json.dumps(spec()).encode("utf-8-sig")
+    (tmp_path / "openapi.json").write_bytes(content)
+    monkeypatch.setattr("stoqapp.sandbox.spec.files", lambda _package: tmp_path)
+    assert "/intents.json" in spec()["paths"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"no", b"[]", b"\xff", b"[" * 100_000],
+    ids=["empty", "no-json", "list", "no-utf-8", "deep"],
+)
+def test_a_file_that_is_no_document(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes
+) -> None:
+    """The file is named, with what it must be."""
+    (tmp_path / "openapi.json").write_bytes(content)
+    monkeypatch.setattr("stoqapp.sandbox.spec.files", lambda _package: tmp_path)
+    with pytest.raises(SandboxError, match=r"openapi\.json must be an OpenAPI document: a JSON"):
+        Sandbox()
