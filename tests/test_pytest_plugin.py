@@ -37,12 +37,19 @@ class TestMarked:
         with pytest.raises(RateLimitedError):
             subscribe(stoq_sandbox)
 
-    @pytest.mark.stoq_sandbox(rate_limit=None, seed=7)
+    @pytest.mark.stoq_sandbox(rate_limit=None, seed=7, assume={"created_intent": "id"})
     def test_without_limit(self, stoq_sandbox):
         for variant in range(3):
-            subscribe(stoq_sandbox, variant=variant + 1)
+            created = subscribe(stoq_sandbox, variant=variant + 1)
+            assert list(created.intents[0].to_dict()) == ["id"]
         with pytest.raises(ConflictError):
             subscribe(stoq_sandbox, variant=1)
+
+    @pytest.mark.stoq_sandbox(assume={"duplicate": "200"}, rate_limit=None)
+    def test_nearest_entry(self, stoq_sandbox):
+        subscribe(stoq_sandbox)
+        with pytest.raises(ProcessedWithErrorsError):
+            subscribe(stoq_sandbox)
 
 def test_marker_is_gone(stoq_sandbox):
     subscribe(stoq_sandbox)
@@ -74,7 +81,7 @@ def ran(folder: Path, source: str, *words: str) -> subprocess.CompletedProcess[s
 def test_a_fresh_project(tmp_path: Path, words: list[str]) -> None:
     """Each test finds it empty and as its markers say, also in parallel and with sockets closed."""
     done = ran(tmp_path, PROJECT, *words)
-    assert "6 passed" in done.stdout, done.stdout + done.stderr
+    assert "7 passed" in done.stdout, done.stdout + done.stderr
     assert done.returncode == 0
 
 
@@ -112,6 +119,7 @@ def pytest_unconfigure(config):
     ("marker", "says"),
     [
         ('assume={"duplicate": "408"}', "duplicate must be one of 200, 400, 409"),
+        ("assume=7", "assume must be like"),
         ("rate_limits=(1, 2)", "rate_limits"),
         ('{"duplicate": "409"}', "give the options of the marker stoq_sandbox by name"),
     ],

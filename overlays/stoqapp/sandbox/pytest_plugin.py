@@ -6,9 +6,12 @@ for it; each test finds it empty. A marker sets the options of `Sandbox.configur
     @pytest.mark.stoq_sandbox(assume={"duplicate": "409"})
     def test_signup(stoq_sandbox):
         ...  # a client with base_url=stoq_sandbox.base_url
+
+Where a test, its class and its module have one each, the nearest decides an option, and an entry
+of ``assume``.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -53,11 +56,14 @@ def stoq_sandbox(
     from stoqapp.sandbox import SandboxError
 
     options: dict[str, Any] = {}
-    # The marker of a test adds to that of its class, and that to its module's.
+    # The farthest first: the module's, its class's, the test's own.
     for marker in reversed(list(request.node.iter_markers(_MARKER))):
         if marker.args:
             pytest.fail(f"give the options of the marker {_MARKER} by name", pytrace=False)
+        assumed = [options.get("assume"), marker.kwargs.get("assume")]
         options |= marker.kwargs
+        if all(isinstance(one, Mapping) for one in assumed):
+            options["assume"] = {**assumed[0], **assumed[1]}
     unusable = ""
     try:
         _stoq_sandbox_of_the_session.configure(**options)
