@@ -70,6 +70,27 @@ def test_host(sandbox: Sandbox, host: str, allowed: bool) -> None:
         assert status == (200 if allowed else 403)
 
 
+def test_the_name_that_it_listens_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name of this machine's loopback is answered where the sandbox was given it, also later."""
+    resolved = socket.getaddrinfo
+    monkeypatch.setattr(
+        socket,
+        "getaddrinfo",
+        lambda host, *rest, **more: resolved(
+            "127.0.0.1" if host == "VM.test" else host, *rest, **more
+        ),
+    )
+    with Sandbox(host="VM.test") as sandbox:
+        url = f"http://127.0.0.1:{sandbox.port}"
+        for _ in range(2):
+            own = {"host": f"vm.test:{sandbox.port}", "origin": f"http://vm.test:{sandbox.port}"}
+            answers = [httpx.post(f"{url}/_sandbox/reset", headers=own)]
+            for host in ("vm.test.", "localhost", "other.test", "vm.test.other.test", ""):
+                answers.append(httpx.get(url, headers={"host": host}))
+            assert [200, 200, 200, 403, 403, 403] == [answer.status_code for answer in answers]
+            sandbox.configure()
+
+
 @pytest.mark.parametrize(("method", "path"), PRIVATE)
 @pytest.mark.parametrize(
     "headers",

@@ -34,8 +34,8 @@ _WITHOUT_READER: Final = Answer(400, b"", {})
 logger = logging.getLogger("stoqapp.sandbox")
 
 
-def app_for(service: Service) -> Starlette:
-    """Return an ASGI app that answers for *service*.
+def app_for(service: Service, host: str = "localhost") -> Starlette:
+    """Return an ASGI app that answers for *service*, listening on *host*.
 
     Beside the API's endpoint it has these of its own:
 
@@ -134,7 +134,7 @@ def app_for(service: Service) -> Starlette:
     base_path = service.operation.base_path
     app.add_middleware(Recorder, service=service, base_path=base_path)
     app.add_middleware(Delivered)
-    app.add_middleware(Guard)
+    app.add_middleware(Guard, host=host)
     return app
 
 

@@ -122,7 +122,7 @@ class Sandbox:
         if self._thread is not None:
             raise SandboxError("this sandbox is running already: make another one")
         ready: Future[None] = Future()
-        self._app = _app(self._service)
+        self._app = _app(self._service, self._host)
         listener = _listener(
             self._answer, lambda: ready.set_result(None), lambda: self._service.journal.end()
         )
@@ -309,7 +309,7 @@ class Sandbox:
         service = options.service(before.store.state)
         # Who is looking at the page goes on looking.
         service.journal = before.journal
-        app = _app(service)
+        app = _app(service, self._host)
         # A request on its way is not to leave its intent to who comes after.
         before.abandon()
         service.reset()
@@ -363,7 +363,7 @@ def serve(
             faults=faults,
         )
         service = options.service(State(state))
-        app = _app(service)
+        app = _app(service, host)
         with _bound(host, port) as listening, closing(service.store.state):
             service.open()
             if warning := _open_to_the_network(listening):
@@ -374,12 +374,12 @@ def serve(
             asyncio.run(listener.serve(sockets=[listening]))
 
 
-def _app(service: "Service") -> "ASGIApp":
+def _app(service: "Service", host: str) -> "ASGIApp":
     try:
         from stoqapp.sandbox.app import app_for
     except ModuleNotFoundError as missing:
         raise not_installed(missing) from missing
-    return app_for(service)
+    return app_for(service, host)
 
 
 def _listener(

@@ -3,8 +3,9 @@
 What a sandbox holds may look like customers' data, and a browser on the same machine visits
 other people's pages too. So, for all but the API's endpoint:
 
-- A connection that came to a loopback address must ask for a loopback name (``Host``), since a
-  page of another host can have its own name resolved to 127.0.0.1.
+- A connection that came to a loopback address must ask for a loopback name (``Host``), or for the
+  very name that the sandbox was told to listen on, since a page of another host can have its own
+  name resolved to 127.0.0.1.
 - A request that a browser sends on behalf of another site (``Origin``) is refused.
 
 No answer of the sandbox, the endpoint's included, carries CORS headers: a script of another
@@ -49,10 +50,16 @@ def is_private(path: str) -> bool:
 
 
 class Guard:
-    """Refuses what may not look, and adds `HEADERS` to what is answered."""
+    """Refuses what may not look, and adds `HEADERS` to what is answered.
 
-    def __init__(self, app: ASGIApp) -> None:
+    Args:
+        app: What answers.
+        host: What the sandbox was told to listen on.
+    """
+
+    def __init__(self, app: ASGIApp, host: str) -> None:
         self._app = app
+        self._own_name = host.lower().removesuffix(".")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let *app* answer what is public, or asked for by who may look."""
@@ -69,7 +76,8 @@ class Guard:
         host, origin = headers.get("host", "").lower(), headers.get("origin")
         refusal = None
         reached_at = scope.get("server") or ("localhost", None)
-        if _is_loopback(reached_at[0]) and not _is_loopback(_name_from(host)):
+        name = _name_from(host)
+        if _is_loopback(reached_at[0]) and not (_is_loopback(name) or name == self._own_name):
             refusal = _OTHER_NAME
         elif origin is not None and _authority_from(origin) != host:
             refusal = _OTHER_SITE
