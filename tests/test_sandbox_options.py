@@ -501,10 +501,16 @@ def test_a_line_that_nobody_takes(stream: str) -> None:
 
 
 def test_the_command_line_is_one_line() -> None:
-    """Standard output holds the line with the URL and nothing else."""
+    """Nothing but the line with the URL is printed, whatever callers send."""
     running, url = started("--port", "0", "--seed", "1")
     try:
         assert post(url).status_code == 201
+        websocket = {"Upgrade": "websocket", "Connection": "Upgrade"}
+        assert httpx.get(f"{url}/", headers=websocket).status_code == 200
+        host, port = url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), HANG_SECONDS) as caller:
+            caller.sendall(b"this is no HTTP\r\n\r\n")
+            assert caller.makefile("rb").read().startswith(b"HTTP/1.1 400 ")
     finally:
         running.send_signal(signal.SIGTERM)
         said = running.communicate(timeout=HANG_SECONDS)

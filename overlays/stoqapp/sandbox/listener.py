@@ -1,5 +1,6 @@
 """A uvicorn server that says when it is ready and goes when it is told."""
 
+import logging
 import signal
 import socket
 import threading
@@ -20,17 +21,22 @@ from stoqapp.sandbox.connection import CONNECTION, Connection
 _GRACE_SECONDS: Final = 0.2
 _LAST_RESORT_SECONDS: Final = 2
 
+# A caller's mistake is told to the caller; what goes wrong here is told as uvicorn tells it.
+_logger = logging.getLogger("uvicorn.error.stoqapp")
+_logger.setLevel(logging.ERROR)
+
 
 class _Protocol(H11Protocol):
-    """HTTP/1.1 with no access log, and a JSON answer to what is no HTTP.
+    """HTTP/1.1 with no log of what callers do, and a JSON answer to what is no HTTP.
 
     Each request finds its `Connection` among the extensions of its scope.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # uvicorn's own switch works on the logger, which the user's program may share.
+        # uvicorn's own switches work on its loggers, which the user's program may share.
         self.access_log = False
+        self.logger = _logger
         served: Any = self.app
 
         async def with_connection(scope: Scope, receive: Receive, send: Send) -> None:
