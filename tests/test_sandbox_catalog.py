@@ -8,7 +8,7 @@ import pytest
 
 from stoqapp import Stoq
 from stoqapp.errors import NotFoundError
-from stoqapp.sandbox import Sandbox, SandboxError
+from stoqapp.sandbox import Sandbox, SandboxError, UnusableOptionError
 from stoqapp.sandbox.catalog import Catalog
 
 CATALOG = {"demo": {"42": [4711, "4712"]}, "other.myshopify.com": {43: [5000]}}
@@ -133,8 +133,9 @@ def test_a_file_that_is_no_catalog(tmp_path: Path, raw: bytes | None, says: str)
     file = tmp_path / "shop.json"
     if raw is not None:
         file.write_bytes(raw)
-    with pytest.raises(SandboxError, match=rf"^catalog .*shop\.json: {says}"):
+    with pytest.raises(SandboxError, match=rf"^catalog .*shop\.json: {says}") as caught:
         Sandbox(catalog=file)
+    assert isinstance(caught.value, UnusableOptionError) == (raw is not None)
 
 
 @pytest.mark.parametrize("shops", [7, ["a b"], "demo,", [None], ""])

@@ -123,6 +123,7 @@ def test_a_host_that_is_open_to_the_network_in_ipv6() -> None:
     [
         {"host": 5},
         {"host": None},
+        {"host": ""},
         {"port": "8321"},
         {"port": None},
         {"port": True},
@@ -261,6 +262,8 @@ def test_a_latency_that_cannot_be(latency: Any) -> None:
         (["--seed", "x"], "--seed: must be a whole number"),
         (["--host"], "--host: needs a value"),
         (["--host", "a" * 70], "host must be an address"),
+        (["--host", ""], "host must be an address to listen on, like 127.0.0.1"),
+        (["--host", " "], "host must be an address"),
         (["--rate-limit", "x"], "--rate-limit: must be points and seconds, like 360/60"),
         (["--rate-limit", "0/60"], "rate limit must be whole points, at least 1, and seconds"),
         (["--latency", "nan"], "latency must be seconds"),

@@ -109,6 +109,9 @@ def _json_from(path: Path, source: str) -> Any:
     try:
         text = path.read_text(encoding="utf-8-sig")
         return json.loads(text, object_pairs_hook=partial(_object_from, source))
+    except UnusableOptionError:
+        # It is a ValueError, too, and says more than the one below.
+        raise
     except OSError as error:
         raise SandboxError(f"{source}: cannot be read ({error.strerror})") from None
     except json.JSONDecodeError as error:
@@ -124,7 +127,7 @@ def _object_from(source: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) < len(pairs):
         twice, _ = Counter(name for name, _ in pairs).most_common(1)[0]
-        raise SandboxError(
+        raise UnusableOptionError(
             f"{source}: {twice!r} is there twice in the same object: write it once, with all that"
             " belongs to it"
         )

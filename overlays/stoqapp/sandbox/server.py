@@ -404,7 +404,7 @@ def _open_to_the_network(listening: socket.socket) -> str | None:
 
 
 def _check_address(host: object, port: object) -> None:
-    if not isinstance(host, str):
+    if not isinstance(host, str) or not host.strip():
         raise UnusableOptionError("host must be an address to listen on, like 127.0.0.1")
     # getaddrinfo would take 65536 for 0.
     if type(port) is not int or not 0 <= port <= _LARGEST_PORT:
