@@ -1,6 +1,7 @@
 """A uvicorn server that says when it is ready and goes when it is told."""
 
 import logging
+import re
 import signal
 import socket
 import threading
@@ -9,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, Final
+from urllib.parse import unquote
 
 import h11
 import uvicorn
@@ -20,6 +22,7 @@ from stoqapp.sandbox.connection import CONNECTION, Connection
 
 _GRACE_SECONDS: Final = 0.2
 _LAST_RESORT_SECONDS: Final = 2
+_ABSOLUTE_TARGET: Final = re.compile(rb"https?://([^/]*)(/.*)?", re.IGNORECASE)
 
 # A caller's mistake is told to the caller; what goes wrong here is told as uvicorn tells it.
 _logger = logging.getLogger("uvicorn.error.stoqapp")
@@ -41,6 +44,7 @@ class _Protocol(H11Protocol):
 
         async def with_connection(scope: Scope, receive: Receive, send: Send) -> None:
             scope.setdefault("extensions", {})[CONNECTION] = Connection(self.transport)
+            _take_apart(scope)
             await served(scope, receive, send)
 
         self.app: Any = with_connection
@@ -61,6 +65,19 @@ class _Protocol(H11Protocol):
             ):
                 self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
+
+
+def _take_apart(scope: Scope) -> None:
+    """Turn a target with scheme and host, as proxies are sent, into a path and a Host header.
+
+    RFC 9112, 3.2.2: the target's host counts, whatever the header says.
+    """
+    match = _ABSOLUTE_TARGET.fullmatch(scope["raw_path"])
+    if match:
+        host, path = match[1], match[2] or b"/"
+        scope["path"], scope["raw_path"] = unquote(path.decode("ascii")), path
+        others = [header for header in scope["headers"] if header[0] != b"host"]
+        scope["headers"] = [(b"host", host), *others]
 
 
 class Listener(uvicorn.Server):
