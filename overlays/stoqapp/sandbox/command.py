@@ -110,7 +110,7 @@ def run(arguments: argparse.Namespace) -> int:
     from stoqapp.sandbox import SandboxError, UnusableFaultError, UnusableOptionError, serve
 
     if "list" in arguments.assume:
-        show(_listed_assumptions())
+        show(listed_assumptions())
         return ENDED
     try:
         serve(
@@ -198,7 +198,8 @@ def _faults_help() -> str:
     )
 
 
-def _listed_assumptions() -> str:
+def listed_assumptions() -> str:
+    """Return the table of assumptions for people, as ``--assume list`` prints it."""
     from stoqapp.sandbox import ASSUMPTIONS
 
     lines = []

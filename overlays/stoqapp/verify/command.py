@@ -122,9 +122,9 @@ def run(arguments: argparse.Namespace) -> int:
         show("\n".join(_listed_probes()))
         return HOLDS
     if "list" in arguments.assume:
-        from stoqapp.sandbox.command import _listed_assumptions
+        from stoqapp.sandbox.command import listed_assumptions
 
-        show(_listed_assumptions())
+        show(listed_assumptions())
         return HOLDS
     try:
         return _verify(arguments)
