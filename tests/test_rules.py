@@ -716,11 +716,11 @@ def test_messages_of_the_shop(shop: object, message: str) -> None:
     assert check_shop(shop) == [Violation("shop", "shop_domain", message, "spec")]
 
 
-def test_message_of_the_request() -> None:
+@pytest.mark.parametrize(("request_", "kind"), [(5, "int"), (None, "None")])
+def test_message_of_the_request(request_: Any, kind: str) -> None:
     """Something that is no request is told what to give, as the vendor's rule."""
-    message = "must be a CreateIntentRequest, not int"
-    request: Any = 5
-    assert check(request) == [Violation("", "type", message, "spec")]
+    message = f"must be a CreateIntentRequest, not {kind}"
+    assert check(request_) == [Violation("", "type", message, "spec")]
 
 
 def test_all_violations_at_once() -> None:

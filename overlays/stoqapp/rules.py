@@ -193,7 +193,7 @@ def type_(body: Body) -> Iterator[tuple[str, str]]:
                 yield field.path, f"must be {_ARTICLE[field.type]}, not {wrong}"
 
 
-def _type_name(value: object, *, required: bool = True) -> str:
+def _type_name(value: object, *, required: bool) -> str:
     if value is None:
         return "None" if required else "None (leave the field out instead)"
     return _kind(value)
@@ -302,7 +302,7 @@ def sendable(body: Body) -> Iterator[tuple[str, str]]:
 
 def _extra_fault(name: object, value: object) -> str | None:
     if name == EXTRAS and not isinstance(value, dict):
-        return f"must be a dict, not {_type_name(value)}"
+        return f"must be a dict, not {_kind(value)}"
     return _json_fault({name: value})
 
 
@@ -477,7 +477,7 @@ def check_plain(body: object) -> list[Violation]:
     if body is TOO_MUCH:
         return [Violation("", "sendable", TOO_MUCH.fault, "stoqapp")]
     if not isinstance(body, dict):
-        message = f"must be a {CreateIntentRequest.__name__}, not {_type_name(body)}"
+        message = f"must be a {CreateIntentRequest.__name__}, not {_type_name(body, required=True)}"
         return [Violation("", "type", message, "spec")]
     return [
         violation

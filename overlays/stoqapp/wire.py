@@ -74,14 +74,19 @@ def body_from_request(request: CreateIntentRequest) -> Any:
 def _read(value: object, model: type[Any] | None) -> Any:
     reading = _Reading()
     body = reading.read(value, 0, model)
-    return body if reading.values_left >= 0 else TOO_MUCH
+    return TOO_MUCH if reading.is_too_much else body
 
 
 class _Reading:
     """Reads the values of one body, until there are too many."""
 
     def __init__(self) -> None:
-        self.values_left = MOST_VALUES
+        self._values_left = MOST_VALUES
+
+    @property
+    def is_too_much(self) -> bool:
+        """Whether there were more values than a body may have."""
+        return self._values_left < 0
 
     def read(self, value: Any, depth: int, model: type[Any] | None = None) -> Any:
         """Return *value* as plain; *depth* is how deep it lies, *model* what may stand there."""
@@ -102,8 +107,7 @@ class _Reading:
         for base in (list, tuple):
             if issubclass(type_, base):
                 return self._read_items(list(base.__iter__(value)), type_, depth)
-        kind = _kind_of(type_)
-        return Unsendable(kind, f"must be something that JSON can hold, not {kind}")
+        return _not_json(_kind_of(type_))
 
     def _read_items(self, items: list[Any], type_: type[Any], depth: int) -> Any:
         return self._excess(items, type_, depth) or [self.read(item, depth + 1) for item in items]
@@ -128,8 +132,12 @@ class _Reading:
         """Count the *parts* of a container; return its stand-in where they are not to be read."""
         if depth > DEEPEST:
             return Unsendable(_kind_of(type_), f"must not be nested deeper than {DEEPEST} levels")
-        self.values_left -= len(parts)
-        return TOO_MUCH if self.values_left < 0 else None
+        self._values_left -= len(parts)
+        return TOO_MUCH if self.is_too_much else None
+
+
+def _not_json(kind: str) -> Unsendable:
+    return Unsendable(kind, f"must be something that JSON can hold, not {kind}")
 
 
 def _kind_of(type_: type[Any]) -> str:
@@ -155,4 +163,4 @@ def _attribute(value: object, name: str) -> Any:
     try:
         return getattr(value, name, UNSET)
     except Exception:  # noqa: BLE001 - a subclass may make anything of an attribute
-        return Unsendable("an attribute that cannot be read", "must be readable")
+        return _not_json("an attribute that cannot be read")
