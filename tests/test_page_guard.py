@@ -93,10 +93,13 @@ def test_a_target_with_a_host(
     sandbox: Sandbox, method: str, target: str, host: str, status: int
 ) -> None:
     """The endpoint answers one, as a proxy is sent it; elsewhere its host is judged as Host."""
-    with socket.create_connection(("127.0.0.1", sandbox.port), HANG_SECONDS) as caller:
+    with (
+        socket.create_connection(("127.0.0.1", sandbox.port), HANG_SECONDS) as caller,
+        caller.makefile("rb") as answer,
+    ):
         head = f"{method} {target} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\n"
         caller.sendall(f"{head}Connection: close\r\n\r\n".encode())
-        assert caller.makefile("rb").readline().startswith(f"HTTP/1.1 {status} ".encode())
+        assert answer.readline().startswith(f"HTTP/1.1 {status} ".encode())
 
 
 def test_the_name_that_it_listens_on(monkeypatch: pytest.MonkeyPatch) -> None:
