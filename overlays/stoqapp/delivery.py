@@ -181,6 +181,8 @@ def plan(
             ),
         )
         if isinstance(outcome, IntentCreated):
+            if attempts == 1 and not waited_seconds:
+                return outcome
             return evolve(outcome, attempts=attempts, waited_seconds=waited_seconds)
         if retry_in is None:
             raise ended(outcome)

@@ -67,7 +67,7 @@ class Exchange:
 
     def trace(self, event: str, info: dict[str, Any]) -> None:
         """Note what happens, and let no phase of making a connection outlast the call."""
-        if event.endswith((".connect_tcp.started", ".start_tls.started")):
+        if event.partition(".")[2] in ("connect_tcp.started", "start_tls.started"):
             # httpcore hands this very mapping on as the arguments of what begins now.
             info["timeout"] = self._phase_seconds(info)
         self._note(event, info)
@@ -79,11 +79,13 @@ class Exchange:
     def _note(self, event: str, info: dict[str, Any]) -> None:
         """Note whether the request leaves; listen to a connection that is made for it."""
         self.is_traced = True
-        if event.endswith("send_request_headers.started"):
+        # Before the first dot stands who tells of it: connection, http11, proxy, ...
+        step = event.partition(".")[2]
+        if step == "send_request_headers.started":
             # A proxy's CONNECT goes ahead of the request, and what it was answered is not for us.
             self._sending = info["request"].method != b"CONNECT"
             self._heard.clear()
-        elif event.endswith((".connect_tcp.complete", ".start_tls.complete")):
+        elif step in ("connect_tcp.complete", "start_tls.complete"):
             self.streams.add(info["return_value"])
             _Ear(info["return_value"])
 
@@ -102,6 +104,11 @@ class Exchange:
     def has_left(self) -> bool:
         """Whether the request may be on the wire."""
         return self.handed_over and (self._sending or not self.is_traced)
+
+    @property
+    def is_redirected(self) -> bool:
+        """Whether the headers that are there name another place."""
+        return "location" in self._headers
 
     @property
     def seconds_left(self) -> float:

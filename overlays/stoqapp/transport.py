@@ -22,7 +22,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeVar
 
 import httpx
-from attrs import asdict, field, frozen
+from attrs import field, frozen
 
 from stoqapp.errors import (
     UNIQUE,
@@ -44,6 +44,7 @@ TIMEOUT_SECONDS: Final = 10.0
 _LONGEST_SECONDS: Final = 86400.0
 _MOST_CONNECTIONS: Final = 10_000
 _LARGEST_PORT: Final = 65535
+_PHASES: Final = ("connect", "read", "write", "pool")
 HTTPX_VERSION: Final = httpx.__version__
 
 _NOT_SENT: Final[tuple[tuple[type[Exception], str], ...]] = (
@@ -260,9 +261,11 @@ async def _note_start_async(request: httpx.Request) -> None:
 
 def _note_head(response: httpx.Response) -> None:
     """Take down status and headers, as a response hook: before httpx goes on with them."""
-    response.request.extensions["exchange"].answered(response.status_code, response.headers.raw)
-    # httpx reads this one even where it does not follow it, and raises on what it cannot read.
-    response.headers.pop("location", None)
+    exchange: Exchange = response.request.extensions["exchange"]
+    exchange.answered(response.status_code, response.headers.raw)
+    if exchange.is_redirected:
+        # httpx reads this one even where it does not follow it, and raises on what it cannot read.
+        del response.headers["location"]
 
 
 async def _note_head_async(response: httpx.Response) -> None:
@@ -279,9 +282,11 @@ def _request(
 ) -> httpx.Request:
     """Return the request, built past the client's defaults, none of which it needs."""
     left = exchange.seconds_left
+    # attrs.asdict would take as long as all the rest of this.
+    wanted = (timeout.connect, timeout.read, timeout.write, timeout.pool)
     phases = {
         phase: min(max(0.001, left if seconds is None else min(seconds, left)), _LONGEST_SECONDS)
-        for phase, seconds in asdict(timeout).items()
+        for phase, seconds in zip(_PHASES, wanted, strict=True)
     }
     extensions = {"timeout": phases, "trace": trace, "exchange": exchange}
     return httpx.Request("POST", url, headers=headers, content=content, extensions=extensions)
