@@ -47,7 +47,7 @@ async def app(scope, receive, send):
 listening = socket.create_server(("127.0.0.1", 0), backlog=2048)
 tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, listening.detach())
 line = f"bare app on http://127.0.0.1:{tcp.getsockname()[1]}"
-asyncio.run(Listener(app, lambda: print(line, flush=True)).serve(sockets=[tcp]))
+asyncio.run(Listener(app, lambda: print(line, flush=True), lambda: None).serve(sockets=[tcp]))
 """
 
 
