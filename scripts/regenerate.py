@@ -806,9 +806,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code, reason = Exit.OUTPUT, f"cannot read or write: {error}"
     except KeyboardInterrupt:
         code, reason = Exit.INTERRUPTED, "stopped by a signal"
-    # A terminal that was closed takes no line; the exit code still tells.
-    with contextlib.suppress(OSError):
-        print(f"regenerate: {one_line(reason, 1200)}", file=sys.stderr)
+    try:
+        print(f"regenerate: {one_line(reason, 1200)}", file=sys.stderr, flush=True)
+    except OSError:
+        # A terminal that was closed takes no line, and the exit code still tells: so what is
+        # buffered goes nowhere, which Python would complain of with a code of its own.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
     return code
 
 

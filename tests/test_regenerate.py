@@ -1288,6 +1288,8 @@ def test_exit_code_needs_no_stderr() -> None:
     reading, writing = os.pipe()
     os.close(reading)
     command = [sys.executable, str(ROOT / "scripts" / "regenerate.py"), "--chekc"]
-    done = subprocess.run(command, stderr=writing, check=False)
+    for unbuffered in ("", "1"):
+        environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
+        done = subprocess.run(command, stderr=writing, env=environment, check=False)
+        assert Exit.USAGE == done.returncode
     os.close(writing)
-    assert Exit.USAGE == done.returncode
