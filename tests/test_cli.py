@@ -323,11 +323,13 @@ def test_other_output_that_nobody_takes(words: list[str], code: int) -> None:
     command = [sys.executable, "-m", "stoqapp", *words]
     reader, writer = os.pipe()
     os.close(reader)
-    ran = subprocess.run(command, stdout=writer, stderr=writer, check=False)
-    assert ran.returncode == code
-    ran = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    for unbuffered in ("", "1"):
+        settings: dict[str, Any] = {"env": os.environ | {"PYTHONUNBUFFERED": unbuffered}}
+        ran = subprocess.run(command, stdout=writer, stderr=writer, check=False, **settings)
+        assert ran.returncode == code
+        ran = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, **settings)
+        assert (ran.returncode, "Traceback" in ran.stderr) == (code, False)
     os.close(writer)
-    assert (ran.returncode, "Traceback" in ran.stderr) == (code, False)
 
 
 def test_an_interrupt_while_the_command_loads() -> None:

@@ -139,6 +139,10 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise _UsageError(self.prog, _without_values(message))
 
+    def _print_message(self, message: str, file: Any = None) -> None:  # noqa: ARG002 - always stdout
+        # argparse's own fails in Python 3.11.2 where nobody takes what is printed.
+        show(message, end="")
+
 
 def _without_values(message: str) -> str:
     """Return what argparse's *message* says without what was typed, which can be personal.
