@@ -114,21 +114,26 @@ def test_a_clean_end_leaves_one_file(file: Path) -> None:
     assert file.stat().st_mode & 0o077 == 0
 
 
+def refusal_of(file: Path) -> str:
+    """Return the one line with which the command refuses *file*."""
+    ran = subprocess.run(
+        [STOQAPP, "sandbox", "--state", file],
+        capture_output=True,
+        text=True,
+        timeout=HANG_SECONDS,
+        check=False,
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (1, "", 1)
+    return ran.stderr
+
+
 def test_two_sandboxes_on_one_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second one is refused, whichever process it is in, and the first one goes on."""
     monkeypatch.setattr("stoqapp.sandbox.state._BUSY_SECONDS", 0.05)
     with Sandbox(state=file) as first:
         with pytest.raises(SandboxError, match=r"state\.sqlite is in use, by another sandbox"):
             Sandbox(state=file).__enter__()
-        ran = subprocess.run(
-            [STOQAPP, "sandbox", "--state", file],
-            capture_output=True,
-            text=True,
-            timeout=HANG_SECONDS,
-            check=False,
-        )
-        assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (1, "", 1)
-        assert "is in use, by another sandbox perhaps: end that one" in ran.stderr
+        assert "is in use, by another sandbox perhaps: end that one" in refusal_of(file)
         assert subscribe(first.url, "ada")["id"] == "1"
 
 
@@ -218,14 +223,7 @@ def test_a_damaged_state(file: Path, make: Any, says: str) -> None:
 def test_the_command_refuses_a_damaged_state(file: Path) -> None:
     """One line and exit code 1, as with any file that cannot be used."""
     with_answer("no JSON")(file)
-    ran = subprocess.run(
-        [STOQAPP, "sandbox", "--state", file],
-        capture_output=True,
-        text=True,
-        timeout=HANG_SECONDS,
-        check=False,
-    )
-    assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (1, "", 1)
+    assert "an intent in it is damaged" in refusal_of(file)
 
 
 @pytest.mark.parametrize("path", ["missing/state.sqlite", "", 7, b"state", "a\0b"])

@@ -145,6 +145,7 @@ class Stoq(_Client[Transport]):
             NotSentError: It never left.
             OutcomeUnknownError: It left, and nobody can know what became of it.
             AnswerError: The service answered anything but 201; see `stoqapp.errors`.
+            ConfigurationError: A proxy or certificates that the environment names are unusable.
         """
         self._transport.check_open()
         content = _content_from(request)

@@ -19,7 +19,6 @@ def digits_from_number(given: str, country: str | None) -> str:
     Raises:
         UnusableInputError: It is no phone number, or could be several people's.
     """
-    # NFKC makes ASCII of the digits and signs that an East Asian keyboard gives.
     text = _plain(given)
     if not re.fullmatch(r"\+?[0-9 ().\u2010-\u2015-]*", text):
         raise UnusableInputError(
@@ -47,6 +46,7 @@ def digits_from_number(given: str, country: str | None) -> str:
 
 def _plain(given: str) -> str:
     """Return *given* without marks that nobody sees, and with blanks for the rarer separators."""
+    # NFKC makes ASCII of the digits and signs that an East Asian keyboard gives.
     text = unicodedata.normalize("NFKC", given)
     text = "".join(char for char in text if unicodedata.category(char) != "Cf")
     text = re.sub(r"[\s\u00b7\u2022\u30fb]+", " ", text).strip()
