@@ -14,8 +14,8 @@ from typing import Any
 
 from stoqapp import InvalidIntentError, ProcessedWithErrorsError, Stoq
 from stoqapp.normalize import request_from_fields
-from stoqapp.sandbox import Sandbox
 from stoqapp.terminal import output
+from stoqapp_sandbox import Sandbox
 
 VARIANT = "gid://shopify/ProductVariant/4711"
 PRODUCT = "gid://shopify/Product/42"

@@ -33,7 +33,7 @@ PAGE_BYTES: Final = os.sysconf("SC_PAGESIZE")
 
 BARE: Final = """
 import asyncio, json, socket
-from stoqapp.sandbox.listener import Listener
+from stoqapp_sandbox.listener import Listener
 
 BODY = json.dumps({"intents": [{"id": "1", "channel": "email", "quantity": 1}], "errors": []})
 HEADERS = [(b"content-type", b"application/json"), (b"content-length", str(len(BODY)).encode())]

@@ -318,7 +318,7 @@ def tested(mutant: Mutant, tree: Path) -> int:
     try:
         # All that imports the module; pytest, which comes next, has one code for any mess.
         importlib.import_module("stoqapp.client")
-        importlib.import_module("stoqapp.sandbox.service")
+        importlib.import_module("stoqapp_sandbox.service")
     except Exception:  # noqa: BLE001 - a broken module may raise anything
         traceback.print_exc()
         return pytest.ExitCode.TESTS_FAILED

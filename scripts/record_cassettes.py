@@ -5,7 +5,7 @@ With --live the real service is asked, which takes a shop: the intents are reall
 customer that you name. Each cassette says in its metadata which of the two it was.
 
 Of the request nothing is kept but what the scenario itself holds; of the answer, what has a form
-that stoqapp.cassettes knows, also of its texts. What the service said besides can be had on the
+that stoqapp_sandbox.cassettes knows, also of its texts. What the service said besides is on the
 terminal, with --show-answers; a sentence that names nobody can be added to KNOWN_TEXTS there.
 
 exit codes: 0 recorded; 1 an answer was not the expected one, and that cassette stays as it was;
@@ -31,11 +31,11 @@ from stoqapp import (
     StoqError,
     check,
 )
-from stoqapp.cassettes import SHOP, RecordedFrom, ShownRequest, recording
 from stoqapp.rules import CONTACT_OF_CHANNEL
-from stoqapp.sandbox import Sandbox
 from stoqapp.settings import BASE_URL
 from stoqapp.wire import body_from_request
+from stoqapp_sandbox import Sandbox
+from stoqapp_sandbox.cassettes import SHOP, RecordedFrom, ShownRequest, recording
 
 CASSETTES: Final = Path(__file__).resolve().parent.parent / "tests" / "cassettes"
 COMMAND: Final = ".venv/bin/python scripts/record_cassettes.py"

@@ -26,7 +26,7 @@ from stoq_public_api_client import Client
 from stoq_public_api_client.api.intents import create_intent
 from stoq_public_api_client.models import CreateIntentRequest, Customer, NewIntent
 from stoqapp import Stoq
-from stoqapp.sandbox import Sandbox
+from stoqapp_sandbox import Sandbox
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 PICTURES: Final[dict[str, dict[str, Any]]] = {

@@ -17,7 +17,7 @@ from vcr.request import Request
 from stoq_public_api_client.models import CreateIntentRequest, Customer, NewIntent
 from stoqapp import AsyncStoq, IntentCreated, Stoq
 from stoqapp.rules import SHOP_HEADER
-from stoqapp.sandbox import Sandbox
+from stoqapp_sandbox import Sandbox
 
 if TYPE_CHECKING:
     from record_cassettes import Scenario

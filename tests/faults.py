@@ -2,7 +2,7 @@
 
 For bytes that no service would send, and for what happens before a request is read; it judges
 nothing and holds nothing. What goes wrong while an intent is stored, or is not, is a fault of the
-sandbox (`stoqapp.sandbox.faults`).
+sandbox (`stoqapp_sandbox.faults`).
 
 A script is a function of a `Peer`, the server's end of one connection. The first script runs
 when a connection is accepted, before anything is read from it; the next one when more comes on
@@ -24,7 +24,7 @@ from typing import Self
 
 from attrs import field, frozen
 
-from stoqapp.sandbox.connection import reset_when_closed
+from stoqapp_sandbox.connection import reset_when_closed
 
 Script = Callable[["Peer"], object]
 

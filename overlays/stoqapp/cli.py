@@ -6,6 +6,8 @@ import json
 import re
 import sys
 from collections.abc import Sequence
+from importlib.metadata import entry_points
+from operator import attrgetter
 from typing import Any, Final, NoReturn
 
 from attrs import asdict, frozen
@@ -22,10 +24,8 @@ from stoqapp.errors import (
     UnusableInputError,
 )
 from stoqapp.outcomes import IntentCreated
-from stoqapp.sandbox import command as sandbox
 from stoqapp.settings import MAX_RETRIES, TOTAL_TIMEOUT_SECONDS
 from stoqapp.terminal import complain, output, show
-from stoqapp.verify import command as verify
 from stoqapp.version import __version__
 
 CREATED: Final = 0
@@ -229,8 +229,8 @@ def _parser() -> _Parser:
         help="try again what may have been carried out, too",
     )
     create.add_argument("--json", action="store_true", help="print the outcome as one JSON object")
-    sandbox.add_to(commands)
-    verify.add_to(commands)
+    for command in sorted(entry_points(group="stoqapp.commands"), key=attrgetter("name")):
+        command.load()(commands)
     return parser
 
 

@@ -31,7 +31,7 @@ from attrs import field, frozen
 
 from judges.explanations import explanations_from_toml
 from judges.prism import SPEC, prism
-from stoqapp.sandbox import Sandbox
+from stoqapp_sandbox import Sandbox
 
 LIST: Final = Path(__file__).with_name("differential_explained.toml")
 SHOP_HEADER: Final = "X-Shopify-Shop-Domain"

@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from judges.explanations import explanations_from_toml
 from judges.prism import ROOT, SPEC
-from stoqapp.sandbox import Sandbox
+from stoqapp_sandbox import Sandbox
 
 LIST: Final = Path(__file__).with_name("schemathesis_explained.toml")
 WITH_SHOP: Final = ("--header", "X-Shopify-Shop-Domain:demo.myshopify.com")

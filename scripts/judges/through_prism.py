@@ -24,7 +24,7 @@ import pytest
 
 from judges.explanations import explanations_from_toml
 from judges.prism import prism
-from stoqapp.sandbox import Sandbox
+from stoqapp_sandbox import Sandbox
 
 LIST: Final = Path(__file__).with_name("proxy_explained.toml")
 

@@ -1,0 +1,86 @@
+"""The demo: what it shows, and that it leaves nothing behind."""
+
+import re
+import signal
+import subprocess
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+
+DEMO = Path(__file__).parents[2] / "scripts" / "demo"
+
+
+@pytest.fixture(scope="module")
+def shown() -> str:
+    """What the demo prints, run from a folder that is not the project's."""
+    ran = subprocess.run([DEMO], cwd="/", capture_output=True, text=True, check=True, timeout=120)
+    return ran.stdout
+
+
+def test_it_shows_what_went_out_and_what_came_back(shown: str) -> None:
+    """One intent per channel is created, one is refused by a rule, one is a duplicate."""
+    assert re.findall(r"^(->|<- \d+|--)", shown, re.MULTILINE) == [
+        *["->", "<- 201"] * 3,
+        *["->", "--"],
+        *["->", "<- 200"],
+    ]
+    assert re.findall(r'^-> .*"channel": "(\w+)"', shown, re.MULTILINE) == [
+        "email",
+        "sms",
+        "push",
+        "sms",
+        "email",
+    ]
+    assert "not sent: customer.phone is needed by channel 'sms'" in shown
+    assert "On the waitlist of the sandbox: 3 intents." in shown
+
+
+def test_it_leaves_no_process_behind(shown: str) -> None:
+    """When the demo has ended, nothing listens where its sandbox was."""
+    port = re.search(r"http://127\.0\.0\.1:(\d+)/", shown)
+    assert port is not None
+    listening = subprocess.run(
+        ["python3", "-c", f"import socket; socket.create_server(('127.0.0.1', {port[1]}))"],
+        check=False,
+    )
+    assert listening.returncode == 0
+
+
+def test_keep_leaves_the_sandbox_open(shown: str) -> None:
+    """With --keep the page is there after the tour, and Ctrl-C ends it without a word."""
+    assert re.search(r"^See it as it comes in: http://127\.0\.0\.1:\d+/ ", shown, re.MULTILINE)
+    with subprocess.Popen(
+        [DEMO, "--keep"],
+        cwd="/",
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # As a terminal has it; in a background job the interrupt would be ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as running:
+        assert running.stdout is not None
+        open_at = next(line for line in running.stdout if line.startswith("Still open: "))
+        with urlopen(open_at.split()[2]) as page:
+            assert page.status == 200
+            assert b"stoqapp sandbox" in page.read()
+        running.send_signal(signal.SIGINT)
+        said, complained = running.communicate(timeout=60)
+
+    assert (said, running.returncode) == ("", 0)
+    assert "Traceback" not in complained
+
+
+@pytest.mark.parametrize("words", [[], ["--keep"]])
+def test_a_reader_who_has_seen_enough(words: list[str]) -> None:
+    """Who reads one line, like `head -1`, ends the demo without a traceback."""
+    with subprocess.Popen(
+        [DEMO, *words], cwd="/", stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        running.stdout.close()
+        complained = running.stderr.read()
+        assert running.wait(timeout=120) == 0
+    assert "Traceback" not in complained
+    assert "Exception ignored" not in complained

@@ -1,0 +1,163 @@
+"""How the project is built: public names, arrows, and what may not be in a file."""
+
+import ast
+import json
+import re
+import subprocess
+import tomllib
+from importlib import import_module
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from stoqapp import RULES
+
+ROOT = Path(__file__).parents[2]
+OVERLAY = sorted((ROOT / "overlays").rglob("*.py"))
+PACKAGES = [
+    ".".join(path.parent.relative_to(ROOT / "overlays").parts)
+    for path in OVERLAY
+    if path.name == "__init__.py"
+]
+
+
+def tracked() -> list[str]:
+    """Return the files that git knows, as paths below the root."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if listed.returncode != 0:
+        pytest.skip("not a git checkout")
+    return [name for name in listed.stdout.split("\0") if (ROOT / name).is_file()]
+
+
+def as_ruff_sorts(name: str) -> tuple[int, str]:
+    """Return the key by which ruff sorts __all__: constants, then classes, then the rest."""
+    return (0 if name.isupper() else 1 if name[:1].isupper() else 2), name
+
+
+def brought_in(package: str) -> set[str]:
+    """Return the names without underscore, and __version__, that a package takes from its rooms."""
+    tree = ast.parse(Path(import_module(package).__file__ or "").read_text("utf-8"))
+    names = {
+        alias.asname or alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"{package}.")
+        for alias in node.names
+    }
+    return {name for name in names if not name.startswith("_") or name == "__version__"}
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_public_names_are_listed(package: str) -> None:
+    """__all__ holds what the package takes from its rooms, all of it, as ruff sorts it."""
+    names = import_module(package).__all__
+    assert brought_in(package) == set(names)
+    assert sorted(names, key=as_ruff_sorts) == names
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_public_names_are_there(package: str) -> None:
+    """Each name in __all__ can be had, also where it is loaded when it is first used."""
+    module = import_module(package)
+    assert [] == [name for name in module.__all__ if not hasattr(module, name)]
+
+
+def rooms() -> set[str]:
+    """Return what CONTRIBUTING.md has to name: each folder that matters, each room in stoqapp."""
+    paths = [PurePosixPath(name) for name in tracked()]
+    overlay = PurePosixPath("overlays/stoqapp")
+    found = {f"{path.parts[0]}/" for path in paths if len(path.parts) > 1} - {"overlays/"}
+    for path in paths:
+        if overlay in path.parents and path.suffix == ".py":
+            first, *below = path.relative_to(overlay).parts
+            found.add(f"{overlay}/{first}/" if below else str(path))
+    return found
+
+
+def named_rooms() -> set[str]:
+    """Return what the first column of the table in CONTRIBUTING.md names, in full."""
+    named = set()
+    for row in re.findall(r"^\| (`.*?) \|", (ROOT / "CONTRIBUTING.md").read_text("utf-8"), re.M):
+        folder = ""
+        for name in re.findall(r"`([^`]+)`", row):
+            # `a/b.py`, `c.py` names b.py and c.py in a.
+            place = name if "/" in name.rstrip("/") else folder + name
+            folder = place[: place.rstrip("/").rfind("/") + 1]
+            named.add(place)
+    return named
+
+
+def test_every_room_is_in_the_table_of_rooms() -> None:
+    """CONTRIBUTING.md says of each folder, and of each room of stoqapp, what it is for."""
+    named = named_rooms()
+    missing = {room for room in rooms() if not any(name.startswith(room) for name in named)}
+    assert set() == missing, f"CONTRIBUTING.md's table lacks {', '.join(sorted(missing))}: add it"
+
+
+def test_every_room_in_the_table_is_there() -> None:
+    """CONTRIBUTING.md's table names nothing that has gone."""
+    gone = {name for name in named_rooms() if not (ROOT / name).exists()}
+    assert set() == gone, f"CONTRIBUTING.md's table names {', '.join(sorted(gone))}: take it out"
+
+
+def rules_in_the_readme() -> dict[str, list[str]]:
+    """Return the names in README's two tables of rules, by the origin said to be theirs."""
+    text = (ROOT / "README.md").read_text("utf-8")
+    section = text.partition("\n## The rules\n")[2].partition("\n## ")[0]
+    stated, said, ours = section.partition('(`Violation.origin` is `"stoqapp"`):')
+    assert said, "README.md does not say any more where the list of our own rules begins"
+    return {
+        origin: [
+            name
+            for row in re.findall(r"^\| (`.*?) \|", part, re.M)
+            for name in re.findall(r"`([^`]+)`", row)
+        ]
+        for origin, part in (("spec", stated), ("stoqapp", ours))
+    }
+
+
+@pytest.mark.parametrize("origin", ["spec", "stoqapp"])
+def test_every_rule_is_in_the_readme(origin: str) -> None:
+    """README.md lists each rule once, as the vendor's or as ours, and no rule that is not there."""
+    # What subscribe cannot read is told by normalize, before there is a body for RULES.
+    more = ["usable_input"] if origin == "stoqapp" else []
+    expected = [*(rule.name for rule in RULES if rule.origin == origin), *more]
+    assert sorted(expected) == sorted(rules_in_the_readme()[origin])
+
+
+@pytest.mark.parametrize("path", OVERLAY, ids=lambda path: path.stem)
+def test_the_overlay_uses_no_underscore_name_of_the_generated_code(path: Path) -> None:
+    """What openapi-python-client keeps to itself, the overlay does not touch."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("stoq_public"):
+            assert [alias.name for alias in node.names if alias.name.startswith("_")] == []
+            assert "._" not in (node.module or "")
+
+
+def test_the_spec_is_stored_as_published() -> None:
+    """openapi.json is pretty-printed with two spaces, in UTF-8, with a final newline."""
+    text = (ROOT / "openapi.json").read_bytes().decode("utf-8")
+    assert json.dumps(json.loads(text), indent=2, ensure_ascii=False) + "\n" == text
+
+
+def test_pins_agree() -> None:
+    """What pyproject.toml pins exactly, constraints.txt pins alike."""
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["dependency-groups"]
+    exact = {pin for group in groups.values() for pin in group if "==" in pin}
+    assert exact
+    assert exact <= set((ROOT / "constraints.txt").read_text("utf-8").splitlines())
+
+
+def test_no_file_names_this_machine() -> None:
+    """No tracked file holds a home directory or the address of a package registry."""
+    needles = [
+        b"/home" + b"/",
+        b"/root" + b"/",
+        b"files.python" + b"hosted",
+        b"registry.npm" + b"js",
+    ]
+    for name in tracked():
+        content = (ROOT / name).read_bytes()
+        assert [needle for needle in needles if needle in content] == [], name

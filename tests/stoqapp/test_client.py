@@ -1,0 +1,706 @@
+"""Stoq and AsyncStoq: what is sent, and what comes back, in both modes."""
+
+import asyncio
+import gzip
+import inspect
+import json
+import logging
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import faults
+import httpx
+import pytest
+from conftest import Caller, email_request
+from httpx_aiohttp import AiohttpTransport
+from vcr.cassette import Cassette
+
+from record_cassettes import SCENARIOS, SHOP, Scenario
+from stoq_public_api_client import Client
+from stoq_public_api_client.api.intents import create_intent
+from stoqapp import (
+    AnswerError,
+    AsyncStoq,
+    BadRequestError,
+    Budget,
+    ClientClosedError,
+    ConfigurationError,
+    HttpOptions,
+    IntentCreated,
+    InvalidIntentError,
+    NotFoundError,
+    NotSentError,
+    OutcomeUnknownError,
+    ProcessedWithErrorsError,
+    RateLimitedError,
+    ServerError,
+    Stoq,
+    Timeout,
+    UnauthorizedError,
+)
+from stoqapp.exchange import LARGEST_BODY_BYTES
+from stoqapp.settings import BASE_URL
+from stoqapp.transport import _tls_context
+from stoqapp.wire import body_from_request
+from stoqapp_sandbox import Sandbox
+
+
+class Metrics:
+    """Counts attempts in a way that nobody would await."""
+
+    async def __call__(self, attempt: object) -> None:
+        """Count one."""
+
+
+Replay = Callable[[Scenario], AbstractContextManager[Cassette]]
+
+TLS = ssl.create_default_context()
+MOCK = httpx.MockTransport(lambda _request: httpx.Response(201))
+ERRORS: dict[int, type[AnswerError]] = {
+    200: ProcessedWithErrorsError,
+    400: BadRequestError,
+    401: UnauthorizedError,
+    404: NotFoundError,
+    429: RateLimitedError,
+    500: ServerError,
+    503: ServerError,
+}
+
+
+ONE_ANSWER = [scenario for scenario in SCENARIOS if not scenario.options]
+
+
+@pytest.mark.parametrize("scenario", ONE_ANSWER, ids=lambda scenario: scenario.name)
+def test_every_recorded_answer(scenario: Scenario, caller: Caller, replay: Replay) -> None:
+    """Each recorded answer ends in its outcome, from the same cassette in both modes."""
+    with replay(scenario):
+        if scenario.status == 201:
+            created = caller.create_intent(scenario.request)
+            assert isinstance(created, IntentCreated)
+            assert [intent["channel"] for intent in created.intents] == [
+                scenario.request.intent.channel
+            ]
+        else:
+            with pytest.raises(ERRORS[scenario.status]) as caught:
+                caller.create_intent(scenario.request)
+            assert caught.value.status == scenario.status
+            assert caught.value.messages
+
+
+@pytest.mark.parametrize(
+    ("name", "waits", "confirmed"),
+    [
+        ("rate_limited_then_created", [7.0], False),
+        ("unavailable_then_created", [3.0], False),
+        ("unknown_then_duplicate", None, True),
+    ],
+)
+def test_recorded_retries(
+    name: str, waits: list[float] | None, confirmed: bool, caller: Caller, replay: Replay
+) -> None:
+    """What was turned away is sent again after the wait asked for; a duplicate after an unknown
+    attempt is a created intent."""
+    scenario = next(scenario for scenario in SCENARIOS if scenario.name == name)
+    with replay(scenario):
+        created = caller.create_intent(scenario.request, **scenario.options)
+    assert (created.attempts, created.confirmed_by_duplicate) == (2, confirmed)
+    assert created.waited_seconds == sum(caller.waits) > 0
+    assert waits in (None, caller.waits)
+
+
+@pytest.mark.parametrize("scenario", ONE_ANSWER, ids=lambda scenario: scenario.name)
+def test_the_generated_client_sends_the_same(scenario: Scenario, replay: Replay) -> None:
+    """The plain generated client finds its answer in the same cassette: same URL, headers, body."""
+    with replay(scenario), Client(base_url=BASE_URL) as client:
+        answer = create_intent.sync_detailed(
+            client=client, body=scenario.request, x_shopify_shop_domain=SHOP
+        )
+        assert answer.status_code == scenario.status
+
+
+def test_subscribe_sends_what_people_have_in_hand(caller: Caller, replay: Replay) -> None:
+    """Global ids, a shop URL and a formatted number end in the recorded request."""
+    scenario = next(scenario for scenario in SCENARIOS if scenario.name == "created_by_sms")
+    with replay(scenario):
+        created = caller.subscribe(
+            {
+                "variant": "gid://shopify/ProductVariant/4711",
+                "product": "gid://shopify/Product/42",
+                "phone": "+1 (555) 010-9999",
+            },
+            shop="https://admin.shopify.com/store/stoqapp-demo",
+        )
+    assert [change.path for change in created.changes] == [
+        "customer.phone",
+        "intent.shopify_variant_id",
+        "intent.shopify_product_id",
+        "intent.channel",
+    ]
+
+
+def test_a_broken_rule_sends_nothing(caller: Caller, sandbox: Sandbox) -> None:
+    """A request that breaks rules never reaches the service."""
+    request = email_request(email=" ", country="US")
+    with pytest.raises(InvalidIntentError) as caught:
+        caller.create_intent(request, base_url=sandbox.base_url)
+    assert [violation.path for violation in caught.value.violations] == [
+        "customer.country",
+        "customer.email",
+    ]
+    sandbox.fail_next(503)
+    with pytest.raises(ServerError):
+        caller.create_intent(email_request(), base_url=sandbox.base_url)
+
+
+def test_what_was_checked_is_what_is_sent(caller: Caller, sandbox: Sandbox) -> None:
+    """The service receives the body that was looked at, additional properties and all."""
+    request = email_request(name="Zoë ☂ 😀")
+    request.customer["extra"] = {"a": [1, None, True]}
+    caller.create_intent(request, base_url=sandbox.base_url)
+    assert sandbox.intents[0]["request"] == body_from_request(request)
+    assert sandbox.intents[0]["shop"] == SHOP
+
+
+def test_a_duplicate_is_told(caller: Caller, sandbox: Sandbox) -> None:
+    """The second identical intent is answered 200 with errors, and that is no success."""
+    caller.create_intent(email_request(), base_url=sandbox.base_url)
+    with pytest.raises(ProcessedWithErrorsError) as caught:
+        caller.create_intent(email_request(), base_url=sandbox.base_url)
+    assert caught.value.messages
+    assert caught.value.carried_out is False
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return int(listening.getsockname()[1])
+
+
+def test_a_host_that_does_not_listen(caller: Caller) -> None:
+    """Without a connection nothing was sent, and the error says what the system said."""
+    with pytest.raises(NotSentError, match="Connection refused") as caught:
+        caller.create_intent(email_request(), base_url=f"http://127.0.0.1:{free_port()}")
+    assert caught.value.carried_out is False
+
+
+@contextmanager
+def raw_server(answer: bytes, *, keep_open: bool = False) -> Iterator[str]:
+    """Serve one connection that answers *answer* to a whole request; yield the base URL."""
+    done = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                received = b""
+                while b"\r\n\r\n" not in received or not received.endswith(b"}"):
+                    received += connection.recv(65536)
+                try:
+                    connection.sendall(answer)
+                    if keep_open:
+                        done.wait(timeout=30)
+                except OSError:
+                    pass
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            done.set()
+            thread.join()
+
+
+@pytest.mark.parametrize(
+    "answer", [b"", b"HTTP/1.1 20", b"HTTP/1.1 201 Created\r\nContent-", b"garbage\r\n\r\n"]
+)
+def test_no_status_line_leaves_the_outcome_unknown(caller: Caller, answer: bytes) -> None:
+    """A connection that ends before status and headers are read tells nothing."""
+    with raw_server(answer) as base_url, pytest.raises(OutcomeUnknownError) as caught:
+        caller.create_intent(email_request(), base_url=base_url)
+    assert caught.value.carried_out is None
+
+
+def test_a_timeout_leaves_the_outcome_unknown(caller: Caller) -> None:
+    """A service that does not answer in time may have taken the intent."""
+    with (
+        raw_server(b"", keep_open=True) as base_url,
+        pytest.raises(OutcomeUnknownError, match="in time"),
+    ):
+        caller.create_intent(email_request(), base_url=base_url, timeout=0.2)
+
+
+HEAD = b"HTTP/1.1 201 Created\r\nContent-Type: application/json\r\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "keep_open"),
+    [
+        (HEAD + b'Content-Length: 500\r\n\r\n{"intents":', False),
+        (HEAD + b'Content-Length: 500\r\n\r\n{"intents":', True),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\nnonsense", False),
+        (HEAD + b"Content-Length: 9\r\nContent-Encoding: gzip\r\n\r\nnot gzip!", False),
+        (HEAD + b"Content-Length: 2\r\nContent-Encoding: br\r\n\r\n??", False),
+        (HEAD + b"\r\n" + b"x" * (LARGEST_BODY_BYTES + 1), False),
+    ],
+)
+def test_a_body_that_cannot_be_read_does_not_undo_a_201(
+    caller: Caller, answer: bytes, keep_open: bool
+) -> None:
+    """Once the status line is read, the intent is created, and the answer says it is cut."""
+    with raw_server(answer, keep_open=keep_open) as base_url:
+        created = caller.create_intent(email_request(), base_url=base_url, timeout=0.5)
+    assert created.answer.status == 201
+    assert created.answer.complete is False
+    assert len(created.answer.body) <= LARGEST_BODY_BYTES
+
+
+def test_a_complete_body_is_told_so(caller: Caller, sandbox: Sandbox) -> None:
+    """An answer that was read to its end says that it is complete."""
+    created = caller.create_intent(email_request(), base_url=sandbox.base_url)
+    assert created.answer.complete is True
+    assert json.loads(created.answer.body)["intents"]
+    assert created.answer.headers["x-ratelimit-limit"] == "360"
+
+
+def test_cookies_are_not_kept(sandbox: Sandbox) -> None:
+    """What the service sets for one customer does not travel with the next one's intent."""
+    sandbox.fail_next(500, headers={"Set-Cookie": "session=1; Path=/"})
+    with Stoq(SHOP, base_url=sandbox.base_url) as stoq:
+        with pytest.raises(ServerError) as caught:
+            stoq.create_intent(email_request())
+        assert "session=1" in caught.value.headers["set-cookie"]
+        pool = stoq._transport._pool
+        assert pool is not None
+        assert list(pool.client.cookies.jar) == []
+
+
+def test_redirects_are_not_followed(caller: Caller, sandbox: Sandbox) -> None:
+    """A redirect is an answer, and nothing is sent to where it points."""
+    sandbox.fail_next(307, headers={"Location": f"{sandbox.base_url}/intents.json"})
+    with pytest.raises(AnswerError) as caught:
+        caller.create_intent(email_request(), base_url=sandbox.base_url)
+    assert caught.value.status == 307
+    assert sandbox.intents == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind"),
+    [
+        ({"shop": "a\r\nX-Evil: 1"}, InvalidIntentError),
+        ({"shop": "dëmo.myshopify.com"}, InvalidIntentError),
+        ({"shop": 5}, InvalidIntentError),
+        ({"shop": None}, ConfigurationError),
+        ({"base_url": "http://app.stoqapp.com/api/v1"}, ConfigurationError),
+        ({"base_url": "app.stoqapp.com"}, ConfigurationError),
+        ({"base_url": "ftp://127.0.0.1"}, ConfigurationError),
+        ({"base_url": "https://user:secret@app.stoqapp.com"}, ConfigurationError),
+        ({"base_url": "https://app.stoqapp.com/?q=1"}, ConfigurationError),
+        ({"base_url": "https://[::1"}, ConfigurationError),
+        ({"base_url": "https://"}, ConfigurationError),
+        ({"base_url": 5}, ConfigurationError),
+        ({"timeout": 0}, ConfigurationError),
+        ({"timeout": -1}, ConfigurationError),
+        ({"timeout": float("inf")}, ConfigurationError),
+        ({"timeout": float("nan")}, ConfigurationError),
+        ({"timeout": True}, ConfigurationError),
+        ({"timeout": "soon"}, ConfigurationError),
+        ({"timeout": 10**400}, ConfigurationError),
+        ({"timeout": Timeout(1, 0, 1, 1)}, ConfigurationError),
+        ({"total_timeout": 0}, ConfigurationError),
+        ({"max_retries": -1}, ConfigurationError),
+        ({"max_retries": True}, ConfigurationError),
+        ({"max_retries": 1.5}, ConfigurationError),
+        ({"budget": 360}, ConfigurationError),
+        ({"on_attempt": "print"}, ConfigurationError),
+        ({"base_url": "https://app.stoqapp.com/api/v1?"}, ConfigurationError),
+        ({"base_url": "https://app.stoqapp.com/api/v1#"}, ConfigurationError),
+        ({"timeout": "１２"}, ConfigurationError),
+        ({"timeout": "1_0"}, ConfigurationError),
+        ({"on_attempt": asyncio.sleep}, ConfigurationError),
+        ({"retry_unknown": "false"}, ConfigurationError),
+        ({"http": "http://proxy"}, ConfigurationError),
+        ({"http": HttpOptions(transport="x")}, ConfigurationError),
+        ({"http": HttpOptions(max_connections=0)}, ConfigurationError),
+        ({"http": HttpOptions(ca_file="missing.pem")}, ConfigurationError),
+        ({"http": HttpOptions(max_connections=10**9)}, ConfigurationError),
+        ({"http": HttpOptions(ca_file=123)}, ConfigurationError),
+        ({"http": HttpOptions(ca_file="")}, ConfigurationError),
+        ({"http": HttpOptions(ssl_context="x")}, ConfigurationError),
+        ({"http": HttpOptions(ssl_context=TLS, ca_file="missing.pem")}, ConfigurationError),
+        ({"http": HttpOptions(allow_http="no")}, ConfigurationError),
+        ({"http": HttpOptions(trust_env=0)}, ConfigurationError),
+        ({"http": HttpOptions(proxy="socks5://127.0.0.1:1")}, ConfigurationError),
+        ({"http": HttpOptions(transport=MOCK, proxy="http://127.0.0.1:1")}, ConfigurationError),
+        ({"http": HttpOptions(transport=MOCK, ssl_context=TLS)}, ConfigurationError),
+        ({"base_url": "https://127.0.0.1:99999"}, ConfigurationError),
+        ({"base_url": "https://app.stoqapp.com/api/v1/intents.json"}, ConfigurationError),
+        ({"on_attempt": Metrics()}, ConfigurationError),
+    ],
+)
+@pytest.mark.parametrize("client", [Stoq, AsyncStoq])
+def test_unusable_settings(client: Any, settings: dict[str, Any], kind: type[Exception]) -> None:
+    """A client that could not work is refused when it is made."""
+    with pytest.raises(kind):
+        client(**({"shop": SHOP} | settings))
+
+
+def test_a_proxy_of_the_environment_that_speaks_socks(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What SOCKS needs is named, also where the environment wants it."""
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://127.0.0.1:1")
+    with pytest.raises(ConfigurationError, match=r"pip install 'httpx\[socks\]'"):
+        caller.create_intent(email_request())
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "expected"),
+    [
+        (201, {"intents": [{"id": "7"}]}, "IntentCreated 201 1 intent"),
+        (200, {"errors": ["already exists"]}, "ProcessedWithErrorsError already exists"),
+        (429, {"retry_after": 24}, "RateLimitedError 24"),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+def test_a_transport_that_has_read_the_body(
+    caller: Caller, status: int, content: Any, expected: str, encoding: str
+) -> None:
+    """httpx's own mock transport gives whole answers, of which no byte is lost."""
+    body = json.dumps(content).encode()
+    sent = gzip.compress(body) if encoding == "gzip" else body
+
+    def answer(_request: httpx.Request) -> httpx.Response:
+        return httpx.Response(status, content=sent, headers={"Content-Encoding": encoding})
+
+    try:
+        created = caller.create_intent(
+            email_request(), http=HttpOptions(transport=httpx.MockTransport(answer))
+        )
+    except AnswerError as error:
+        told, seen = error.answer, f"{type(error).__name__} "
+        seen += f"{error.retry_after:g}" if error.retry_after else " ".join(error.messages)
+    else:
+        told, seen = created.answer, f"IntentCreated {status} {len(created.intents)} intent"
+    assert (expected, body, True) == (seen, told.body, told.complete)
+
+
+def test_a_body_that_a_transport_has_read_is_capped(caller: Caller) -> None:
+    """The cap on what is kept holds there, too."""
+    large = b" " * (LARGEST_BODY_BYTES + 7)
+    transport = httpx.MockTransport(lambda _request: httpx.Response(201, content=large))
+    created = caller.create_intent(email_request(), http=HttpOptions(transport=transport))
+    assert (LARGEST_BODY_BYTES, False) == (len(created.answer.body), created.answer.complete)
+
+
+def test_tls_where_none_is_spoken(caller: Caller, sandbox: Sandbox) -> None:
+    """An https URL of a server of plain http is told as that, in OpenSSL's words for it."""
+    url = sandbox.base_url.replace("http:", "https:")
+    with pytest.raises(NotSentError, match=r"\(TLS: .*; what listens there may speak no TLS\)"):
+        caller.create_intent(email_request(), base_url=url)
+
+
+def test_timeouts_of_centuries(caller: Caller, sandbox: Sandbox) -> None:
+    """A number of seconds that no system call takes means: for as long as it takes."""
+    settings: dict[str, Any] = {"timeout": 1e12, "total_timeout": None}
+    assert caller.create_intent(email_request(), base_url=sandbox.base_url, **settings)
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    ["https://example.com/api/", "http://127.0.0.1:1", "http://[::1]:1", "http://localhost"],
+)
+def test_usable_base_urls(base_url: str) -> None:
+    """https goes anywhere, plain http to loopback; a trailing slash is no matter."""
+    with Stoq(SHOP, base_url=base_url) as stoq:
+        assert repr(stoq) == f"Stoq(shop={SHOP!r}, base_url={base_url.rstrip('/')!r})"
+
+
+@pytest.mark.parametrize("proxy", ["nonsense", "ftp://user:secret@example.com", "http://[::1"])
+def test_an_unusable_proxy(caller: Caller, proxy: str) -> None:
+    """A proxy that cannot be one is told when it is first needed, without its password."""
+    with pytest.raises(ConfigurationError, match="HttpOptions") as caught:
+        caller.create_intent(email_request(), http=HttpOptions(proxy=proxy))
+    assert caught.value.__cause__ is None
+    assert "secret" not in str(caught.value) + repr(HttpOptions(proxy=proxy))
+
+
+def test_a_copy_with_other_options(sandbox: Sandbox) -> None:
+    """with_options changes what it is given, keeps the rest, and shares the connections."""
+    with Stoq(SHOP, base_url=sandbox.base_url, budget=None, max_retries=1) as stoq:
+        other = stoq.with_options(shop="other", max_retries=0)
+        assert (other.shop, other._settings.terms.policy.max_retries) == ("other.myshopify.com", 0)
+        assert other._transport is stoq._transport
+        assert other._settings.terms.budget is None
+        assert (stoq.shop, stoq._settings.terms.policy.max_retries) == (SHOP, 1)
+        other.create_intent(email_request())
+        with pytest.raises(TypeError, match="base_url"):
+            stoq.with_options(base_url="http://127.0.0.1:1")  # type: ignore[call-arg]
+        with pytest.raises(ConfigurationError):
+            stoq.with_options(timeout=0)
+    with pytest.raises(ClientClosedError):
+        other.create_intent(email_request())
+    assert [intent["shop"] for intent in sandbox.intents] == ["other.myshopify.com"]
+
+
+def test_one_budget_is_shared_by_default() -> None:
+    """Clients pace by one budget of the process, unless they are told otherwise."""
+    own = Budget(share=0.5)
+    with Stoq("a") as a, Stoq("b") as b, Stoq("c", budget=own) as c, Stoq("d", budget=None) as d:
+        budgets = [client._settings.terms.budget for client in (a, b, c, d)]
+    assert budgets[0] is budgets[1] is not None
+    assert budgets[2:] == [own, None]
+
+
+def test_a_paced_client_waits_before_it_sends(caller: Caller, sandbox: Sandbox) -> None:
+    """When the points are used up, the next call waits until they are free again."""
+    budget = Budget(points=4, window_seconds=60.0)
+    moment = 0.0
+    budget._clock = lambda: moment + sum(caller.waits)
+    for number in range(3):
+        request = email_request(email=f"{number}@example.com")
+        caller.create_intent(request, base_url=sandbox.base_url, budget=budget, total_timeout=None)
+    assert len(sandbox.intents) == 3
+    assert sum(caller.waits) == pytest.approx(61.8, abs=0.1)
+
+
+def test_the_default_timeout_is_finite() -> None:
+    """Nobody waits for ever by default."""
+    with Stoq(SHOP) as stoq:
+        assert stoq._settings.timeout == Timeout(10.0, 10.0, 10.0)
+        assert stoq._settings.terms.total_timeout_seconds == 90.0
+    assert Timeout(read=5.0) == Timeout(10.0, 5.0, 10.0)
+
+
+def test_the_default_deadline_holds_a_window_of_the_budget(
+    caller: Caller, sandbox: Sandbox
+) -> None:
+    """Who comes when the points are used up waits for the next ones, and fails not at once."""
+    budget = Budget()
+    moment = 1000.0
+    budget._clock = lambda: moment + sum(caller.waits)
+    while not budget.take(f"{SHOP}@{urlsplit(sandbox.base_url).netloc}"):
+        pass
+    caller.create_intent(email_request(), base_url=sandbox.base_url, budget=budget)
+    assert len(sandbox.intents) == 1
+
+
+def test_another_host_has_points_of_its_own(sandbox: Sandbox) -> None:
+    """What a sandbox is sent is not taken from the shop's points at the vendor."""
+    budget = Budget()
+    with Stoq(SHOP, base_url=sandbox.base_url, budget=budget) as stoq:
+        stoq.create_intent(email_request())
+    assert sum(budget.take(SHOP) == 0 for _ in range(181)) == 180
+    with Stoq(SHOP, budget=budget) as stoq:
+        assert stoq._settings.terms.budget_key == SHOP
+
+
+def test_a_closed_client_takes_no_points(caller: Caller) -> None:
+    """A call on a closed client ends before it asks the budget."""
+    budget = Budget(points=2)
+
+    async def closed_async() -> None:
+        stoq = AsyncStoq(SHOP, budget=budget)
+        await stoq.close()
+        await stoq.create_intent(email_request())
+
+    def closed() -> None:
+        stoq = Stoq(SHOP, budget=budget)
+        stoq.close()
+        stoq.create_intent(email_request())
+
+    with pytest.raises(ClientClosedError):
+        closed() if caller.mode == "sync" else asyncio.run(closed_async())
+    assert budget.take(SHOP) == 0
+
+
+def test_the_environments_proxies_are_not_for_this_machine(
+    caller: Caller, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What goes to a loopback address goes there directly, unless a proxy is given by hand."""
+    with faults.closed_port() as port:
+        for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{port}")
+        caller.create_intent(email_request(), base_url=sandbox.base_url)
+        http = HttpOptions(proxy=f"http://127.0.0.1:{port}")
+        with pytest.raises(NotSentError):
+            caller.create_intent(email_request(), base_url=sandbox.base_url, http=http)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "kind"),
+    [
+        ("STOQ_SHOP", "a b", InvalidIntentError),
+        ("STOQ_BASE_URL", "app.stoqapp.com", ConfigurationError),
+        ("STOQ_TIMEOUT", "soon", ConfigurationError),
+    ],
+)
+def test_the_environment_is_named_where_it_is_wrong(
+    name: str, value: str, kind: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error about a variable says which; one that is set to nothing counts as not set."""
+    monkeypatch.setenv("STOQ_SHOP", "demo")
+    monkeypatch.setenv(name, value)
+    with pytest.raises(kind, match=name):
+        Stoq()
+    monkeypatch.setenv(name, " ")
+    with Stoq("demo") as stoq:
+        assert stoq._settings.base_url == BASE_URL
+
+
+def test_the_environment_fills_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """STOQ_SHOP, STOQ_BASE_URL and STOQ_TIMEOUT stand in for arguments that are not given."""
+    monkeypatch.setenv("STOQ_SHOP", "other")
+    monkeypatch.setenv("STOQ_BASE_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("STOQ_TIMEOUT", "2.5")
+    with Stoq() as stoq:
+        assert stoq.shop == "other.myshopify.com"
+        assert "http://127.0.0.1:1" in repr(stoq)
+        assert stoq._settings.timeout.read == 2.5
+    with Stoq("demo", base_url="http://127.0.0.1:2", timeout=3) as stoq:
+        assert stoq.shop == "demo.myshopify.com"
+        assert "http://127.0.0.1:2" in repr(stoq)
+        assert stoq._settings.timeout.read == 3
+
+
+def test_a_copy_keeps_to_what_was_settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy does not go to another shop, nor wait otherwise, because the environment changed."""
+    for name, values in {"STOQ_SHOP": ("first", "second"), "STOQ_TIMEOUT": ("3", "77")}.items():
+        monkeypatch.setenv(name, values[0])
+    with Stoq() as stoq:
+        monkeypatch.setenv("STOQ_SHOP", "second")
+        monkeypatch.setenv("STOQ_TIMEOUT", "77")
+        copy = stoq.with_options(max_retries=0)
+        assert (copy.shop, copy._settings.timeout) == (stoq.shop, stoq._settings.timeout)
+        monkeypatch.delenv("STOQ_SHOP")
+        assert stoq.with_options(timeout=5).shop == "first.myshopify.com"
+
+
+@pytest.mark.parametrize("name", ["SSL_CERT_FILE", "SSLKEYLOGFILE"])
+def test_certificates_of_the_environment_that_are_none(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What the environment has TLS set up with is named where it cannot be."""
+    monkeypatch.setattr("stoqapp.transport._tls_context", _tls_context.__wrapped__)
+    monkeypatch.setenv(name, str(tmp_path / "no" / "such.pem"))
+    with pytest.raises(ConfigurationError, match=name):
+        Stoq(SHOP)
+
+
+def test_many_calls_wait_for_their_turn() -> None:
+    """Without a deadline nobody's turn comes too late, however long the others take."""
+
+    async def run(base_url: str) -> list[object]:
+        options = HttpOptions(max_connections=2)
+        settings: dict[str, Any] = {"budget": None, "max_retries": 0, "total_timeout": None}
+        async with AsyncStoq(
+            SHOP, base_url=base_url, timeout=1.0, http=options, **settings
+        ) as stoq:
+            calls = [stoq.create_intent(email_request(email=f"{n}@example.com")) for n in range(12)]
+            return await asyncio.gather(*calls, return_exceptions=True)
+
+    with Sandbox(latency=0.3) as slow:
+        outcomes = asyncio.run(run(slow.base_url))
+    assert {type(outcome) for outcome in outcomes} == {IntentCreated}
+
+
+def test_over_aiohttp(sandbox: Sandbox) -> None:
+    """With the transport of httpx-aiohttp the outcomes are the same."""
+
+    async def outcome_of(base_url: str) -> object:
+        http = HttpOptions(transport=AiohttpTransport(), max_connections=100)
+        settings: dict[str, Any] = {"base_url": base_url, "budget": None, "max_retries": 0}
+        async with AsyncStoq(SHOP, http=http, timeout=0.5, **settings) as stoq:
+            return (
+                await asyncio.gather(stoq.create_intent(email_request()), return_exceptions=True)
+            )[0]
+
+    kinds = [asyncio.run(outcome_of(f"http://127.0.0.1:{free_port()}"))]
+    kinds += [asyncio.run(outcome_of(sandbox.base_url)) for _ in range(2)]
+    with raw_server(HEAD + b"Content-Length: 500\r\n\r\n{", keep_open=True) as base_url:
+        kinds.append(asyncio.run(outcome_of(base_url)))
+    with raw_server(b"", keep_open=True) as base_url:
+        kinds.append(asyncio.run(outcome_of(base_url)))
+    assert [type(kind) for kind in kinds] == [
+        NotSentError,
+        IntentCreated,
+        ProcessedWithErrorsError,
+        IntentCreated,
+        OutcomeUnknownError,
+    ]
+
+
+def test_both_clients_are_one_promise() -> None:
+    """The two clients have the same public methods with the same parameters."""
+
+    def public(client: type) -> dict[str, Any]:
+        return {
+            name: [
+                (parameter.name, parameter.kind, parameter.default)
+                for parameter in inspect.signature(member).parameters.values()
+            ]
+            for name, member in inspect.getmembers(client, inspect.isfunction)
+            if not name.startswith("_") or name == "__init__"
+        }
+
+    assert public(Stoq) == public(AsyncStoq)
+    for name in public(Stoq):
+        if name not in ("__init__", "with_options"):
+            assert inspect.iscoroutinefunction(getattr(AsyncStoq, name))
+
+
+def test_many_at_once(sandbox: Sandbox) -> None:
+    """One client serves many threads, and one many tasks."""
+    with Stoq(SHOP, base_url=sandbox.base_url) as stoq:
+        threads = [
+            threading.Thread(
+                target=stoq.create_intent, args=[email_request(email=f"t{number}@example.com")]
+            )
+            for number in range(16)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    async def tasks() -> None:
+        async with AsyncStoq(SHOP, base_url=sandbox.base_url) as stoq:
+            requests = [email_request(email=f"a{number}@example.com") for number in range(16)]
+            await asyncio.gather(*map(stoq.create_intent, requests))
+
+    asyncio.run(tasks())
+    assert {intent["email"] for intent in sandbox.intents} == {
+        f"{mode}{number}@example.com" for mode in "ta" for number in range(16)
+    }
+
+
+PERSONAL = {
+    "name": "marker-name",
+    "email": "marker-email@example.com",
+    "phone": "15550101234",
+    "push": "marker-push",
+    "id": "marker-id",
+}
+
+
+@pytest.mark.parametrize("status", [None, 201, 200, 404, 429, 500])
+def test_no_persons_data_in_logs_and_texts(
+    caller: Caller, sandbox: Sandbox, caplog: pytest.LogCaptureFixture, status: int | None
+) -> None:
+    """No log line, at DEBUG, and no text or repr of an outcome holds what the customer gave."""
+    caplog.set_level(logging.DEBUG)
+    if status is not None:
+        body = {"errors": list(PERSONAL.values()), "intents": [PERSONAL]}
+        sandbox.fail_next(status, body=body)
+    request = email_request(**PERSONAL, country=None if status is None else "us")
+    try:
+        outcome: object = caller.create_intent(request, base_url=sandbox.base_url)
+    except (AnswerError, InvalidIntentError) as error:
+        outcome = error
+    told = f"{outcome} {outcome!r} {caplog.text}"
+    assert [value for value in PERSONAL.values() if value in told] == []
