@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 from stoqapp import InvalidIntentError, ProcessedWithErrorsError, Stoq
-from stoqapp.normalize import request_from_fields
+from stoqapp.inputs import request_from_fields
 from stoqapp.terminal import output
 from stoqapp_sandbox import Sandbox
 
@@ -33,7 +33,7 @@ def subscribe(stoq: Stoq, customer: dict[str, Any]) -> None:
     """Put one customer on the list and print both sides of the exchange."""
     try:
         request, changes = request_from_fields(variant=VARIANT, product=PRODUCT, **customer)
-        print(f"   {'; '.join(f'{change.path}: {change.deed}' for change in changes)}")
+        print(f"   {'; '.join(f'{change.path}: {change.description}' for change in changes)}")
         print(f"-> {json.dumps(request.to_dict())}")
         created = stoq.create_intent(request)
     except InvalidIntentError as error:

@@ -31,9 +31,9 @@ from stoqapp import (
     StoqError,
     check,
 )
+from stoqapp.body import body_from_request
 from stoqapp.rules import CONTACT_OF_CHANNEL
 from stoqapp.settings import BASE_URL
-from stoqapp.wire import body_from_request
 from stoqapp_sandbox import Sandbox
 from stoqapp_sandbox.cassettes import SHOP, RecordedFrom, ShownRequest, recording
 

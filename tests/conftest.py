@@ -160,7 +160,7 @@ def sandbox(stoq_sandbox: Sandbox) -> Sandbox:
 @pytest.fixture(autouse=True)
 def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No setting of the machine decides a test, nor what earlier tests used of the rate budget."""
-    monkeypatch.setattr("stoqapp.budgets.budget._shared", None)
+    monkeypatch.setattr("stoqapp.budget.budgets._shared", None)
     settings = ("STOQ_SHOP", "STOQ_BASE_URL", "STOQ_TIMEOUT", "STOQ_LOG")
     for name in (*settings, "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)

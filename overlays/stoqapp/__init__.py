@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 from stoqapp.version import __version__
 
 if TYPE_CHECKING:
-    from stoqapp.budgets import Budget
+    from stoqapp.answers import IntentCreated
+    from stoqapp.budget import Budget
     from stoqapp.client import AsyncStoq, Stoq
-    from stoqapp.delivery import Attempt
+    from stoqapp.delivery import AttemptReport
     from stoqapp.errors import (
         Answer,
         AnswerError,
@@ -38,17 +39,16 @@ if TYPE_CHECKING:
         UnprocessableIntentError,
         UnusableInputError,
     )
-    from stoqapp.normalize import Change
-    from stoqapp.outcomes import IntentCreated
+    from stoqapp.http.transport import HttpOptions, Timeout
+    from stoqapp.inputs import Change
     from stoqapp.rules import RULES, Rule, Violation, check, check_shop
-    from stoqapp.transport import HttpOptions, Timeout
 
 # httpx takes most of the time that importing this package would take (over 200 ms where rich and
 # click are installed), and a program that only parses its arguments need not pay that.
 _ROOM_OF: Final = {
-    "budgets": ("Budget",),
+    "budget": ("Budget",),
     "client": ("AsyncStoq", "Stoq"),
-    "delivery": ("Attempt",),
+    "delivery": ("AttemptReport",),
     "errors": (
         "Answer",
         "AnswerError",
@@ -73,10 +73,10 @@ _ROOM_OF: Final = {
         "UnprocessableIntentError",
         "UnusableInputError",
     ),
-    "normalize": ("Change",),
-    "outcomes": ("IntentCreated",),
+    "inputs": ("Change",),
+    "answers": ("IntentCreated",),
     "rules": ("RULES", "Rule", "Violation", "check", "check_shop"),
-    "transport": ("HttpOptions", "Timeout"),
+    "http.transport": ("HttpOptions", "Timeout"),
 }
 _ROOM_OF_NAME: Final = {name: room for room, names in _ROOM_OF.items() for name in names}
 
@@ -85,7 +85,7 @@ __all__ = [
     "Answer",
     "AnswerError",
     "AsyncStoq",
-    "Attempt",
+    "AttemptReport",
     "BadRequestError",
     "Budget",
     "BudgetUnavailableError",

@@ -12,6 +12,7 @@ from typing import Any, Final, NoReturn
 
 from attrs import asdict, frozen
 
+from stoqapp.answers import IntentCreated
 from stoqapp.client import Stoq
 from stoqapp.errors import (
     AnswerError,
@@ -23,7 +24,6 @@ from stoqapp.errors import (
     StoqError,
     UnusableInputError,
 )
-from stoqapp.outcomes import IntentCreated
 from stoqapp.settings import MAX_RETRIES, TOTAL_TIMEOUT_SECONDS
 from stoqapp.terminal import complain, output, show
 from stoqapp.version import __version__
@@ -384,7 +384,7 @@ def _print_created(created: IntentCreated) -> None:
     ids = [ascii(intent["id"]).strip("'") for intent in created.intents if "id" in intent]
     lines = [f"created{': intent ' if ids else ''}{', '.join(ids)}"]
     lines += [
-        f"  {_OPTION_OF_PATH.get(change.path, change.path)}: {change.deed}"
+        f"  {_OPTION_OF_PATH.get(change.path, change.path)}: {change.description}"
         for change in created.changes
     ]
     if created.messages:

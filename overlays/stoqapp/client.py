@@ -9,12 +9,14 @@ from typing import Any, Generic, Literal, Self, TypeVar, Unpack
 from attrs import evolve
 
 from stoq_public_api_client.models import CreateIntentRequest
-from stoqapp.budgets import Budget
-from stoqapp.delivery import Attempt, deliver, deliver_async, plan
+from stoqapp.answers import IntentCreated
+from stoqapp.body import INTENTS_PATH, body_from_request
+from stoqapp.budget import Budget
+from stoqapp.delivery import AttemptReport, deliver, deliver_async, plan
 from stoqapp.errors import InvalidIntentError
+from stoqapp.http.transport import AsyncTransport, HttpOptions, Timeout, Transport
+from stoqapp.inputs import request_from_fields
 from stoqapp.log import listen_to_environment
-from stoqapp.normalize import request_from_fields
-from stoqapp.outcomes import IntentCreated
 from stoqapp.rules import check_plain
 from stoqapp.settings import (
     MAX_RETRIES,
@@ -23,8 +25,6 @@ from stoqapp.settings import (
     Options,
     settings_from,
 )
-from stoqapp.transport import AsyncTransport, HttpOptions, Timeout, Transport
-from stoqapp.wire import INTENTS_PATH, body_from_request
 
 AnyTransport = TypeVar("AnyTransport", Transport, AsyncTransport)
 
@@ -55,7 +55,7 @@ class _Client(Generic[AnyTransport]):
         retry_unknown: bool = False,
         budget: Budget | Literal["shared"] | None = "shared",
         http: HttpOptions | None = None,
-        on_attempt: Callable[[Attempt], object] | None = None,
+        on_attempt: Callable[[AttemptReport], object] | None = None,
     ) -> None:
         listen_to_environment()
         options = Options(
@@ -127,7 +127,7 @@ class Stoq(_Client[Transport]):
         budget: What paces the calls: ``"shared"`` is one budget for all clients of the process,
             a `Budget` of yours can span processes and machines, None turns pacing off.
         http: Proxy, certificates, connections; see `HttpOptions`.
-        on_attempt: Called with an `Attempt` after each one, for metrics.
+        on_attempt: Called with an `AttemptReport` after each one, for metrics.
 
     Raises:
         InvalidIntentError: *shop* names no shop.

@@ -14,7 +14,8 @@ from typing import Any, Final
 
 from attrs import evolve, frozen
 
-from stoqapp.budgets import Budget
+from stoqapp.answers import IntentCreated, created_from_answer, says_duplicate
+from stoqapp.budget import Budget
 from stoqapp.errors import (
     Answer,
     AnswerError,
@@ -27,9 +28,8 @@ from stoqapp.errors import (
     StoqError,
     UnprocessableIntentError,
 )
+from stoqapp.headers import RateLimit, rate_limit_from_headers
 from stoqapp.log import logger
-from stoqapp.outcomes import IntentCreated, created_from_answer, says_duplicate
-from stoqapp.pacing import RateReading, reading_from_headers
 from stoqapp.retries import RetryPolicy, wait_before_retry
 
 _UUID: Final = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
@@ -39,7 +39,7 @@ _UNSENT: Final = (NotSentError, BudgetUnavailableError, ClientClosedError)
 
 
 @frozen
-class Attempt:
+class AttemptReport:
     """What one attempt came to; for metrics. Holds nobody's data.
 
     Attributes:
@@ -83,7 +83,7 @@ class Terms:
     policy: RetryPolicy
     total_timeout_seconds: float
     budget: Budget | None
-    on_attempt: Callable[[Attempt], object] | None
+    on_attempt: Callable[[AttemptReport], object] | None
 
 
 @frozen
@@ -156,7 +156,7 @@ def plan(
         outcome = _outcome_of(result, now(), unknown is not None)
         reading = None
         if isinstance(result, Answer):
-            reading = reading_from_headers(result.headers, now())
+            reading = rate_limit_from_headers(result.headers, now())
             yield from _tell_budget(terms, reading, outcome, ends - clock())
         retry_in: float | None = None
         if isinstance(outcome, StoqError):
@@ -168,7 +168,7 @@ def plan(
             retry_in = wait_before_retry(outcome, attempts, terms.policy, left, jitter())
         _report(
             terms,
-            Attempt(
+            AttemptReport(
                 number=attempts,
                 method="POST",
                 host=terms.host,
@@ -220,7 +220,7 @@ def _give_back(terms: Terms, seconds_ago: float) -> Generator[Ask, Any, None]:
 
 
 def _tell_budget(
-    terms: Terms, reading: RateReading, outcome: IntentCreated | StoqError, seconds_left: float
+    terms: Terms, reading: RateLimit, outcome: IntentCreated | StoqError, seconds_left: float
 ) -> Generator[Ask, Any, None]:
     """Correct the budget by what an answer says; that it cannot be must not undo the answer."""
     if terms.budget is None:
@@ -256,7 +256,7 @@ def _request_id(result: Answer | StoqError) -> str | None:
     return given if _UUID.fullmatch(given) else None
 
 
-def _report(terms: Terms, attempt: Attempt) -> None:
+def _report(terms: Terms, attempt: AttemptReport) -> None:
     logger.debug(
         "attempt %d: %s %s: %s in %.3f s, points left: %s, request id: %s, retry in: %s",
         attempt.number,

@@ -4,7 +4,7 @@
 
     StoqError
     ├── ConfigurationError            an argument of the client is unusable
-    ├── UnusableInputError            an input of stoqapp.normalize means nothing, or too much
+    ├── UnusableInputError            an input of stoqapp.inputs means nothing, or too much
     ├── ClientClosedError             the client was used after close()
     ├── InvalidIntentError            our rules are broken; nothing was sent
     ├── NotSentError                  the request never left

@@ -13,7 +13,7 @@ def digits_from_number(given: str, country: str | None) -> str:
     """Return the digits of a phone number with its country code and no ``+``.
 
     Args:
-        given: The number, see `stoqapp.normalize.phone_from` for its forms.
+        given: The number, see `stoqapp.inputs.phone_from` for its forms.
         country: Whose number a national one is, two lower-case letters.
 
     Raises:

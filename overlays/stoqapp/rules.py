@@ -6,7 +6,7 @@ places of ``openapi.json`` that it stands on; a test fails when the text there c
 that go beyond the vendor's words have the origin ``"stoqapp"``.
 
 A rule only looks: it changes nothing, reads no file and sends nothing. For turning what
-people have in hand into what the rules ask for, see `stoqapp.normalize`.
+people have in hand into what the rules ask for, see `stoqapp.inputs`.
 """
 
 import math
@@ -17,7 +17,7 @@ from typing import Any, Final, Literal
 from attrs import frozen
 
 from stoq_public_api_client.models import CreateIntentRequest
-from stoqapp.wire import (
+from stoqapp.body import (
     EXTRAS,
     INTENTS_PATH,
     SECTIONS,
@@ -68,7 +68,7 @@ class Rule:
         name: What `Violation.rule` carries.
         origin: Who states it, see `Violation.origin`.
         sources: The places of ``openapi.json`` that it comes from.
-        find: Takes a body in plain types, as `stoqapp.wire` gives it, and yields
+        find: Takes a body in plain types, as `stoqapp.body` gives it, and yields
             ``(path, message)`` for each breach.
     """
 
@@ -283,8 +283,8 @@ def positive_quantity(body: Body) -> Iterator[tuple[str, str]]:
 def sendable(body: Body) -> Iterator[tuple[str, str]]:
     """Everything has a form in JSON and UTF-8, also properties that the schema does not list.
 
-    Nothing lies deeper than `stoqapp.wire.DEEPEST` levels. Nor are there more than
-    `stoqapp.wire.MOST_VALUES` values, which `check_body` tells before all else: a list that holds
+    Nothing lies deeper than `stoqapp.body.DEEPEST` levels. Nor are there more than
+    `stoqapp.body.MOST_VALUES` values, which `check_body` tells before all else: a list that holds
     itself, or another one twice and that again another twice, would have no end.
     """
     for name, value in body.items():
@@ -473,7 +473,7 @@ def check_body(body: object) -> list[Violation]:
 
 
 def check_plain(body: object) -> list[Violation]:
-    """Do as `check_body` for a *body* that `stoqapp.wire` has read."""
+    """Do as `check_body` for a *body* that `stoqapp.body` has read."""
     if body is TOO_MUCH:
         return [Violation("", "sendable", TOO_MUCH.fault, "stoqapp")]
     if not isinstance(body, dict):

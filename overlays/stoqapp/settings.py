@@ -11,19 +11,19 @@ from urllib.parse import urlsplit
 
 from attrs import asdict, frozen
 
-from stoqapp.budgets import Budget, shared_budget
-from stoqapp.delivery import Attempt, Terms
+from stoqapp.budget import Budget, shared_budget
+from stoqapp.delivery import AttemptReport, Terms
 from stoqapp.errors import ConfigurationError, InvalidIntentError, UnusableInputError
-from stoqapp.normalize import shop_from
-from stoqapp.retries import RetryPolicy
-from stoqapp.rules import SHOP_HEADER, Violation
-from stoqapp.transport import (
+from stoqapp.http.transport import (
     HTTPX_VERSION,
     TIMEOUT_SECONDS,
     HttpOptions,
     Timeout,
     check_base_url,
 )
+from stoqapp.inputs import shop_from
+from stoqapp.retries import RetryPolicy
+from stoqapp.rules import SHOP_HEADER, Violation
 from stoqapp.version import __version__
 
 BASE_URL: Final = "https://app.stoqapp.com/api/v1"
@@ -49,7 +49,7 @@ class Options:
     retry_unknown: bool
     budget: Budget | Literal["shared"] | None
     http: HttpOptions | None
-    on_attempt: Callable[[Attempt], object] | None
+    on_attempt: Callable[[AttemptReport], object] | None
 
 
 class Changes(TypedDict, total=False):
@@ -61,7 +61,7 @@ class Changes(TypedDict, total=False):
     max_retries: int
     retry_unknown: bool
     budget: Budget | Literal["shared"] | None
-    on_attempt: Callable[[Attempt], object] | None
+    on_attempt: Callable[[AttemptReport], object] | None
 
 
 @frozen
@@ -103,7 +103,7 @@ def settings_from(options: Options) -> Settings:
     if not isinstance(options.retry_unknown, bool):
         raise ConfigurationError("retry_unknown must be True or False")
     if options.on_attempt is not None and not callable(options.on_attempt):
-        raise ConfigurationError("on_attempt must be a function of one Attempt")
+        raise ConfigurationError("on_attempt must be a function of one AttemptReport")
     called = getattr(options.on_attempt, "__call__", None)  # noqa: B004 - of an instance, too
     if any(map(inspect.iscoroutinefunction, (options.on_attempt, called))):
         raise ConfigurationError("on_attempt must be a plain function: nobody would await it")

@@ -23,11 +23,11 @@ from typing import Any, Final, Literal
 
 from attrs import define, field, frozen
 
+from stoqapp.body import INTENTS_PATH
 from stoqapp.errors import StoqError
-from stoqapp.httpdates import seconds_from_http_date
+from stoqapp.headers import seconds_from_http_date
 from stoqapp.rules import CONTACT_OF_CHANNEL, SHOP_HEADER
 from stoqapp.settings import BASE_URL
-from stoqapp.wire import INTENTS_PATH
 
 RecordedFrom = Literal["sandbox", "live"]
 

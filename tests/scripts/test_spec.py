@@ -11,7 +11,8 @@ from jsonpointer import resolve_pointer
 
 from regenerate import NOTHING, first_difference, found_at, told_apart
 from stoqapp import RULES
-from stoqapp.normalize import request_from_fields
+from stoqapp.body import INTENTS_PATH, SECTIONS
+from stoqapp.inputs import request_from_fields
 from stoqapp.rules import (
     CONTACT_OF_CHANNEL,
     FIELDS,
@@ -23,7 +24,6 @@ from stoqapp.rules import (
     Rule,
 )
 from stoqapp.settings import BASE_URL
-from stoqapp.wire import INTENTS_PATH, SECTIONS
 
 SPEC = json.loads((Path(__file__).parents[2] / "openapi.json").read_text("utf-8"))
 CHANNEL = f"{SCHEMA}/properties/intent/properties/channel"
@@ -53,7 +53,7 @@ def operation(document: Any) -> Iterator[str]:
         ]
         yield (
             f"openapi.json has no POST {INTENTS_PATH}; it has {', '.join(there) or 'no path'}: set"
-            " stoqapp.wire.INTENTS_PATH, and the places in scripts/corrections.json, to where the"
+            " stoqapp.body.INTENTS_PATH, and the places in scripts/corrections.json, to where the"
             f" operation is now; run scripts/regenerate.py; {RECORD}"
         )
 
@@ -110,11 +110,11 @@ def sections(document: Any) -> Iterator[str]:
     for name in stated.keys() - SECTIONS.keys():
         yield (
             f"the body has a section {name!r}, which is new: add its generated model to"
-            f" stoqapp.wire.SECTIONS, its fields to stoqapp.rules.FIELDS, and {INPUTS}"
+            f" stoqapp.body.SECTIONS, its fields to stoqapp.rules.FIELDS, and {INPUTS}"
         )
     for name in SECTIONS.keys() - stated.keys() if schema else ():
         yield (
-            f"the body has no section {name!r} any more: take it out of stoqapp.wire.SECTIONS and"
+            f"the body has no section {name!r} any more: take it out of stoqapp.body.SECTIONS and"
             " stoqapp.rules.FIELDS, or give it its new name there"
         )
     known = {"type", "required", "properties", "description"}
@@ -210,13 +210,13 @@ def channels(document: Any) -> Iterator[str]:
             yield (
                 f"the channel {channel!r} is new: add it to stoqapp.rules.CONTACT_OF_CHANNEL with"
                 " the field of the customer that it needs, and that field to the contacts in"
-                f" stoqapp.normalize.request_from_fields; {TEXTS}"
+                f" stoqapp.inputs.request_from_fields; {TEXTS}"
             )
     for channel in CONTACT_OF_CHANNEL:
         if channel not in listed:
             yield (
                 f"the channel {channel!r} is gone: take it out of stoqapp.rules.CONTACT_OF_CHANNEL"
-                f" and of the contacts in stoqapp.normalize.request_from_fields; {TEXTS}"
+                f" and of the contacts in stoqapp.inputs.request_from_fields; {TEXTS}"
             )
 
 

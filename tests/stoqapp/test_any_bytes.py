@@ -28,7 +28,7 @@ from stoqapp import (
     StoqError,
     UnexpectedAnswerError,
 )
-from stoqapp.exchange import LARGEST_BODY_BYTES
+from stoqapp.http.attempt import LARGEST_BODY_BYTES
 
 Outcome = IntentCreated | StoqError
 

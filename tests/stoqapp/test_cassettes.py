@@ -14,9 +14,9 @@ import record_cassettes
 from record_cassettes import AS_IT_COMES, CASSETTES, SCENARIOS, Scenario, main
 from stoq_public_api_client.models import CreateIntentRequest
 from stoqapp import AnswerError, OutcomeUnknownError, Stoq
+from stoqapp.body import INTENTS_PATH
 from stoqapp.rules import OPERATION
 from stoqapp.settings import BASE_URL
-from stoqapp.wire import INTENTS_PATH
 from stoqapp_sandbox import Sandbox
 from stoqapp_sandbox.cassettes import KEPT_HEADERS
 
@@ -42,7 +42,7 @@ def test_every_answer_of_the_spec_is_recorded() -> None:
     missing = sorted(listed - {scenario.status for scenario in SCENARIOS})
     assert [] == missing, (
         f"openapi.json lists the answers {missing}: add a Scenario for each to SCENARIOS in"
-        " scripts/record_cassettes.py, record it, and see what stoqapp.outcomes makes of it"
+        " scripts/record_cassettes.py, record it, and see what stoqapp.answers makes of it"
     )
 
 

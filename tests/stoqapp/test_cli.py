@@ -95,7 +95,7 @@ def test_the_json_of_a_created_intent(sandbox: Sandbox, capsys: pytest.CaptureFi
     report = json.loads(capsys.readouterr().out)
     assert (report["outcome"], report["carried_out"], report["status"]) == ("created", True, 201)
     assert report["intents"][0]["email"] == "ada@example.com"
-    assert {"path": "customer.country", "deed": "lower-cased"} in report["changes"]
+    assert {"path": "customer.country", "description": "lower-cased"} in report["changes"]
 
 
 @pytest.mark.parametrize(

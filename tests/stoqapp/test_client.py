@@ -44,10 +44,10 @@ from stoqapp import (
     Timeout,
     UnauthorizedError,
 )
-from stoqapp.exchange import LARGEST_BODY_BYTES
+from stoqapp.body import body_from_request
+from stoqapp.http.attempt import LARGEST_BODY_BYTES
+from stoqapp.http.transport import _tls_context
 from stoqapp.settings import BASE_URL
-from stoqapp.transport import _tls_context
-from stoqapp.wire import body_from_request
 from stoqapp_sandbox import Sandbox
 
 
@@ -586,7 +586,7 @@ def test_certificates_of_the_environment_that_are_none(
     name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """What the environment has TLS set up with is named where it cannot be."""
-    monkeypatch.setattr("stoqapp.transport._tls_context", _tls_context.__wrapped__)
+    monkeypatch.setattr("stoqapp.http.transport._tls_context", _tls_context.__wrapped__)
     monkeypatch.setenv(name, str(tmp_path / "no" / "such.pem"))
     with pytest.raises(ConfigurationError, match=name):
         Stoq(SHOP)

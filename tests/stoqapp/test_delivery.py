@@ -11,7 +11,7 @@ from attrs import evolve
 
 from stoqapp import (
     Answer,
-    Attempt,
+    AttemptReport,
     BudgetUnavailableError,
     ClientClosedError,
     IntentCreated,
@@ -22,9 +22,9 @@ from stoqapp import (
     ServerError,
     StoqError,
 )
+from stoqapp.answers import says_duplicate
 from stoqapp.delivery import Ask, Send, Terms, Wait, deliver, deliver_async, plan
-from stoqapp.outcomes import says_duplicate
-from stoqapp.pacing import RateReading
+from stoqapp.headers import RateLimit
 from stoqapp.retries import (
     FIRST_WAIT_SECONDS,
     LONGEST_WAIT_SECONDS,
@@ -65,7 +65,7 @@ class FakeBudget:
     def give_back(self, shop: str, seconds_ago: float) -> None:
         self.told.append((shop, "given back"))
 
-    def learn(self, shop: str, reading: RateReading, *, io_timeout: float) -> None:
+    def learn(self, shop: str, reading: RateLimit, *, io_timeout: float) -> None:
         self.told.append((shop, reading.remaining))
 
     def hold(self, shop: str, seconds: float, *, io_timeout: float) -> None:
@@ -84,13 +84,13 @@ class Run:
         total: float = math.inf,
         budget: Any = None,
         seconds_of_an_attempt: float = 1.0,
-        on_attempt: Callable[[Attempt], object] | None = None,
+        on_attempt: Callable[[AttemptReport], object] | None = None,
         mode: str = "sync",
     ) -> None:
         self.left = list(results)
         self.clock = 100.0
         self.waits: list[float] = []
-        self.attempts: list[Attempt] = []
+        self.attempts: list[AttemptReport] = []
         self.seconds_of_an_attempt = seconds_of_an_attempt
         terms = Terms(
             budget_key="demo.myshopify.com",
@@ -328,7 +328,7 @@ def test_a_budget_that_fails_after_the_call_does_not_undo_it(
     """An answer that is there stays, though the budget could not be told."""
 
     class Failing(FakeBudget):
-        def learn(self, shop: str, reading: RateReading, *, io_timeout: float) -> None:
+        def learn(self, shop: str, reading: RateLimit, *, io_timeout: float) -> None:
             raise BudgetUnavailableError("gone")
 
     run = Run([CREATED], budget=Failing(), mode=mode)
@@ -344,11 +344,11 @@ def test_each_attempt_is_reported(mode: str) -> None:
     run = Run([NOT_SENT, odd_id, good_id], mode=mode)
     common = {"method": "POST", "host": "example.com", "seconds": 1.0}
     assert run.attempts == [
-        Attempt(number=1, status=None, error="NotSentError", points_left=None, request_id=None,
-                retry_in_seconds=0.5, **common),
-        Attempt(number=2, status=503, error="ServerError", points_left=None, request_id=None,
-                retry_in_seconds=3.0, **common),
-        Attempt(number=3, status=201, error=None, points_left=358, request_id=request_id,
+        AttemptReport(number=1, status=None, error="NotSentError", points_left=None,
+                request_id=None, retry_in_seconds=0.5, **common),
+        AttemptReport(number=2, status=503, error="ServerError", points_left=None,
+                request_id=None, retry_in_seconds=3.0, **common),
+        AttemptReport(number=3, status=201, error=None, points_left=358, request_id=request_id,
                 retry_in_seconds=None, **common),
     ]  # fmt: skip
 
@@ -356,7 +356,7 @@ def test_each_attempt_is_reported(mode: str) -> None:
 def test_a_broken_hook_does_not_cost_the_answer(caplog: pytest.LogCaptureFixture) -> None:
     """An error in on_attempt is logged, by its class alone."""
 
-    def broken(attempt: Attempt) -> None:
+    def broken(attempt: AttemptReport) -> None:
         raise ZeroDivisionError("ada@example.com")
 
     assert isinstance(Run([CREATED], on_attempt=broken).outcome, IntentCreated)

@@ -71,7 +71,7 @@ from stoqapp import (
     UnexpectedAnswerError,
     UnprocessableIntentError,
 )
-from stoqapp.exchange import LARGEST_BODY_BYTES
+from stoqapp.http.attempt import LARGEST_BODY_BYTES
 from stoqapp_sandbox import Sandbox
 
 # For what must come to an end by itself: long, so that a busy machine decides nothing.

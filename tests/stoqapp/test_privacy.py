@@ -23,7 +23,7 @@ from stoq_public_api_client.models import CreateIntentRequest, Customer, NewInte
 from stoqapp import (
     AnswerError,
     AsyncStoq,
-    Attempt,
+    AttemptReport,
     ConfigurationError,
     HttpOptions,
     IntentCreated,
@@ -211,7 +211,7 @@ def test_no_text_tells_what_the_customer_gave(
 ) -> None:
     """Logs at DEBUG, texts of the outcome, metrics, and tracebacks hold nothing of the customer."""
     caplog.set_level(logging.DEBUG)
-    attempts: list[Attempt] = []
+    attempts: list[AttemptReport] = []
     with FaultServer(case.script) as server:
         try:
             outcome: object = caller.create_intent(
@@ -321,7 +321,7 @@ def test_a_hook_that_fails_tells_nothing(caller: Caller, caplog: pytest.LogCaptu
     """An error in on_attempt costs nothing and is logged without its words."""
     caplog.set_level(logging.DEBUG)
 
-    def fails(attempt: Attempt) -> None:
+    def fails(attempt: AttemptReport) -> None:
         raise ValueError(ECHO.decode())
 
     with FaultServer(answers(http(201, SAID))) as server:

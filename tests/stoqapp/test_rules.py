@@ -24,13 +24,13 @@ from jsonpointer import resolve_pointer
 from stoq_public_api_client.models import CreateIntentRequest, Customer, NewIntent, Product
 from stoq_public_api_client.types import UNSET
 from stoqapp import RULES, Violation, check, check_shop
+from stoqapp.body import SECTIONS, body_from_request, plain
 from stoqapp.rules import (
     FIELDS,
     SCHEMA,
     Field,
     check_body,
 )
-from stoqapp.wire import SECTIONS, body_from_request, plain
 
 SPEC = json.loads((Path(__file__).parents[2] / "openapi.json").read_text("utf-8"))
 

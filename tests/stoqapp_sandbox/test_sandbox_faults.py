@@ -30,7 +30,7 @@ from stoqapp import (
     UnexpectedAnswerError,
 )
 from stoqapp.cli import main
-from stoqapp.httpdates import seconds_from_http_date
+from stoqapp.headers import seconds_from_http_date
 from stoqapp_sandbox import Sandbox, SandboxError, UnusableFaultError
 from stoqapp_sandbox.connection import Connection
 from stoqapp_sandbox.fault_queue import Faults

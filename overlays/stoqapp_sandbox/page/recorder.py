@@ -7,8 +7,8 @@ from typing import Final
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from stoqapp.answers import created_from_answer
 from stoqapp.errors import Answer, AnswerError
-from stoqapp.outcomes import created_from_answer
 from stoqapp.rules import SHOP_HEADER
 from stoqapp_sandbox.answers import USUAL_DELIVERY
 from stoqapp_sandbox.connection import DELIVERY

@@ -133,10 +133,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
+    from stoqapp.body import INTENTS_PATH
+    from stoqapp.http.transport import Transport
     from stoqapp.log import listen_to_environment
     from stoqapp.settings import TOTAL_TIMEOUT_SECONDS, Options, settings_from
-    from stoqapp.transport import Transport
-    from stoqapp.wire import INTENTS_PATH
     from stoqapp_sandbox import Assumptions
     from stoqapp_sandbox.command import assumed_from
     from stoqapp_sandbox.verify.report import report_of
@@ -207,9 +207,9 @@ def _subject_from(arguments: argparse.Namespace, headers: Mapping[str, str]) -> 
         InvalidIntentError: A value is unusable or breaks a rule.
         ConfigurationError: The address is at a domain for tests.
     """
-    from stoqapp.normalize import request_from_fields
+    from stoqapp.body import body_from_request
+    from stoqapp.inputs import request_from_fields
     from stoqapp.rules import check
-    from stoqapp.wire import body_from_request
     from stoqapp_sandbox.verify.probes import Subject
 
     needed = ("variant", "product", "email")

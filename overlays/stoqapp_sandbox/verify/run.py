@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 from attrs import Factory, define, field
 
+from stoqapp.answers import says_duplicate
 from stoqapp.delivery import deliver, plan
 from stoqapp.errors import (
     Answer,
@@ -16,9 +17,8 @@ from stoqapp.errors import (
     RateLimitedError,
     StoqError,
 )
-from stoqapp.outcomes import says_duplicate
+from stoqapp.http.transport import Transport
 from stoqapp.settings import Settings
-from stoqapp.transport import Transport
 from stoqapp_sandbox.assumptions import ASSUMPTIONS, Assumptions
 from stoqapp_sandbox.verify import signs
 from stoqapp_sandbox.verify.probes import PROBES, WAITING, Ask, Look, Probe, Subject

@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Final
 
-from stoqapp.outcomes import says_duplicate
+from stoqapp.answers import says_duplicate
 from stoqapp_sandbox.cassettes import TEXT_FIELDS
 from stoqapp_sandbox.verify.worlds import Heard, Log
 

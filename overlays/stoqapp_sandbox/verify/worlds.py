@@ -15,10 +15,10 @@ from weakref import WeakSet
 
 from attrs import define, field, frozen
 
+from stoqapp.answers import created_from_answer
+from stoqapp.body import INTENTS_PATH
 from stoqapp.errors import Answer, AnswerError
-from stoqapp.outcomes import created_from_answer
 from stoqapp.rules import SHOP_HEADER
-from stoqapp.wire import INTENTS_PATH
 from stoqapp_sandbox.assumptions import Assumptions
 from stoqapp_sandbox.catalog import Catalog
 from stoqapp_sandbox.errors import SandboxNotInstalledError

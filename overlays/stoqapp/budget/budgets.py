@@ -3,16 +3,16 @@
 import os
 from collections.abc import Callable
 
-from stoqapp.budgets.forks import FORK_GUARD
-from stoqapp.budgets.memory import MemoryStore
-from stoqapp.budgets.plan import (
+from stoqapp.budget.forks import FORK_GUARD
+from stoqapp.budget.memory import MemoryStore
+from stoqapp.budget.plan import (
     LONGEST_HOLD_SECONDS,
     LONGEST_IO_SECONDS,
     Plan,
     Store,
     whole_ms,
 )
-from stoqapp.pacing import POINTS_PER_WINDOW, WINDOW_SECONDS, RateReading
+from stoqapp.headers import POINTS_PER_WINDOW, WINDOW_SECONDS, RateLimit
 
 
 class Budget:
@@ -74,7 +74,7 @@ class Budget:
             ConfigurationError: An argument is unusable, or the file cannot be used.
         """
         budget = cls(share=share, points=points, window_seconds=window_seconds)
-        from stoqapp.budgets.sqlite import SqliteStore
+        from stoqapp.budget.sqlite import SqliteStore
 
         budget._store = SqliteStore(budget._plan, path)
         return budget
@@ -105,7 +105,7 @@ class Budget:
             ConfigurationError: An argument is unusable, or the extra is not installed.
         """
         budget = cls(share=share, points=points, window_seconds=window_seconds)
-        from stoqapp.budgets.redis import RedisStore
+        from stoqapp.budget.redis import RedisStore
 
         budget._store = RedisStore(budget._plan, url, prefix)
         return budget
@@ -147,7 +147,7 @@ class Budget:
         self._store.give_back(shop.lower(), age_ms, _io_seconds(io_timeout))
 
     def learn(
-        self, shop: str, reading: RateReading, *, io_timeout: float = LONGEST_IO_SECONDS
+        self, shop: str, reading: RateLimit, *, io_timeout: float = LONGEST_IO_SECONDS
     ) -> None:
         """Correct the count for *shop* by what an answer said.
 

@@ -9,8 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stoqapp.budgets.forks import FORK_GUARD
-from stoqapp.budgets.plan import (
+from stoqapp.budget.forks import FORK_GUARD
+from stoqapp.budget.plan import (
     CLOSED,
     FOREIGN,
     IDLE_SHOPS_LOOKED_AT,
@@ -20,7 +20,7 @@ from stoqapp.budgets.plan import (
     put_foreign,
 )
 from stoqapp.errors import BudgetUnavailableError, ConfigurationError
-from stoqapp.pacing import WRITE_POINTS
+from stoqapp.headers import WRITE_POINTS
 
 if TYPE_CHECKING:
     from pyrate_limiter import SQLiteBucket

@@ -27,7 +27,7 @@ _KINDS: Final = ("ProductVariant", "Product", "Market", "Customer")
 
 
 @frozen
-class Normal(Generic[T]):
+class Reading(Generic[T]):
     """An input in the API's form.
 
     Attributes:
@@ -41,13 +41,13 @@ class Normal(Generic[T]):
 
 @frozen
 class Change:
-    """What was done to one input: the field's path, and the deed (``"lower-cased"``)."""
+    """What was done to one input: the field's path, and the description (``"lower-cased"``)."""
 
     path: str
-    deed: str
+    description: str
 
 
-def id_from(given: object, kind: Kind) -> Normal[int]:
+def id_from(given: object, kind: Kind) -> Reading[int]:
     """Return the number in *given*: an integer, its digits, or a ``gid://shopify/KIND/123``.
 
     Digits that begin with 0 are refused, since Shopify writes no id so and a SKU looks like it.
@@ -56,13 +56,13 @@ def id_from(given: object, kind: Kind) -> Normal[int]:
         UnusableInputError: It is none of these, or the global id of something else than a *kind*.
     """
     if isinstance(given, int) and not isinstance(given, bool):
-        return Normal(given)
+        return Reading(given)
     wanted = f"give the number, or a global id like gid://shopify/{kind}/123"
     if not isinstance(given, str):
         raise UnusableInputError(f"must be a Shopify id, not {type(given).__name__}: {wanted}")
     text = given.strip()
     if re.fullmatch("[1-9][0-9]{0,18}", text):
-        return Normal(int(text), None if text == given else _STRIPPED)
+        return Reading(int(text), None if text == given else _STRIPPED)
     gid = re.fullmatch(r"gid://shopify/([A-Za-z]+)/([1-9][0-9]{0,18})(?:\?.*)?", text)
     if gid is None and re.fullmatch("0[0-9]*", text):
         raise UnusableInputError(f"begins with a zero, which no Shopify id does (a SKU?): {wanted}")
@@ -71,10 +71,10 @@ def id_from(given: object, kind: Kind) -> Normal[int]:
     if gid[1] != kind:
         named = f"a {gid[1]}" if gid[1] in _KINDS else "something else"
         raise UnusableInputError(f"is the global id of {named}, where a {kind} is needed: {wanted}")
-    return Normal(int(gid[2]), "number taken out of a global id")
+    return Reading(int(gid[2]), "number taken out of a global id")
 
 
-def shop_from(given: object) -> Normal[str]:
+def shop_from(given: object) -> Reading[str]:
     """Return the host name of a shop given as handle, host name, shop URL or admin URL.
 
     Raises:
@@ -94,7 +94,7 @@ def shop_from(given: object) -> Normal[str]:
     host = host.lower().removesuffix(".")
     if check_shop(host):
         raise UnusableInputError(f"is no shop: {wanted}")
-    return Normal(host, None if host == given else "host name of the shop taken")
+    return Reading(host, None if host == given else "host name of the shop taken")
 
 
 def _host_from_url(text: str, wanted: str) -> str:
@@ -114,7 +114,7 @@ def _host_from_url(text: str, wanted: str) -> str:
     return f"{store[1]}.myshopify.com"
 
 
-def country_from(given: object) -> Normal[str]:
+def country_from(given: object) -> Reading[str]:
     """Return a two-letter country code in lower case.
 
     Raises:
@@ -129,7 +129,7 @@ def country_from(given: object) -> Normal[str]:
     return code
 
 
-def phone_from(given: object, country: str | None = None) -> Normal[str]:
+def phone_from(given: object, country: str | None = None) -> Reading[str]:
     """Return a phone number as the API has it: country code and number, digits alone.
 
     Read are ``+`` and ``00`` forms; a national number when *country* (two lower-case letters)
@@ -149,7 +149,7 @@ def phone_from(given: object, country: str | None = None) -> Normal[str]:
     from stoqapp.phones import digits_from_number
 
     digits = digits_from_number(given, country)
-    return Normal(digits, None if digits == given else "digits with the country code taken")
+    return Reading(digits, None if digits == given else "digits with the country code taken")
 
 
 class _Intake:
@@ -159,7 +159,7 @@ class _Intake:
         self.changes: list[Change] = []
         self.violations: list[Violation] = []
 
-    def take(self, path: str, given: object, read: Callable[[Any], Normal[Any]]) -> Any:
+    def take(self, path: str, given: object, read: Callable[[Any], Reading[Any]]) -> Any:
         """Return what *read* makes of *given*, and ``UNSET`` where that is nothing."""
         if _is_nothing(given):
             return UNSET
@@ -177,19 +177,19 @@ def _is_nothing(given: object) -> bool:
     return given is None or (isinstance(given, str) and not given.strip())
 
 
-def _text_from(given: object) -> Normal[Any]:
+def _text_from(given: object) -> Reading[Any]:
     if not isinstance(given, str) or given == given.strip():
-        return Normal(given)
-    return Normal(given.strip(), _STRIPPED)
+        return Reading(given)
+    return Reading(given.strip(), _STRIPPED)
 
 
-def _lower_cased(given: str) -> Normal[str]:
+def _lower_cased(given: str) -> Reading[str]:
     text = _text_from(given)
     lower = text.value.lower()
-    return text if lower == text.value else Normal(lower, "lower-cased")
+    return text if lower == text.value else Reading(lower, "lower-cased")
 
 
-def _country_code_from(given: object, phone: object) -> Normal[Any]:
+def _country_code_from(given: object, phone: object) -> Reading[Any]:
     if isinstance(given, str) and isinstance(phone, str):
         from stoqapp.phones import begins_with_country_code
 
@@ -201,7 +201,7 @@ def _country_code_from(given: object, phone: object) -> Normal[Any]:
     return _text_from(given)
 
 
-def _email_from(given: object) -> Normal[Any]:
+def _email_from(given: object) -> Reading[Any]:
     text = _text_from(given)
     if isinstance(text.value, str) and not _ADDRESS.fullmatch(text.value):
         raise UnusableInputError(
@@ -210,22 +210,22 @@ def _email_from(given: object) -> Normal[Any]:
     return text
 
 
-def _customer_id_from(given: object) -> Normal[str]:
+def _customer_id_from(given: object) -> Reading[str]:
     number = id_from(given, "Customer").value
     if not 1 <= number <= LARGEST_ID:
         raise UnusableInputError("is no Shopify id: ids are whole numbers from 1 to 2^63 - 1")
     digits = str(number)
-    return Normal(digits, None if digits == given else "digits of the id taken")
+    return Reading(digits, None if digits == given else "digits of the id taken")
 
 
-def _channel_from(given: object) -> Normal[Any]:
-    return _lower_cased(given) if isinstance(given, str) else Normal(given)
+def _channel_from(given: object) -> Reading[Any]:
+    return _lower_cased(given) if isinstance(given, str) else Reading(given)
 
 
-def _channel_of(contacts: dict[str, object]) -> Normal[str]:
+def _channel_of(contacts: dict[str, object]) -> Reading[str]:
     given = [channel for channel, contact in contacts.items() if not _is_nothing(contact)]
     if len(given) == 1:
-        return Normal(given[0], "inferred from the only contact given")
+        return Reading(given[0], "inferred from the only contact given")
     if not given:
         raise UnusableInputError("cannot be told without a contact: give email, phone or push")
     raise UnusableInputError(
@@ -281,7 +281,7 @@ def request_from_fields(
             "customer.country_code", country_code, lambda given: _country_code_from(given, digits)
         ),
         country=region,
-        accepts_marketing=take("customer.accepts_marketing", accepts_marketing, Normal),
+        accepts_marketing=take("customer.accepts_marketing", accepts_marketing, Reading),
         locale=take("customer.locale", locale, _text_from),
         shopify_market_id=take(
             "customer.shopify_market_id", customer_market, lambda given: id_from(given, "Market")
@@ -302,14 +302,14 @@ def request_from_fields(
             if _is_nothing(channel)
             else take("intent.channel", channel, _channel_from)
         ),
-        quantity=take("intent.quantity", 1 if _is_nothing(quantity) else quantity, Normal),
+        quantity=take("intent.quantity", 1 if _is_nothing(quantity) else quantity, Reading),
         source="api",
         shopify_market_id=take(
             "intent.shopify_market_id", market, lambda given: id_from(given, "Market")
         ),
     )
     details = Product(
-        variant_count=take("product.variant_count", variant_count, Normal),
+        variant_count=take("product.variant_count", variant_count, Reading),
         title=take("product.title", product_title, _text_from),
         variant_title=take("product.variant_title", variant_title, _text_from),
         vendor=take("product.vendor", vendor, _text_from),

@@ -28,7 +28,7 @@ from stoqapp import (
     UnprocessableIntentError,
     Violation,
 )
-from stoqapp.outcomes import created_from_answer
+from stoqapp.answers import created_from_answer
 
 PERSON = "ada@example.com"
 NOW = 2014800000.0

@@ -24,6 +24,7 @@ from typing import Any, Final, TypeVar
 import httpx
 from attrs import field, frozen
 
+from stoqapp.body import INTENTS_PATH
 from stoqapp.errors import (
     UNIQUE,
     Answer,
@@ -32,13 +33,12 @@ from stoqapp.errors import (
     NotSentError,
     OutcomeUnknownError,
 )
-from stoqapp.exchange import (
+from stoqapp.http.attempt import (
     UNDER_WAY,
-    Exchange,
+    Attempt,
     came_before_a_connection,
     reason_of_system,
 )
-from stoqapp.wire import INTENTS_PATH
 
 TIMEOUT_SECONDS: Final = 10.0
 _LONGEST_SECONDS: Final = 86400.0
@@ -252,7 +252,7 @@ def _note_start(request: httpx.Request) -> None:
 
     httpx calls it after all that it has to object to, a closed client for one.
     """
-    request.extensions["exchange"].handed_over = True
+    request.extensions["attempt"].handed_over = True
 
 
 async def _note_start_async(request: httpx.Request) -> None:
@@ -261,9 +261,9 @@ async def _note_start_async(request: httpx.Request) -> None:
 
 def _note_head(response: httpx.Response) -> None:
     """Take down status and headers, as a response hook: before httpx goes on with them."""
-    exchange: Exchange = response.request.extensions["exchange"]
-    exchange.answered(response.status_code, response.headers.raw)
-    if exchange.is_redirected:
+    attempt: Attempt = response.request.extensions["attempt"]
+    attempt.answered(response.status_code, response.headers.raw)
+    if attempt.is_redirected:
         # httpx reads this one even where it does not follow it, and raises on what it cannot read.
         del response.headers["location"]
 
@@ -273,7 +273,7 @@ async def _note_head_async(response: httpx.Response) -> None:
 
 
 def _request(
-    exchange: Exchange,
+    attempt: Attempt,
     url: httpx.URL,
     headers: Mapping[str, str],
     content: bytes,
@@ -281,18 +281,18 @@ def _request(
     trace: Callable[..., Any],
 ) -> httpx.Request:
     """Return the request, built past the client's defaults, none of which it needs."""
-    left = exchange.seconds_left
+    left = attempt.seconds_left
     # attrs.asdict would take as long as all the rest of this.
     wanted = (timeout.connect, timeout.read, timeout.write, timeout.pool)
     phases = {
         phase: min(max(0.001, left if seconds is None else min(seconds, left)), _LONGEST_SECONDS)
         for phase, seconds in zip(_PHASES, wanted, strict=True)
     }
-    extensions = {"timeout": phases, "trace": trace, "exchange": exchange}
+    extensions = {"timeout": phases, "trace": trace, "attempt": attempt}
     return httpx.Request("POST", url, headers=headers, content=content, extensions=extensions)
 
 
-def _answer(exchange: Exchange, failure: Exception | None) -> Answer:
+def _answer(attempt: Attempt, failure: Exception | None) -> Answer:
     """Return the answer as far as it came, or say what its absence means.
 
     The failure itself is not chained: its text may quote what the other side sent.
@@ -301,16 +301,16 @@ def _answer(exchange: Exchange, failure: Exception | None) -> Answer:
         NotSentError: The request never left.
         OutcomeUnknownError: It left, and no status line and headers came back.
     """
-    if exchange.answer() is None:
-        exchange.read_refused_head()
-    answer = exchange.answer()
+    if attempt.answer() is None:
+        attempt.read_refused_head()
+    answer = attempt.answer()
     if answer is not None:
         return answer
     reason = next((reason for kind, reason in _NOT_SENT if isinstance(failure, kind)), None)
-    if isinstance(failure, httpx.ConnectTimeout) and not exchange.is_traced:
+    if isinstance(failure, httpx.ConnectTimeout) and not attempt.is_traced:
         # httpx-aiohttp, which traces nothing, calls a lost connection by this name, too.
         reason = reason if came_before_a_connection(failure) else None
-    if not exchange.has_left:
+    if not attempt.has_left:
         reason = reason or "the call ended before it had a connection"
     system = reason_of_system(failure)
     if reason:
@@ -436,32 +436,32 @@ class Transport:
         timeout: Timeout,
         seconds_left: float,
     ) -> Answer:
-        exchange = Exchange(time.monotonic() + seconds_left, timeout.read, pool.streams)
+        attempt = Attempt(time.monotonic() + seconds_left, timeout.read, pool.streams)
         try:
             pool.turns.get(timeout=min(_turn_seconds(timeout, seconds_left), threading.TIMEOUT_MAX))
         except Empty:
-            return _answer(exchange, httpx.PoolTimeout("no turn"))
+            return _answer(attempt, httpx.PoolTimeout("no turn"))
         failure: Exception | None = None
-        under_way = UNDER_WAY.set(exchange)
+        under_way = UNDER_WAY.set(attempt)
         try:
-            request = _request(exchange, self._url, headers, content, timeout, exchange.trace)
+            request = _request(attempt, self._url, headers, content, timeout, attempt.trace)
             with closing(pool.client.send(request, stream=True)) as response:
                 if response.is_stream_consumed:
-                    exchange.takes_all(response.content)
-                    return _answer(exchange, None)
+                    attempt.takes_all(response.content)
+                    return _answer(attempt, None)
                 for chunk in response.iter_raw():
-                    if not exchange.takes(chunk):
+                    if not attempt.takes(chunk):
                         break
                 else:
-                    exchange.ended = True
+                    attempt.ended = True
         except Exception as error:  # noqa: BLE001 - whatever it was, one of the outcomes follows
             failure = error
         finally:
             UNDER_WAY.reset(under_way)
             pool.turns.put(None)
-        if not exchange.handed_over:
+        if not attempt.handed_over:
             self.check_open()
-        return _answer(exchange, failure)
+        return _answer(attempt, failure)
 
     def close(self) -> None:
         """Close the connections; a second time does nothing."""
@@ -549,29 +549,29 @@ class AsyncTransport:
         """Do as `Transport.post`."""
         # The keeper closes the pool when the last call that uses it is over.
         client, turns, keeper = await self._pool()
-        exchange = Exchange(time.monotonic() + seconds_left, timeout.read)
+        attempt = Attempt(time.monotonic() + seconds_left, timeout.read)
         wait_seconds = _turn_seconds(timeout, seconds_left)
         try:
             async with asyncio.timeout(None if wait_seconds == math.inf else wait_seconds):
                 await turns.acquire()
         except TimeoutError:
-            return _answer(exchange, httpx.PoolTimeout("no turn"))
+            return _answer(attempt, httpx.PoolTimeout("no turn"))
         failure: Exception | None = None
-        under_way = UNDER_WAY.set(exchange)
+        under_way = UNDER_WAY.set(attempt)
         try:
-            async with asyncio.timeout(min(exchange.seconds_left, _LONGEST_SECONDS)):
+            async with asyncio.timeout(min(attempt.seconds_left, _LONGEST_SECONDS)):
                 request = _request(
-                    exchange, self._url, headers, content, timeout, exchange.trace_async
+                    attempt, self._url, headers, content, timeout, attempt.trace_async
                 )
                 async with aclosing(await client.send(request, stream=True)) as response:
                     if response.is_stream_consumed:
-                        exchange.takes_all(response.content)
-                        return _answer(exchange, None)
+                        attempt.takes_all(response.content)
+                        return _answer(attempt, None)
                     async for chunk in response.aiter_raw():
-                        if not exchange.takes(chunk):
+                        if not attempt.takes(chunk):
                             break
                     else:
-                        exchange.ended = True
+                        attempt.ended = True
         except (TimeoutError, asyncio.CancelledError) as cancelled:
             # Either cancelled httpcore in the middle of something, which can lose it a connection
             # for good (encode/httpcore#1093): the next call begins anew.
@@ -587,9 +587,9 @@ class AsyncTransport:
             turns.release()
             # An error remembers this frame, which would keep the pool open as long as the error.
             del client, keeper
-        if not exchange.handed_over:
+        if not attempt.handed_over:
             self.check_open()
-        return _answer(exchange, failure)
+        return _answer(attempt, failure)
 
     async def close(self) -> None:
         """Close the connections; a second time does nothing."""

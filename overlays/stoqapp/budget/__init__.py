@@ -23,6 +23,6 @@ Three places can hold the log; the arithmetic is that of pyrate-limiter's slidin
   60 points of 40 were given out in one window), and it forgets its script when Redis restarts.
 """
 
-from stoqapp.budgets.budget import Budget, shared_budget
+from stoqapp.budget.budgets import Budget, shared_budget
 
 __all__ = ["Budget", "shared_budget"]

@@ -20,10 +20,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stoqapp.budgets import Budget, shared_budget
-from stoqapp.budgets.plan import SLACK
+from stoqapp.budget import Budget, shared_budget
+from stoqapp.budget.plan import SLACK
 from stoqapp.errors import BudgetUnavailableError, ConfigurationError
-from stoqapp.pacing import RateReading
+from stoqapp.headers import RateLimit
 from stoqapp_sandbox import Sandbox
 
 SHOP = "demo.myshopify.com"
@@ -125,8 +125,8 @@ def taken_now(budget: Budget, shop: str = SHOP) -> int:
     return takes
 
 
-def reading(remaining: int | None, resets_in: float | None) -> RateReading:
-    return RateReading(100, remaining, resets_in)
+def reading(remaining: int | None, resets_in: float | None) -> RateLimit:
+    return RateLimit(100, remaining, resets_in)
 
 
 # -- taking ----------------------------------------------------------------------------------------
@@ -339,7 +339,7 @@ def test_a_window_ends_after_its_length_at_the_latest(
 
 
 @pytest.mark.parametrize("said", [reading(None, 30.0), reading(None, None), reading(0, 0.0)])
-def test_no_news(make: Make, said: RateReading) -> None:
+def test_no_news(make: Make, said: RateLimit) -> None:
     """An answer without the points left, or of a window that is over, changes nothing."""
     budget = make(points=100)
     budget.learn(SHOP, said)
@@ -455,8 +455,8 @@ def test_processes_that_start_at_once(tmp_path: Path) -> None:
     """Processes that make the same file at the same moment all work, and share its points."""
     program = """
 import sys
-from stoqapp.budgets import Budget
-import stoqapp.budgets.sqlite
+from stoqapp.budget import Budget
+import stoqapp.budget.sqlite
 print("ready", flush=True)
 sys.stdin.readline()
 budget = Budget.sqlite(sys.argv[1], points=20, window_seconds=3600.0)
@@ -489,7 +489,7 @@ def test_fork(tmp_path: Path) -> None:
     """Children that are forked off while threads take go on, each with a connection of its own."""
     program = """
 import faulthandler, os, sys, threading
-from stoqapp.budgets import Budget, shared_budget
+from stoqapp.budget import Budget, shared_budget
 faulthandler.dump_traceback_later(40, exit=True)
 shared = Budget.sqlite(sys.argv[1], points=400, window_seconds=3600.0)
 own = Budget(points=40, window_seconds=3600.0)
@@ -820,7 +820,7 @@ def test_the_extra_is_named() -> None:
     program = """
 import sys
 sys.modules["redis"] = None
-from stoqapp.budgets import Budget
+from stoqapp.budget import Budget
 try:
     Budget.redis("redis://localhost")
 except ValueError as error:
@@ -845,8 +845,8 @@ print([name for name in ("pyrate_limiter", "redis", "sqlite3") if name in sys.mo
 SENDER = """
 import http.client, json, sys, time
 from concurrent.futures import ThreadPoolExecutor
-from stoqapp.budgets import Budget
-from stoqapp.pacing import reading_from_headers
+from stoqapp.budget import Budget
+from stoqapp.headers import rate_limit_from_headers
 
 given = json.loads(sys.argv[1])
 budget = getattr(Budget, given["kind"])(
@@ -872,7 +872,7 @@ def send(name):
     told = {name.lower(): value for name, value in answer.getheaders()}
     answers.append([answer.status, int(told["x-ratelimit-reset"]),
                     int(told["x-ratelimit-remaining"]), time.monotonic() - taken])
-    budget.learn("demo.myshopify.com", reading_from_headers(told, time.time()))
+    budget.learn("demo.myshopify.com", rate_limit_from_headers(told, time.time()))
     if answer.status == 429:
         budget.hold("demo.myshopify.com", float(told["retry-after"]))
 

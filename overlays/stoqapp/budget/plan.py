@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 from attrs import frozen
 
 from stoqapp.errors import ConfigurationError
-from stoqapp.pacing import WRITE_POINTS, RateReading
+from stoqapp.headers import WRITE_POINTS, RateLimit
 
 if TYPE_CHECKING:
     from pyrate_limiter import InMemoryBucket, Rate, SQLiteBucket
@@ -77,7 +77,7 @@ class Plan:
 
         return Rate(self.limit_points, self.interval_ms)
 
-    def resets_in_ms(self, reading: RateReading) -> int:
+    def resets_in_ms(self, reading: RateLimit) -> int:
         """Return when *reading*'s window ends; never later than a whole window from now."""
         seconds = reading.resets_in_seconds
         return self.window_ms if seconds is None else min(self.window_ms, whole_ms(seconds))

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, Final
 
-from stoqapp.budgets.plan import CLOSED, FOREIGN, LONGEST_IO_SECONDS, Plan
+from stoqapp.budget.plan import CLOSED, FOREIGN, LONGEST_IO_SECONDS, Plan
 from stoqapp.errors import BudgetUnavailableError, ConfigurationError
-from stoqapp.pacing import WRITE_POINTS
+from stoqapp.headers import WRITE_POINTS
 
 # When the step that this thread is on must be over, by the monotonic clock.
 _ENDS: ContextVar[float] = ContextVar("stoqapp_redis_ends", default=math.inf)

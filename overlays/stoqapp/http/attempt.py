@@ -28,7 +28,7 @@ _HEAD: Final = re.compile(
 _NO_TLS: Final = ("wrong version number", "record layer failure", "http request")
 
 # Which attempt the running thread or task is on, for the connections that it reads from.
-UNDER_WAY: ContextVar["Exchange"] = ContextVar("stoqapp_exchange")
+UNDER_WAY: ContextVar["Attempt"] = ContextVar("stoqapp_exchange")
 
 
 class DeadlinePassedError(TimeoutError):
@@ -36,7 +36,7 @@ class DeadlinePassedError(TimeoutError):
 
 
 @define(eq=False)
-class Exchange:
+class Attempt:
     """What is known of one attempt.
 
     Whether the request began to leave is told by httpcore's trace events. A transport that has
@@ -200,7 +200,7 @@ class _Ear:
         self._read: Callable[..., Any] = stream.read
         self._write: Callable[..., Any] = stream.write
         self._info: Callable[[str], Any] = stream.get_extra_info
-        self._last: Exchange | None = None
+        self._last: Attempt | None = None
         asynchronous = hasattr(stream, "aclose")
         stream.read = self._read_async if asynchronous else self._read_blocking
         if not asynchronous:
@@ -208,32 +208,32 @@ class _Ear:
         stream.get_extra_info = self._get_extra_info
 
     def _read_blocking(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        exchange = UNDER_WAY.get(None)
-        if exchange is None:
+        attempt = UNDER_WAY.get(None)
+        if attempt is None:
             return self._read(max_bytes, timeout)  # type: ignore[no-any-return]
-        part: bytes = self._read(max_bytes, exchange.bounded(timeout))
-        self._note(exchange, part)
+        part: bytes = self._read(max_bytes, attempt.bounded(timeout))
+        self._note(attempt, part)
         return part
 
     def _write_blocking(self, content: bytes, timeout: float | None = None) -> None:
-        exchange = UNDER_WAY.get(None)
-        if exchange is None:
+        attempt = UNDER_WAY.get(None)
+        if attempt is None:
             self._write(content, timeout)
             return
         for start in range(0, len(content), _WRITTEN_AT_ONCE):
             part = content[start : start + _WRITTEN_AT_ONCE]
-            self._write(part, exchange.bounded(timeout))
+            self._write(part, attempt.bounded(timeout))
 
     async def _read_async(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        exchange = UNDER_WAY.get(None)
+        attempt = UNDER_WAY.get(None)
         part: bytes = await self._read(max_bytes, timeout)
-        if exchange is not None:
-            self._note(exchange, part)
+        if attempt is not None:
+            self._note(attempt, part)
         return part
 
-    def _note(self, exchange: Exchange, part: bytes) -> None:
-        self._last = exchange
-        exchange.hears(part)
+    def _note(self, attempt: Attempt, part: bytes) -> None:
+        self._last = attempt
+        attempt.hears(part)
 
     def _get_extra_info(self, info: str) -> Any:
         last = self._last

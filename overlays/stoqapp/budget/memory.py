@@ -7,9 +7,9 @@ from collections.abc import Callable
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from stoqapp.budgets.forks import FORK_GUARD
-from stoqapp.budgets.plan import FOREIGN, IDLE_SHOPS_LOOKED_AT, Plan, put, put_foreign
-from stoqapp.pacing import WRITE_POINTS
+from stoqapp.budget.forks import FORK_GUARD
+from stoqapp.budget.plan import FOREIGN, IDLE_SHOPS_LOOKED_AT, Plan, put, put_foreign
+from stoqapp.headers import WRITE_POINTS
 
 if TYPE_CHECKING:
     from pyrate_limiter import Rate

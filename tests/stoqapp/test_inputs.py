@@ -7,8 +7,9 @@ import pytest
 
 from stoq_public_api_client.types import UNSET
 from stoqapp import AsyncStoq, Change, InvalidIntentError, Stoq, UnusableInputError
-from stoqapp.normalize import (
-    Normal,
+from stoqapp.body import body_from_request
+from stoqapp.inputs import (
+    Reading,
     country_from,
     id_from,
     phone_from,
@@ -16,7 +17,6 @@ from stoqapp.normalize import (
     shop_from,
 )
 from stoqapp.rules import FIELDS, check, check_shop
-from stoqapp.wire import body_from_request
 
 
 @pytest.mark.parametrize(
@@ -135,13 +135,13 @@ def test_shop_from_something_else(given: object) -> None:
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ("us", Normal("us")),
-        ("US", Normal("us", "lower-cased")),
-        (" Sa ", Normal("sa", "lower-cased")),
-        (" us ", Normal("us", "surrounding space removed")),
+        ("us", Reading("us")),
+        ("US", Reading("us", "lower-cased")),
+        (" Sa ", Reading("sa", "lower-cased")),
+        (" us ", Reading("us", "surrounding space removed")),
     ],
 )
-def test_country_from(given: str, expected: Normal[str]) -> None:
+def test_country_from(given: str, expected: Reading[str]) -> None:
     """A country code may come in any case."""
     assert expected == country_from(given)
 

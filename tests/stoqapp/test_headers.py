@@ -6,11 +6,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stoqapp.pacing import RateReading, reading_from_headers
+from stoqapp.headers import RateLimit, rate_limit_from_headers
 
 NOW = 1_800_000_000.0
 DATE = "Fri, 15 Jan 2027 08:00:00 GMT"  # NOW
-NOTHING = RateReading(None, None, None)
+NOTHING = RateLimit(None, None, None)
 
 
 def test_the_vendors_headers() -> None:
@@ -21,21 +21,21 @@ def test_the_vendors_headers() -> None:
         "x-ratelimit-reset": "1800000024",
         "date": DATE,
     }
-    assert reading_from_headers(headers, NOW) == RateReading(360, 358, 24.0)
+    assert rate_limit_from_headers(headers, NOW) == RateLimit(360, 358, 24.0)
 
 
 @pytest.mark.parametrize("ours", [0.0, NOW - 3600, NOW + 3600])
 def test_our_clock_does_not_matter(ours: float) -> None:
     """The reset is measured from the answer's own date, however wrong our clock is."""
     headers = {"x-ratelimit-reset": "1800000024", "date": DATE}
-    assert reading_from_headers(headers, ours).resets_in_seconds == 24.0
+    assert rate_limit_from_headers(headers, ours).resets_in_seconds == 24.0
 
 
 @pytest.mark.parametrize("date", [{}, {"date": ""}, {"date": "soon"}, {"date": "10"}])
 def test_without_a_date_our_clock_serves(date: dict[str, str]) -> None:
     """An answer without a usable date is measured by our clock."""
     headers = {"x-ratelimit-reset": "1800000024", **date}
-    assert reading_from_headers(headers, NOW + 0.5).resets_in_seconds == 23.5
+    assert rate_limit_from_headers(headers, NOW + 0.5).resets_in_seconds == 23.5
 
 
 @pytest.mark.parametrize(
@@ -44,13 +44,13 @@ def test_without_a_date_our_clock_serves(date: dict[str, str]) -> None:
 def test_every_form_of_date(date: str) -> None:
     """All three forms of an HTTP date are read, each as GMT."""
     headers = {"x-ratelimit-reset": "1800000001", "date": date}
-    assert reading_from_headers(headers, 0.0).resets_in_seconds == 1.0
+    assert rate_limit_from_headers(headers, 0.0).resets_in_seconds == 1.0
 
 
 def test_a_reset_in_the_past_is_now() -> None:
     """A reset that is over is 0 seconds away, not less."""
     headers = {"x-ratelimit-reset": "1799999999", "date": DATE}
-    assert reading_from_headers(headers, NOW).resets_in_seconds == 0.0
+    assert rate_limit_from_headers(headers, NOW).resets_in_seconds == 0.0
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_a_reset_in_the_past_is_now() -> None:
 def test_garbage_is_nothing(said: str) -> None:
     """What is no plain number of a sane size is not known, in every field."""
     names = ("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset")
-    assert reading_from_headers(dict.fromkeys(names, said), NOW) == NOTHING
+    assert rate_limit_from_headers(dict.fromkeys(names, said), NOW) == NOTHING
 
 
 @pytest.mark.parametrize(
@@ -78,12 +78,12 @@ def test_garbage_is_nothing(said: str) -> None:
 )
 def test_what_no_budget_can_be(headers: dict[str, str]) -> None:
     """Too many points, and a window of more than a day, are not known."""
-    assert reading_from_headers(headers, NOW) == NOTHING
+    assert rate_limit_from_headers(headers, NOW) == NOTHING
 
 
 def test_blanks_around_a_number() -> None:
     """Blanks around a number change nothing."""
-    assert reading_from_headers({"x-ratelimit-remaining": " 7\t"}, NOW).remaining == 7
+    assert rate_limit_from_headers({"x-ratelimit-remaining": " 7\t"}, NOW).remaining == 7
 
 
 NAMES = ["x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset", "date", "other"]
@@ -94,7 +94,7 @@ VALUES = st.text(max_size=20) | st.integers().map(str) | st.floats().map(str) | 
 @given(st.dictionaries(st.sampled_from(NAMES), VALUES), st.floats(-1e12, 1e12))
 def test_any_headers(headers: dict[str, str], now: float) -> None:
     """Whatever the headers hold, reading them gives numbers in range or None."""
-    reading: Any = reading_from_headers(headers, now)
+    reading: Any = rate_limit_from_headers(headers, now)
     assert reading.limit is None or 0 <= reading.limit <= 10**9
     assert reading.remaining is None or 0 <= reading.remaining <= 10**9
     assert reading.resets_in_seconds is None or 0 <= reading.resets_in_seconds <= 86_400

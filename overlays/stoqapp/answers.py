@@ -29,9 +29,8 @@ from stoqapp.errors import (
     UnexpectedAnswerError,
     UnprocessableIntentError,
 )
-from stoqapp.httpdates import seconds_from_http_date
-from stoqapp.normalize import Change
-from stoqapp.pacing import reading_from_headers
+from stoqapp.headers import rate_limit_from_headers, seconds_from_http_date
+from stoqapp.inputs import Change
 
 _REFUSALS: Final[Mapping[int, type[IntentRefusedError]]] = {
     200: ProcessedWithErrorsError,
@@ -169,7 +168,7 @@ def _retry_after_seconds(answer: Answer, content: Any, now: float) -> float | No
     if answer.status == 429:
         in_body = content.get("retry_after") if isinstance(content, dict) else None
         said.append(_longest_of(in_body) if isinstance(in_body, str) else _number(in_body))
-        said.append(reading_from_headers(answer.headers, now).resets_in_seconds)
+        said.append(rate_limit_from_headers(answer.headers, now).resets_in_seconds)
     return next((wait for wait in said if wait is not None and wait >= 0), None)
 
 
