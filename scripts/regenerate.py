@@ -492,17 +492,26 @@ def first_complaint(report: str) -> str:
 # --- the package
 
 
-def header(generator_release: str, spec_name: str, spec_bytes: bytes) -> bytes:
-    """The comment that starts every module of the package."""
-    # A file name may hold a line break, and what follows it would be code.
-    source = f"{ascii(spec_name)[1:-1]} sha256 {hashlib.sha256(spec_bytes).hexdigest()}"
-    return HEADER_START + (
-        f"{GENERATOR} {generator_release}\n# from {source}.\n"
-        "# To change it, change the spec or its corrections, and run scripts/regenerate.py.\n\n"
-    ).encode("ascii")
+HEADER = HEADER_START + (
+    f"{GENERATOR}.\n"
+    "# To change it, change the spec or its corrections, and run scripts/regenerate.py.\n\n"
+).encode("ascii")
+"""The comment that starts every module of the package."""
 
 
-def build(document: Any, first_lines: bytes, ruff: str, told: bool) -> Tree:
+def bodies_module(document: Any, generator_release: str, spec_bytes: bytes) -> str:
+    """The module typed_dicts, the one that names the release and the spec."""
+    from pipeline.typed_dicts import typed_dicts
+
+    return (
+        '"""The request bodies as plain dicts, and what the package was made from."""\n\n'
+        f"{typed_dicts(document)}\n\n"
+        f'GENERATOR = "{GENERATOR} {generator_release}"\n'
+        f'SPEC_SHA256 = "{hashlib.sha256(spec_bytes).hexdigest()}"\n'
+    )
+
+
+def build(document: Any, bodies: str, ruff: str, told: bool) -> Tree:
     """Run the generator and ruff on `document` in a temporary folder; the package they make."""
     with tempfile.TemporaryDirectory(prefix="regenerate-") as folder_name:
         folder = Path(folder_name)
@@ -514,6 +523,7 @@ def build(document: Any, first_lines: bytes, ruff: str, told: bool) -> Tree:
             options = ["--meta", "none", "--fail-on-warning", "--config", str(settings)]
             paths = ["--path", str(spec), "--output-path", str(package)]
             run_tool(GENERATOR, [*generator, *options, *paths], folder)
+        (package / "typed_dicts.py").write_text(bodies, "utf-8")
         with phase("ruff", told):
             # Left alone, ruff passes over folders called build or dist and what git ignores.
             alone = ["--isolated", "--no-cache", "--no-respect-gitignore", "--quiet"]
@@ -523,7 +533,7 @@ def build(document: Any, first_lines: bytes, ruff: str, told: bool) -> Tree:
             run_tool("ruff format", [ruff, "format", ".", *alone], package)
         files = sorted(path for path in package.rglob("*") if path.is_file())
         tree = {path.relative_to(package).as_posix(): path.read_bytes() for path in files}
-    tree = {path: first_lines + content for path, content in tree.items()}
+    tree = {path: HEADER + content for path, content in tree.items()}
     return tree | {"py.typed": b""}
 
 
@@ -775,7 +785,7 @@ def regenerate(chosen: argparse.Namespace) -> Exit:
     with phase("correct", told):
         corrections = load_corrections(chosen.corrections) if chosen.corrections else []
         document = corrected(document, corrections, spec_name)
-    tree = build(document, header(release, spec_name, spec_bytes), ruff, told)
+    tree = build(document, bodies_module(document, release, spec_bytes), ruff, told)
     with phase("compare", told):
         listing = differences(tree, on_disk(output, tree) if output.exists() else {})
     if chosen.check and listing:

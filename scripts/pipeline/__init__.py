@@ -1,0 +1,1 @@
+"""The steps from a page of the vendor to the generated package."""
