@@ -1,6 +1,10 @@
 """What the test modules share: both modes of the client, cassettes, and a sandbox."""
 
 import asyncio
+import os
+import shutil
+import subprocess
+import tempfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -15,7 +19,7 @@ from vcr.record_mode import RecordMode
 from vcr.request import Request
 
 from stoq_public_api_client.models import CreateIntentRequest, Customer, NewIntent
-from stoqapp import AsyncStoq, IntentCreated, Stoq
+from stoqapp import AsyncStoq, Budget, IntentCreated, Stoq
 from stoqapp.rules import SHOP_HEADER
 from stoqapp_sandbox import Sandbox
 
@@ -157,10 +161,43 @@ def sandbox(stoq_sandbox: Sandbox) -> Sandbox:
     return stoq_sandbox
 
 
+@pytest.fixture(scope="session")
+def _redis_server() -> Iterator[str]:
+    program = shutil.which("redis-server")
+    if program is None:
+        missing = "redis-server is not installed (apt-get install redis-server)"
+        if os.environ.get("CI"):
+            pytest.fail(f"{missing}, and in CI nothing of Redis may go untested")
+        pytest.skip(f"{missing}: NOTHING IN REDIS IS TESTED")
+    # Its path must fit into the 108 bytes of a Unix socket's address.
+    with tempfile.TemporaryDirectory(prefix="stoqapp-redis-") as folder:
+        address = Path(folder) / "socket"
+        options = ["--port", "0", "--unixsocket", str(address), "--save", "", "--dir", folder]
+        server = subprocess.Popen([program, *options], stdout=subprocess.PIPE, text=True)
+        try:
+            assert server.stdout is not None
+            assert any("ready to accept connections" in line.lower() for line in server.stdout)
+            yield f"unix://{address}"
+        finally:
+            server.terminate()
+            server.communicate(timeout=60)
+
+
+@pytest.fixture
+def redis_url(_redis_server: str) -> str:
+    """The URL of an empty Redis."""
+    import redis
+
+    with redis.Redis.from_url(_redis_server) as client:
+        client.flushall()
+    return _redis_server
+
+
 @pytest.fixture(autouse=True)
 def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No setting of the machine decides a test, nor what earlier tests used of the rate budget."""
-    monkeypatch.setattr("stoqapp.budget.budgets._shared", None)
+    budget = Budget()
+    monkeypatch.setattr("stoqapp.settings.shared_budget", lambda: budget)
     settings = ("STOQ_SHOP", "STOQ_BASE_URL", "STOQ_TIMEOUT", "STOQ_LOG")
     for name in (*settings, "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)

@@ -377,9 +377,7 @@ def test_an_unusable_proxy(caller: Caller, proxy: str) -> None:
 
 def test_a_paced_client_waits_before_it_sends(caller: Caller, sandbox: Sandbox) -> None:
     """When the points are used up, the next call waits until they are free again."""
-    budget = Budget(points=4, window_seconds=60.0)
-    moment = 0.0
-    budget._clock = lambda: moment + sum(caller.waits)
+    budget = Budget(points=4, window_seconds=60.0, clock=lambda: sum(caller.waits))
     for number in range(3):
         request = email_request(email=f"{number}@example.com")
         caller.create_intent(request, base_url=sandbox.base_url, budget=budget, total_timeout=None)
@@ -391,9 +389,7 @@ def test_the_default_deadline_holds_a_window_of_the_budget(
     caller: Caller, sandbox: Sandbox
 ) -> None:
     """Who comes when the points are used up waits for the next ones, and fails not at once."""
-    budget = Budget()
-    moment = 1000.0
-    budget._clock = lambda: moment + sum(caller.waits)
+    budget = Budget(clock=lambda: 1000.0 + sum(caller.waits))
     while not budget.take(f"{SHOP}@{urlsplit(sandbox.base_url).netloc}"):
         pass
     caller.create_intent(email_request(), base_url=sandbox.base_url, budget=budget)

@@ -1,55 +1,43 @@
-"""What happens to budgets when the process forks."""
+"""Let a process fork between two steps of its budgets, never in the middle of one."""
 
 import os
 import threading
 from typing import Final, Protocol
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 
 class Guarded(Protocol):
-    """A store with a lock; `before_fork` is called with the lock held."""
-
-    @property
-    def lock(self) -> threading.RLock:
-        """Held during each step."""
+    """What holds logs behind a lock."""
 
     def before_fork(self) -> None:
-        """Let go of what must not pass a fork. Must not raise."""
+        """Let go of what must not pass a fork; called with the lock held. Must not raise."""
 
 
-class ForkGuard:
-    """Waits with a fork until no store is in the middle of a step, so that the child can go on.
-
-    A SQLite connection must not pass a fork at all (sqlite.org/howtocorrupt.html, 2.6), not even
-    to be closed on the other side, so it is closed before.
-    """
-
-    def __init__(self) -> None:
-        self._stores: WeakSet[Guarded] = WeakSet()
-        self.lock = threading.RLock()
-        self._kept: list[Guarded] = []
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(
-                before=self._before, after_in_parent=self._after, after_in_child=self._after
-            )
-
-    def add(self, store: Guarded) -> None:
-        """Guard *store* for as long as it lives."""
-        with self.lock:
-            self._stores.add(store)
-
-    def _before(self) -> None:
-        self.lock.acquire()
-        self._kept = list(self._stores)
-        for store in self._kept:
-            store.lock.acquire()
-            store.before_fork()
-
-    def _after(self) -> None:
-        for store in self._kept:
-            store.lock.release()
-        self._kept = []
-        self.lock.release()
+_guarded: Final[WeakKeyDictionary[Guarded, threading.RLock]] = WeakKeyDictionary()
+_guard_lock: Final = threading.RLock()
+# The locks that a fork in progress holds.
+_held: Final[list[threading.RLock]] = []
 
 
-FORK_GUARD: Final = ForkGuard()
+def guard(store: Guarded, lock: threading.RLock) -> None:
+    """Take *lock*, which *store* holds during each step, around every fork."""
+    with _guard_lock:
+        _guarded[store] = lock
+
+
+def _before() -> None:
+    _guard_lock.acquire()
+    for store, lock in list(_guarded.items()):
+        lock.acquire()
+        _held.append(lock)
+        store.before_fork()
+
+
+def _after() -> None:
+    while _held:
+        _held.pop().release()
+    _guard_lock.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before, after_in_parent=_after, after_in_child=_after)

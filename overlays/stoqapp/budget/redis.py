@@ -1,87 +1,56 @@
 """A budget in Redis, for all machines that reach it."""
 
-import math
-import secrets
+import os
 import time
 from collections.abc import Callable
-from contextvars import ContextVar
+from contextlib import suppress
 from typing import Any, Final
 
-from stoqapp.budget.plan import CLOSED, FOREIGN, LONGEST_IO_SECONDS, Plan
+from stoqapp.budget.log import (
+    EMPTY,
+    Allowance,
+    Change,
+    T,
+    ends_ms,
+    log_from_text,
+    text_from_log,
+)
 from stoqapp.errors import BudgetUnavailableError, ConfigurationError
-from stoqapp.headers import WRITE_POINTS
 
-# When the step that this thread is on must be over, by the monotonic clock.
-_ENDS: ContextVar[float] = ContextVar("stoqapp_redis_ends", default=math.inf)
-
-# Both scripts begin alike. KEYS: the log (a sorted set, scored by the millisecond) and the hold.
-# ARGV: milliseconds of a test's clock or "", interval, limit, and what each needs besides.
-_LUA_BEGIN: Final = """
-local log, hold = KEYS[1], KEYS[2]
-local now, interval, limit = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-if not now then
-  local time = redis.call('TIME')
-  now = time[1] * 1000 + math.floor(time[2] / 1000)
+# Compare and set, in one round trip. KEYS: the shop's log. ARGV: the text that is expected there
+# ("" for none), the text to write ("" to read only), milliseconds to keep it.
+# Returns nothing when it has written, else the present text and the server's time.
+_SWAP: Final = """
+local present = redis.call('GET', KEYS[1]) or ''
+if ARGV[2] ~= '' and present == ARGV[1] then
+  redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+  return {}
 end
-local function text(number) return string.format('%.0f', number) end
-redis.call('ZREMRANGEBYSCORE', log, '-inf', '(' .. text(now - interval))
-for _, ahead in ipairs(redis.call('ZRANGEBYSCORE', log, '(' .. text(now), '+inf')) do
-  redis.call('ZADD', log, text(now), ahead)
-end
-local function put(points, moment, name)
-  for point = 1, points do redis.call('ZADD', log, text(moment), name .. ':' .. point) end
-  redis.call('PEXPIRE', log, text(interval + 1))
-end
-"""
-# ARGV: points, a name that nobody else uses. Returns the milliseconds to wait.
-_LUA_TAKE: Final = f"""{_LUA_BEGIN}
-local held_until = tonumber(redis.call('GET', hold) or 0)
-if held_until > now then return held_until - now end
-local points = tonumber(ARGV[4])
-if limit - redis.call('ZCARD', log) >= points then
-  put(points, now, ARGV[5])
-  return 0
-end
-local rank = limit - points
-local blocking = redis.call('ZREVRANGE', log, rank, rank, 'WITHSCORES')
-return math.max(1, blocking[2] + interval - now + 1)
-"""
-# ARGV: points that remain, milliseconds until the reset, a name that nobody else uses.
-_LUA_LEARN: Final = f"""{_LUA_BEGIN}
-local excess = limit - redis.call('ZCARD', log) - tonumber(ARGV[4])
-if excess > 0 then put(excess, now + tonumber(ARGV[5]) - interval, ARGV[6]) end
-return excess
-"""
-# ARGV: how many points to return, how old they are at least, what the others' names begin with.
-_LUA_GIVE_BACK: Final = f"""{_LUA_BEGIN}
-local left = tonumber(ARGV[4])
-local names = redis.call('ZREVRANGEBYSCORE', log, text(now - tonumber(ARGV[5])), '-inf')
-for _, name in ipairs(names) do
-  if left == 0 then break end
-  if string.sub(name, 1, #ARGV[6]) ~= ARGV[6] then
-    redis.call('ZREM', log, name)
-    left = left - 1
-  end
-end
-return 0
-"""
-# ARGV: milliseconds to hold.
-_LUA_HOLD: Final = f"""{_LUA_BEGIN}
-local ms = tonumber(ARGV[4])
-if now + ms > tonumber(redis.call('GET', hold) or 0) then
-  redis.call('SET', hold, text(now + ms), 'PX', text(ms))
-end
-return 0
+local time = redis.call('TIME')
+return {present, time[1] * 1000 + math.floor(time[2] / 1000)}
 """
 
 
 class RedisStore:
-    """The logs in Redis, a sorted set for each shop; each step is one script, in one round trip."""
+    """The logs in Redis, a text for each shop.
+
+    A step reads the text, and writes the new one only if the text is still the same; else it
+    begins again with what it found. Should a reply get lost, points may be taken twice, which
+    errs on the safe side.
+
+    redis-py fixes a connection's timeouts when it is made, and they begin again with each reply.
+    So this class keeps the connections itself, and asks each (`can_read`) for its reply within
+    the time that is left. A server that lets a reply begin in time and then stalls can
+    take up to twice *io_seconds*; one that stalls in the handshake of a new connection, up to
+    *io_seconds* for each command of the handshake.
+    """
 
     blocking_io = True
     name = "redis"
 
-    def __init__(self, plan: Plan, url: str, prefix: str) -> None:
+    def __init__(
+        self, allowance: Allowance, url: str, prefix: str, clock: Callable[[], float] | None
+    ) -> None:
         try:
             import redis
             from redis.backoff import NoBackoff
@@ -91,97 +60,74 @@ class RedisStore:
                 "a budget in Redis needs the package 'redis': pip install 'stoqapp[redis]'"
             ) from missing
         if not isinstance(prefix, str) or not prefix:
-            raise ConfigurationError("prefix must be text that the keys in Redis begin with")
+            raise ConfigurationError("prefix must be text, the beginning of the keys in Redis")
         try:
-            pool = redis.ConnectionPool.from_url(
-                url,
-                # For a connection that the server has closed. Should the first try have been
-                # carried out all the same, points are lost, which errs on the safe side.
-                retry=Retry(NoBackoff(), 1),
-            )
+            self._pool = redis.ConnectionPool.from_url(url, retry=Retry(NoBackoff(), 0))
         except (ValueError, TypeError, AttributeError):
-            # No cause: its text may hold the password.
+            # Without the cause: its text may hold the password.
             raise ConfigurationError(
                 "the budget's url must be like redis://localhost:6379/0, rediss://... or unix://..."
             ) from None
-        pool.connection_class = _bounded(pool.connection_class)
-        self._client = redis.Redis(connection_pool=pool)
-        self.clock: Callable[[], float] | None = None
-        self._plan = plan
+        self._allowance = allowance
         self._prefix = prefix
+        self._clock = clock
         self._error = redis.RedisError
-        self._closed = False
-        self._take = self._client.register_script(_LUA_TAKE)
-        self._give_back = self._client.register_script(_LUA_GIVE_BACK)
-        self._learn = self._client.register_script(_LUA_LEARN)
-        self._hold = self._client.register_script(_LUA_HOLD)
+        self._lost = redis.ConnectionError
+        self._idle: list[Any] = []
+        self._pid = os.getpid()
 
-    def take(self, shop: str, io_seconds: float) -> int:
-        """Do as `Store.take`."""
-        return self._run(self._take, shop, io_seconds, WRITE_POINTS, secrets.token_hex(8))
-
-    def give_back(self, shop: str, age_ms: int, io_seconds: float) -> None:
-        """Do as `Store.give_back`."""
-        self._run(self._give_back, shop, io_seconds, WRITE_POINTS, age_ms, FOREIGN)
-
-    def learn(self, shop: str, remaining: int, resets_in_ms: int, io_seconds: float) -> None:
-        """Do as `Store.learn`."""
-        name = f"{FOREIGN}:{secrets.token_hex(8)}"
-        self._run(self._learn, shop, io_seconds, remaining, resets_in_ms, name)
-
-    def hold(self, shop: str, hold_ms: int, io_seconds: float) -> None:
-        """Do as `Store.hold`."""
-        self._run(self._hold, shop, io_seconds, hold_ms)
-
-    def close(self) -> None:
-        """Do as `Store.close`."""
-        self._closed = True
-        self._client.connection_pool.disconnect()
-
-    def _run(
-        self, script: Callable[..., Any], shop: str, io_seconds: float, *arguments: int | str
-    ) -> int:
-        if self._closed:
-            raise BudgetUnavailableError(CLOSED)
-        now_ms = "" if self.clock is None else int(self.clock() * 1000)
-        # The braces keep both keys on one node of a cluster.
-        keys = [f"{self._prefix}:{{{shop}}}:{what}" for what in ("points", "hold")]
-        plan = (now_ms, self._plan.interval_ms, self._plan.limit_points)
-        token = _ENDS.set(time.monotonic() + io_seconds)
+    def step(self, shop: str, change: Change[T], io_seconds: float) -> T:
+        """Change the log of *shop* by compare-and-set and return the result of *change*."""
+        deadline = time.monotonic() + io_seconds
         try:
-            return int(script(keys=keys, args=[*plan, *arguments]))
-        except (self._error, OSError) as error:
+            present, server_ms = self._swap(deadline, shop, "", "", 0)
+            while True:
+                now_ms = server_ms if self._clock is None else int(self._clock() * 1000)
+                log = log_from_text(present) if present else EMPTY
+                changed, result = change(log, now_ms)
+                if changed is log:
+                    return result
+                keep_ms = max(1, ends_ms(changed, self._allowance) + 1 - now_ms)
+                found = self._swap(deadline, shop, present, text_from_log(changed), keep_ms)
+                if not found:
+                    return result
+                present, server_ms = found
+        except (self._error, OSError, ValueError) as error:
             raise BudgetUnavailableError(
                 "nothing was sent: the budget's Redis cannot be used"
                 f" ({type(error).__name__}); check that it runs, then call again"
             ) from error
-        finally:
-            _ENDS.reset(token)
 
+    def close(self) -> None:
+        """Close the connections; twice is fine."""
+        while self._idle:
+            self._idle.pop().disconnect()
 
-def _bounded(kind: type[Any]) -> type[Any]:
-    """Return redis-py's connection *kind*, its timeouts being what is left of the step.
+    def _swap(
+        self, deadline: float, shop: str, expected: str | bytes, text: str, keep_ms: int
+    ) -> Any:
+        command = ("EVAL", _SWAP, 1, f"{self._prefix}:{shop}", expected, text, keep_ms)
+        if self._pid != os.getpid():
+            # In a forked child: the parent's connections are the parent's.
+            self._idle, self._pid = [], os.getpid()
+        while self._idle:
+            # One that the server has closed meanwhile is no reason to fail.
+            with suppress(self._lost):
+                return self._ask(self._idle.pop(), deadline, command)
+        connection: Any = self._pool.make_connection()
+        seconds_left = max(0.001, deadline - time.monotonic())
+        connection.socket_timeout = connection.socket_connect_timeout = seconds_left
+        return self._ask(connection, deadline, command)
 
-    Its own are fixed when the connection is made, and begin anew with each reply and each try.
-    """
-
-    def left(_connection: Any) -> float:
-        return min(LONGEST_IO_SECONDS, max(0.001, _ENDS.get() - time.monotonic()))
-
-    def keep(_connection: Any, _seconds: Any) -> None:
-        """Pass over what redis-py would have it be."""
-
-    def send_packed_command(connection: Any, command: Any, check_health: bool = True) -> None:
-        if connection._sock:
-            connection._sock.settimeout(left(connection))
-        kind.send_packed_command(connection, command, check_health)
-
-    return type(
-        f"Bounded{kind.__name__}",
-        (kind,),
-        {
-            "socket_timeout": property(left, keep),
-            "socket_connect_timeout": property(left, keep),
-            "send_packed_command": send_packed_command,
-        },
-    )
+    def _ask(self, connection: Any, deadline: float, command: tuple[Any, ...]) -> Any:
+        try:
+            connection.connect()
+            connection.send_command(*command)
+            if not connection.can_read(timeout=max(0.0, deadline - time.monotonic())):
+                raise TimeoutError  # noqa: TRY301
+            reply = connection.read_response()
+        except BaseException:
+            connection.disconnect()
+            raise
+        self._idle.append(connection)
+        return reply

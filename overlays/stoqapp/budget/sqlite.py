@@ -7,213 +7,134 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, Final
 
-from stoqapp.budget.forks import FORK_GUARD
-from stoqapp.budget.plan import (
-    CLOSED,
-    FOREIGN,
-    IDLE_SHOPS_LOOKED_AT,
-    LONGEST_IO_SECONDS,
-    Plan,
-    put,
-    put_foreign,
+from stoqapp.budget.forks import guard
+from stoqapp.budget.log import (
+    EMPTY,
+    Allowance,
+    Change,
+    T,
+    ends_ms,
+    log_from_text,
+    text_from_log,
 )
 from stoqapp.errors import BudgetUnavailableError, ConfigurationError
-from stoqapp.headers import WRITE_POINTS
 
-if TYPE_CHECKING:
-    from pyrate_limiter import SQLiteBucket
-
-
-class _Connection(sqlite3.Connection):
-    """A connection that leaves the end of a transaction to `SqliteStore`."""
-
-    def commit(self) -> None:
-        """Do nothing: ``SQLiteBucket`` commits in the middle of what must be one step."""
-
-    def __del__(self) -> None:
-        # Refused where opening it failed.
-        with suppress(sqlite3.Error):
-            self.close()
+_OPEN_SECONDS: Final = 20.0
+_MAKE_TABLE: Final = """
+CREATE TABLE IF NOT EXISTS stoqapp_logs (shop TEXT PRIMARY KEY, log TEXT, ends_ms INTEGER)
+WITHOUT ROWID
+"""
+_FORGET_IDLE_SHOPS: Final = """
+DELETE FROM stoqapp_logs WHERE shop IN (SELECT shop FROM stoqapp_logs WHERE ends_ms < ? LIMIT 10)
+"""
 
 
 class SqliteStore:
-    """The logs in a SQLite file: a table for each shop, and one that lists the shops.
+    """The logs in a SQLite file, a row for each shop.
 
-    Each step is one ``BEGIN IMMEDIATE`` transaction, so that processes take turns. The clock is
-    the machine's.
+    Each step is one ``BEGIN IMMEDIATE`` transaction, so that processes take turns.
     """
 
     blocking_io = True
     name = "sqlite"
 
-    def __init__(self, plan: Plan, path: str | os.PathLike[str]) -> None:
-        self._plan = plan
+    def __init__(
+        self, allowance: Allowance, path: str | os.PathLike[str], clock: Callable[[], float]
+    ) -> None:
+        self._connection: sqlite3.Connection | None = None
         self._path = _usable_path(path)
-        self.clock: Callable[[], float] | None = None
-        self.lock = threading.RLock()
-        self._connection: _Connection | None = None
+        self._allowance = allowance
+        self._clock = clock
+        self._lock = threading.RLock()
         self._file: tuple[int, int] | None = None
-        self._closed = False
         try:
-            self._connect(time.monotonic() + LONGEST_IO_SECONDS)
+            self._connect(time.monotonic() + _OPEN_SECONDS)
         except (sqlite3.Error, OSError) as error:
             self._disconnect()
             raise ConfigurationError(
                 f"the budget's file {self._path} cannot be used ({error}): give the path of a"
-                " SQLite file, or of none yet in a folder that can be written to"
+                " SQLite file, or a new path in a folder that can be written to"
             ) from error
-        FORK_GUARD.add(self)
+        guard(self, self._lock)
 
-    def before_fork(self) -> None:
-        """Let go of the connection; the next step on either side opens one of its own."""
+    def __del__(self) -> None:
         self._disconnect()
 
-    def take(self, shop: str, io_seconds: float) -> int:
-        """Do as `Store.take`."""
+    def before_fork(self) -> None:
+        """Close the connection; the next step on either side opens its own.
+
+        A connection must not pass a fork, not even to be closed on the other side
+        (sqlite.org/howtocorrupt.html, section 2.6).
+        """
+        self._disconnect()
+
+    def step(self, shop: str, change: Change[T], io_seconds: float) -> T:
+        """Change the log of *shop* in one transaction and return the result of *change*."""
         with self._transaction(io_seconds) as connection:
-            now_ms = self._now_ms()
-            held_from, held_until = self._hold_of(connection, shop, now_ms)
-            # A hold from the future was made before the clock was set back.
-            if held_from <= now_ms < held_until:
-                return held_until - now_ms
-            bucket = self._bucket(connection, shop, now_ms)
-            waits_ms = put(bucket, shop, now_ms)
-            if not waits_ms:
+            row = connection.execute(
+                "SELECT log FROM stoqapp_logs WHERE shop = ?", (shop,)
+            ).fetchone()
+            # The lock is held from here on, however long it took to get it.
+            now_ms = int(self._clock() * 1000)
+            log = EMPTY if row is None else log_from_text(row[0])
+            changed, result = change(log, now_ms)
+            if changed is not log:
+                if row is None:
+                    connection.execute(_FORGET_IDLE_SHOPS, (now_ms,))
                 connection.execute(
-                    "UPDATE stoqapp_shops SET used_ms = ? WHERE shop = ?", (now_ms, shop)
+                    "INSERT OR REPLACE INTO stoqapp_logs VALUES (?, ?, ?)",
+                    (shop, text_from_log(changed), ends_ms(changed, self._allowance)),
                 )
-            return waits_ms
-
-    def give_back(self, shop: str, age_ms: int, io_seconds: float) -> None:
-        """Do as `Store.give_back`."""
-        with self._transaction(io_seconds) as connection:
-            now_ms = self._now_ms()
-            self._hold_of(connection, shop, now_ms)
-            table = _table(shop)
-            connection.execute(
-                f"DELETE FROM {table} WHERE rowid IN (SELECT rowid FROM {table}"  # noqa: S608
-                " WHERE name != ? AND item_timestamp <= ? ORDER BY item_timestamp DESC LIMIT ?)",
-                (FOREIGN, now_ms - age_ms, WRITE_POINTS),
-            )
-
-    def learn(self, shop: str, remaining: int, resets_in_ms: int, io_seconds: float) -> None:
-        """Do as `Store.learn`."""
-        with self._transaction(io_seconds) as connection:
-            now_ms = self._now_ms()
-            self._hold_of(connection, shop, now_ms)
-            bucket = self._bucket(connection, shop, now_ms)
-            put_foreign(bucket, self._plan, now_ms, remaining, resets_in_ms)
-
-    def hold(self, shop: str, hold_ms: int, io_seconds: float) -> None:
-        """Do as `Store.hold`."""
-        with self._transaction(io_seconds) as connection:
-            now_ms = self._now_ms()
-            held_from, held_until = self._hold_of(connection, shop, now_ms)
-            until = max(held_until if held_from <= now_ms else 0, now_ms + hold_ms)
-            connection.execute(
-                "UPDATE stoqapp_shops SET held_from_ms = ?, held_until_ms = ? WHERE shop = ?",
-                (now_ms, until, shop),
-            )
+            return result
 
     def close(self) -> None:
-        """Do as `Store.close`."""
-        with self.lock:
-            self._closed = True
+        """Close the file; twice is fine."""
+        with self._lock:
             self._disconnect()
 
-    def _now_ms(self) -> int:
-        return int((self.clock or time.time)() * 1000)
-
-    def _hold_of(self, connection: _Connection, shop: str, now_ms: int) -> tuple[int, int]:
-        """Return from when until when *shop* is on hold; make its table if it has none."""
-        row: tuple[int, int] | None = connection.execute(
-            "SELECT held_from_ms, held_until_ms FROM stoqapp_shops WHERE shop = ?", (shop,)
-        ).fetchone()
-        if row is not None:
-            return row
-        from pyrate_limiter import SQLiteQueries
-
-        idle = connection.execute(
-            "SELECT shop FROM stoqapp_shops WHERE used_ms < ? AND held_until_ms < ? LIMIT ?",
-            (now_ms - self._plan.interval_ms, now_ms, IDLE_SHOPS_LOOKED_AT),
-        ).fetchall()
-        for (other,) in idle:
-            connection.execute(f"DROP TABLE {_table(other)}")
-            connection.execute("DELETE FROM stoqapp_shops WHERE shop = ?", (other,))
-        table = _table(shop)
-        connection.execute(SQLiteQueries.CREATE_BUCKET_TABLE.format(table=table))
-        connection.execute(
-            SQLiteQueries.CREATE_INDEX_ON_TIMESTAMP.format(
-                index_name=f"{table}_by_time", table_name=table
-            )
-        )
-        connection.execute("INSERT INTO stoqapp_shops VALUES (?, 0, 0, ?)", (shop, now_ms))
-        return 0, 0
-
-    def _bucket(self, connection: _Connection, shop: str, now_ms: int) -> "SQLiteBucket":
-        from pyrate_limiter import SQLiteBucket
-
-        table = _table(shop)
-        # Points from the future were taken before the clock was set back: they count from now.
-        connection.execute(
-            f"UPDATE {table} SET item_timestamp = ? WHERE item_timestamp > ?",  # noqa: S608
-            (now_ms, now_ms),
-        )
-        bucket = SQLiteBucket([self._plan.rate()], connection, table)
-        bucket.leak(now_ms)
-        return bucket
-
     @contextmanager
-    def _transaction(self, io_seconds: float) -> Iterator[_Connection]:
-        ends = time.monotonic() + io_seconds
-        if not self.lock.acquire(timeout=max(0.0, io_seconds)):
+    def _transaction(self, io_seconds: float) -> Iterator[sqlite3.Connection]:
+        deadline = time.monotonic() + io_seconds
+        if not self._lock.acquire(timeout=io_seconds):
             raise BudgetUnavailableError(
-                "nothing was sent: the budget's file was in use by this process's other calls for"
-                " as long as this call could wait"
+                "nothing was sent: other calls of this process used the budget's file for as long"
+                " as this call could wait; retry later"
             )
         try:
-            if self._closed:
-                raise BudgetUnavailableError(CLOSED)
-            try:
-                connection = self._connection or self._connect(ends)
-                connection.execute(f"PRAGMA busy_timeout = {_ms_until(ends)}")
-                if self._file != _identity(self._path):
-                    raise FileNotFoundError("deleted or replaced while in use")  # noqa: TRY301
-                connection.execute("BEGIN IMMEDIATE")
-                yield connection
-                connection.execute("COMMIT")
-            except (sqlite3.Error, OSError) as error:
-                self._disconnect()
-                raise BudgetUnavailableError(
-                    f"nothing was sent: the budget's file cannot be used ({error}); the next call"
-                    " opens it anew"
-                ) from error
-            except BaseException:
-                # A bare rollback may be refused, too; without a connection nothing stays open.
-                self._disconnect()
-                raise
+            connection = self._connection or self._connect(deadline)
+            connection.execute(f"PRAGMA busy_timeout = {_ms_until(deadline)}")
+            if self._file != _identity(self._path):
+                raise FileNotFoundError("deleted or replaced while in use")  # noqa: TRY301
+            connection.execute("BEGIN IMMEDIATE")
+            yield connection
+            connection.execute("COMMIT")
+        except (sqlite3.Error, OSError, ValueError) as error:
+            self._disconnect()
+            raise BudgetUnavailableError(
+                f"nothing was sent: the budget's file {self._path} cannot be used ({error}); the"
+                " next call opens it again. If it is damaged, delete it: it holds only counts of"
+                " the last minute"
+            ) from error
+        except BaseException:
+            # A rollback could fail, too. Closing the connection always ends the transaction.
+            self._disconnect()
+            raise
         finally:
-            self.lock.release()
+            self._lock.release()
 
-    def _connect(self, ends: float) -> _Connection:
+    def _connect(self, deadline: float) -> sqlite3.Connection:
         connection = self._connection = sqlite3.connect(
             self._path,
-            timeout=_ms_until(ends) / 1000,
+            timeout=_ms_until(deadline) / 1000,
             isolation_level=None,
             check_same_thread=False,
-            factory=_Connection,
         )
-        _to_wal(connection, ends)
-        # Points that a power failure loses are free again by the time that power is back.
+        _use_write_ahead_log(connection, deadline)
+        # Points that a power failure loses count no more when power is back.
         connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute(
-            "CREATE TABLE IF NOT EXISTS stoqapp_shops (shop TEXT PRIMARY KEY,"
-            " held_from_ms INTEGER, held_until_ms INTEGER, used_ms INTEGER) WITHOUT ROWID"
-        )
-        connection.execute("COMMIT")
+        connection.execute(_MAKE_TABLE)
         self._file = _identity(self._path)
         return connection
 
@@ -224,17 +145,14 @@ class SqliteStore:
                 connection.close()
 
 
-def _usable_path(path: object) -> Path:
-    if not isinstance(path, str | os.PathLike) or not os.fspath(path):
+def _usable_path(path: Any) -> Path:
+    text = os.fspath(path) if isinstance(path, str | os.PathLike) else None
+    if not isinstance(text, str) or not text or "\0" in text or text == ":memory:":
         raise ConfigurationError(
-            "the budget's path must be that of a file, like stoq-budget.sqlite"
+            "the budget's path must be text that names a file, like stoq-budget.sqlite; for this"
+            " process alone, use Budget()"
         )
-    text = os.fspath(path)
-    if not isinstance(text, str) or "\0" in text or text == ":memory:":
-        raise ConfigurationError(
-            "the budget's path must be text that names a file; for this process alone, use Budget()"
-        )
-    # A relative one would move with the process's folder.
+    # A relative path would change its meaning with the process's folder.
     return Path(text).absolute()
 
 
@@ -243,22 +161,17 @@ def _identity(path: Path) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _table(shop: str) -> str:
-    """Return a name for the shop's table in which nothing needs quoting."""
-    return f"stoqapp_points_{shop.encode().hex()}"
+def _ms_until(deadline: float) -> int:
+    return max(1, int((deadline - time.monotonic()) * 1000))
 
 
-def _ms_until(ends: float) -> int:
-    return max(1, int((ends - time.monotonic()) * 1000))
-
-
-def _to_wal(connection: sqlite3.Connection, ends: float) -> None:
-    """Switch to write-ahead logging, which SQLite refuses at once while another switches."""
+def _use_write_ahead_log(connection: sqlite3.Connection, deadline: float) -> None:
+    """Switch the file's mode. SQLite refuses at once while another process switches it."""
     while True:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > ends:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                 raise
             time.sleep(0.005)
         else:
