@@ -39,7 +39,7 @@ if TYPE_CHECKING:
         UnprocessableIntentError,
         UnusableInputError,
     )
-    from stoqapp.http.transport import HttpOptions, Timeout
+    from stoqapp.http.options import HttpOptions, Timeout
     from stoqapp.inputs import Change
     from stoqapp.rules import RULES, Rule, Violation, check, check_shop
 
@@ -76,7 +76,7 @@ _ROOM_OF: Final = {
     "inputs": ("Change",),
     "answers": ("IntentCreated",),
     "rules": ("RULES", "Rule", "Violation", "check", "check_shop"),
-    "http.transport": ("HttpOptions", "Timeout"),
+    "http.options": ("HttpOptions", "Timeout"),
 }
 _ROOM_OF_NAME: Final = {name: room for room, names in _ROOM_OF.items() for name in names}
 

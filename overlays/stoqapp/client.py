@@ -14,7 +14,8 @@ from stoqapp.body import INTENTS_PATH, body_from_request
 from stoqapp.budget import Budget
 from stoqapp.delivery import AttemptReport, deliver, deliver_async, plan
 from stoqapp.errors import InvalidIntentError
-from stoqapp.http.transport import AsyncTransport, HttpOptions, Timeout, Transport
+from stoqapp.http.options import HttpOptions, Timeout
+from stoqapp.http.transport import AsyncTransport, Transport
 from stoqapp.inputs import request_from_fields
 from stoqapp.log import listen_to_environment
 from stoqapp.rules import check_plain

@@ -14,7 +14,7 @@ from attrs import asdict, frozen
 from stoqapp.budget import Budget, shared_budget
 from stoqapp.delivery import AttemptReport, Terms
 from stoqapp.errors import ConfigurationError, InvalidIntentError, UnusableInputError
-from stoqapp.http.transport import (
+from stoqapp.http.options import (
     HTTPX_VERSION,
     TIMEOUT_SECONDS,
     HttpOptions,

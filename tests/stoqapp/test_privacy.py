@@ -173,12 +173,12 @@ CASES = [
             ("the echo as protocol", ECHO + b" 201 Created\r\n\r\n"),
             ("the echo as status", b"HTTP/1.1 " + ECHO + b"\r\n\r\n"),
             ("the echo as reason of no status", b"HTTP/1.1 20x " + ECHO + b"\r\n\r\n"),
-            ("the echo, header without end", http(201, b"", b"X-Echo: " + ECHO)[:-4]),
         ]
     ],
     *[
         Case(name, answers_and_closes(answer), IntentCreated)
         for name, answer in [
+            ("the echo, header without end", http(201, b"", b"X-Echo: " + ECHO)[:-4]),
             ("the echo as header line", b"HTTP/1.1 201 Created\r\n" + ECHO + b"\r\n\r\n"),
             ("the echo as header name", b"HTTP/1.1 201 Created\r\n" + ECHO + b": 1\r\n\r\n"),
             ("the echo after a NUL", b"HTTP/1.1 201 Created\r\nX: \0" + ECHO + b"\r\n\r\n"),

@@ -1,0 +1,243 @@
+"""How connections are made: timeouts, certificates, proxies, and the URL that requests go to."""
+
+import ipaddress
+import ssl
+from collections.abc import Callable
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final
+from urllib.request import getproxies, proxy_bypass
+
+import httpcore
+import httpx
+from attrs import Attribute, field, frozen
+
+from stoqapp.body import INTENTS_PATH
+from stoqapp.errors import ConfigurationError
+
+TIMEOUT_SECONDS: Final = 10.0
+HTTPX_VERSION: Final = httpx.__version__
+
+_LARGEST_PORT: Final = 65535
+
+
+@frozen
+class Timeout:
+    """Seconds to wait in each phase of one attempt.
+
+    Attributes:
+        connect: For a connection, and once more for TLS. A host with several addresses gets this
+            time for all of them together: they are tried one after another, each for an equal
+            share. So a dead first address of two costs half of it.
+        read: For each part of the answer, and for its body as a whole.
+        write: For each part of the request to be taken.
+        pool: For a connection to become free; None for as long as the call has.
+    """
+
+    connect: float = TIMEOUT_SECONDS
+    read: float = TIMEOUT_SECONDS
+    write: float = TIMEOUT_SECONDS
+    pool: float | None = None
+
+
+def _must_be(wanted: str, holds: Callable[[Any], object]) -> Callable[..., None]:
+    """Return an attrs validator; its error says what was wanted."""
+
+    def validate(_options: object, attribute: "Attribute[Any]", value: Any) -> None:
+        if not holds(value):
+            raise ConfigurationError(f"{attribute.name} of HttpOptions must be {wanted}")
+
+    return validate
+
+
+_A_BOOLEAN: Final = _must_be("True or False", lambda value: isinstance(value, bool))
+
+
+@frozen
+class HttpOptions:
+    """How connections are made.
+
+    Attributes:
+        proxy: URL of a proxy (http, https, socks5); by default what the environment says
+            (``HTTPS_PROXY``, ``NO_PROXY``, ...) when the client is made.
+        ca_file: A PEM file of CA certificates to trust instead of the usual ones, for the service
+            and for an https proxy.
+        ssl_context: A TLS context, instead of *ca_file*.
+        transport: An object with httpx's transport interface, to send through instead of
+            connections of our own: for tests, or for another HTTP library. The client closes it.
+            It must not be used on both sides of a fork. Proxy and certificates are its own. What
+            it cannot tell stays unknown: `Timeout.read` alone bounds the head of an answer that
+            trickles into a synchronous one, and a head that it refuses has no status.
+        max_connections: How many connections are open at a time, from 1 to 10,000; further calls
+            wait.
+        allow_http: Send over plain http to any host, not only to loopback addresses.
+        trust_env: Use the environment's proxies. They are never used for loopback addresses.
+
+    Raises:
+        ConfigurationError: An option is unusable, or two exclude each other.
+    """
+
+    proxy: str | None = field(default=None, repr=False)
+    ca_file: str | Path | None = field(
+        default=None,
+        validator=_must_be(
+            "the path of a PEM file",
+            lambda value: value is None or (isinstance(value, str | Path) and str(value)),
+        ),
+    )
+    ssl_context: ssl.SSLContext | None = field(
+        default=None,
+        validator=_must_be(
+            "an ssl.SSLContext", lambda value: value is None or isinstance(value, ssl.SSLContext)
+        ),
+    )
+    transport: Any = None
+    max_connections: int = field(
+        default=10,
+        validator=_must_be(
+            "a whole number from 1 to 10,000",
+            lambda value: type(value) is int and 1 <= value <= 10_000,
+        ),
+    )
+    allow_http: bool = field(default=False, validator=_A_BOOLEAN)
+    trust_env: bool = field(default=True, validator=_A_BOOLEAN)
+
+    def __attrs_post_init__(self) -> None:
+        given = [
+            name for name in ("proxy", "ca_file", "ssl_context") if getattr(self, name) is not None
+        ]
+        if self.transport is not None and given:
+            raise ConfigurationError(
+                f"HttpOptions has a transport, which would not use {' and '.join(given)}: give it"
+                " to the transport itself"
+            )
+        if "ca_file" in given and "ssl_context" in given:
+            raise ConfigurationError(
+                "HttpOptions has a ca_file and an ssl_context: give one of them"
+            )
+        if self.proxy is not None:
+            _proxy_from(self.proxy, "the proxy of HttpOptions", None)
+
+
+@frozen
+class Route:
+    """Where connections lead, and through what.
+
+    Attributes:
+        origin: Scheme, host and port of the service.
+        proxy: To go through, None for the direct way.
+        ssl_context: For the service and for an https proxy; None where no TLS is spoken.
+    """
+
+    origin: httpcore.Origin
+    proxy: httpcore.Proxy | None
+    ssl_context: ssl.SSLContext | None
+
+
+def route_to(url: httpx.URL, http: HttpOptions) -> Route:
+    """Return the way to *url*.
+
+    Raises:
+        ConfigurationError: Certificates or a proxy, of *http* or of the environment, are unusable.
+    """
+    origin = httpcore.Origin(
+        url.raw_scheme, url.raw_host, url.port or {"http": 80, "https": 443}[url.scheme]
+    )
+    if http.transport is not None:
+        return Route(origin, None, None)
+    proxy, source = http.proxy, "the proxy of HttpOptions"
+    if proxy is None and http.trust_env and not is_loopback(url.host):
+        proxy, source = _proxy_of_environment(url), "the proxy that the environment names"
+    tls = url.scheme == "https" or (proxy or "").startswith("https:")
+    context = (http.ssl_context or _tls_context(http.ca_file)) if tls else None
+    return Route(origin, None if proxy is None else _proxy_from(proxy, source, context), context)
+
+
+def _proxy_of_environment(url: httpx.URL) -> str | None:
+    proxies = getproxies()
+    proxy = proxies.get(url.scheme) or proxies.get("all")
+    # urllib knows the star only where it stands alone.
+    exempt = [name.strip() for name in proxies.get("no", "").split(",")]
+    if not proxy or "*" in exempt or any(map(proxy_bypass, (url.netloc.decode(), url.host))):
+        return None
+    return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def _proxy_from(proxy: str, source: str, context: ssl.SSLContext | None) -> httpcore.Proxy:
+    try:
+        read = httpx.Proxy(proxy)
+    except (ValueError, TypeError, httpx.InvalidURL):
+        read = None
+    # No error repeats the URL, which may hold a password.
+    if read is None or not read.url.host:
+        raise ConfigurationError(f"{source} is not a URL of a proxy, like http://host:3128")
+    if read.url.scheme.startswith("socks") and find_spec("socksio") is None:
+        raise ConfigurationError(
+            f"{source} speaks SOCKS, which needs one more package: pip install 'httpx[socks]'"
+        )
+    url = read.url
+    return httpcore.Proxy(
+        httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=b"/"),
+        auth=read.raw_auth,
+        ssl_context=context if url.scheme == "https" else None,
+    )
+
+
+@cache
+def _tls_context(ca_file: str | Path | None) -> ssl.SSLContext:
+    """Return the TLS context that all clients share: building one takes some 20 ms."""
+    try:
+        if ca_file is None:
+            return httpx.create_ssl_context()
+        return ssl.create_default_context(cafile=ca_file)
+    except (OSError, ssl.SSLError) as error:
+        if ca_file is None:
+            raise ConfigurationError(
+                "TLS cannot be set up with what SSL_CERT_FILE, SSL_CERT_DIR or SSLKEYLOGFILE in"
+                f" the environment name ({type(error).__name__}); mend or unset them"
+            ) from None
+        raise ConfigurationError(
+            f"ca_file cannot be read as certificates: {Path(ca_file).name}; give a PEM file"
+        ) from None
+
+
+def check_base_url(base_url: object, allow_http: bool) -> str:
+    """Return *base_url* without a trailing slash.
+
+    Raises:
+        ConfigurationError: Requests cannot go to it. Plain ``http`` is for loopback addresses
+            alone, since requests carry personal data.
+    """
+    wanted = "give an absolute URL like https://app.stoqapp.com/api/v1"
+    if not isinstance(base_url, str):
+        raise ConfigurationError(f"base_url must be a string, not {type(base_url).__name__}")
+    try:
+        url = httpx.URL(base_url.strip())
+    except httpx.InvalidURL:
+        raise ConfigurationError(f"base_url cannot be read as a URL: {wanted}") from None
+    faults = {
+        "must be a plain http(s) URL": url.scheme not in ("http", "https") or not url.host,
+        "must end with its path": "?" in base_url or "#" in base_url,
+        f"must have a port from 1 to {_LARGEST_PORT}": url.port is not None
+        and not 0 < url.port <= _LARGEST_PORT,
+        f"must end before {INTENTS_PATH}": url.path.rstrip("/").endswith(INTENTS_PATH),
+        "must hold no user name or password": bool(url.userinfo),
+    }
+    for fault, found in faults.items():
+        if found:
+            raise ConfigurationError(f"base_url {fault}: {wanted}")
+    if url.scheme == "http" and not (allow_http or is_loopback(url.host)):
+        raise ConfigurationError(
+            "base_url must be https: plain http is for loopback hosts alone, unless"
+            " HttpOptions(allow_http=True) says otherwise"
+        )
+    return str(url).rstrip("/")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether *host* is this machine, by its name or address alone."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
