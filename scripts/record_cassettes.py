@@ -1,285 +1,226 @@
-"""Record anew the HTTP cassettes that the tests replay.
+"""Record the HTTP cassettes that the tests replay.
 
-By default the embedded sandbox answers every scenario, with the production URL in the cassette.
-With --live the real service is asked, which takes a shop: the intents are really created, for the
-customer that you name. Each cassette says in its metadata which of the two it was.
+Without --live, the sandbox answers, and the cassettes show the production URL. With --live, the
+real service answers: the intents are really created, for the customer that you give. A cassette
+says in its metadata which of the two answered. It shows the scenario's made-up request, never the
+one that was sent; stoqapp_sandbox.cassettes lists what it keeps of an answer.
 
-Of the request nothing is kept but what the scenario itself holds; of the answer, what has a form
-that stoqapp_sandbox.cassettes knows, also of its texts. What the service said besides is on the
-terminal, with --show-answers; a sentence that names nobody can be added to KNOWN_TEXTS there.
-
-exit codes: 0 recorded; 1 an answer was not the expected one, and that cassette stays as it was;
-2 usage, or nobody agreed to record live
+exit codes: 0 recorded; 1 an answer was not the expected one, so that cassette stays as it was;
+2 usage, or you did not agree
 """
 
 import argparse
 import json
+import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from attrs import evolve, field, frozen
+from attrs import frozen
 
-from stoq_public_api_client.models import CreateIntentRequest, Customer, NewIntent, Product
-from stoqapp import (
-    Answer,
-    AnswerError,
-    ConfigurationError,
-    InvalidIntentError,
-    Stoq,
-    StoqError,
-    check,
-)
-from stoqapp.body import body_from_request
+from stoq_public_api_client.models import CreateIntentRequest
+from stoqapp import AnswerError, ConfigurationError, InvalidIntentError, Stoq, StoqError, check
 from stoqapp.rules import CONTACT_OF_CHANNEL
 from stoqapp.settings import BASE_URL
 from stoqapp_sandbox import Sandbox
-from stoqapp_sandbox.cassettes import SHOP, RecordedFrom, ShownRequest, recording
+from stoqapp_sandbox.cassettes import LEFT_OUT, SHOP, recording
 
-CASSETTES: Final = Path(__file__).resolve().parent.parent / "tests" / "cassettes"
+_COMMITTED: Final = Path(__file__).resolve().parent.parent / "tests" / "cassettes"
+CASSETTES: Final = Path(os.environ.get("STOQAPP_CASSETTES", _COMMITTED))
 COMMAND: Final = ".venv/bin/python scripts/record_cassettes.py"
-
-# One request, one answer, sent at once: a cassette holds what the service said, not what the
-# client then did about it.
-AS_IT_COMES: Final[dict[str, Any]] = {"max_retries": 0, "budget": None}
 
 
 @frozen
 class Scenario:
-    """One exchange with the service.
+    """A request and the answers to it.
 
     Attributes:
         name: Of the scenario and its cassette.
-        request: What is sent.
-        status: What it is answered.
-        forced: What the sandbox is told to answer first: status and headers of each.
-        live: Whether the real service can be brought to this answer by a few harmless requests.
-        repeated: Whether the request is sent once before, unrecorded.
-        options: Of the client that sends it, where it is to retry.
+        body: The request that the cassette shows, sent once for each of *statuses*. If one is 200,
+            it is also sent once before, unrecorded, so that it is a duplicate.
+        statuses: The expected answers. The sandbox is told to give any other than 200 and 201.
+        wait: The seconds in the Retry-After header of such an answer.
     """
 
     name: str
-    request: CreateIntentRequest
-    status: int
-    forced: tuple[tuple[int, Mapping[str, str]], ...] = ()
-    live: bool = True
-    repeated: bool = False
-    options: Mapping[str, Any] = field(factory=dict)
+    body: Mapping[str, Any]
+    statuses: tuple[int, ...]
+    wait: int | None = None
 
     @property
     def path(self) -> Path:
         """The scenario's cassette."""
         return CASSETTES / f"{self.name}.yaml"
 
+    @property
+    def request(self) -> CreateIntentRequest:
+        """The body as a model of the generated client."""
+        return CreateIntentRequest.from_dict(self.body)
 
-def _request(channel: Any, **contact: Any) -> CreateIntentRequest:
-    intent = NewIntent(4711, 42, channel, quantity=1, source="api")
-    return CreateIntentRequest(intent=intent, customer=Customer(**contact))
+    @property
+    def is_live(self) -> bool:
+        """Whether the real service gives these answers to one customer's few requests."""
+        return {*self.statuses} <= {200, 201} and "product" not in self.body
 
-
-def _every_field() -> CreateIntentRequest:
-    request = _request("sms", email="ada@example.com", phone="15550109999", push="push-token")
-    request.intent = evolve(request.intent, shopify_market_id=7, quantity=2)
-    request.customer = evolve(
-        request.customer,
-        id="1",
-        name="Ada Example",
-        country_code="1",
-        country="us",
-        accepts_marketing=True,
-        locale="en",
-        shopify_market_id=7,
-        shopify_customer_id="815",
-    )
-    request.product = Product(
-        variant_count=3, title="Lamp", variant_title="Blue", vendor="Example", sku="LAMP-BLUE"
-    )
-    return request
+    def prepare(self, sandbox: Sandbox) -> None:
+        """Bring *sandbox* into the state in which it answers so."""
+        if 200 in self.statuses:
+            with _client(SHOP, sandbox.base_url) as stoq:
+                stoq.create_intent(self.request)
+        headers = {"Retry-After": str(self.wait)} if self.wait else {}
+        limited = {"error": "Rate limit exceeded", "retry_after": self.wait}
+        for status in {*self.statuses} - {200, 201}:
+            if status == 429:
+                sandbox.fail_next(status, headers=headers, body=limited)
+            else:
+                sandbox.fail_next(status, headers=headers)
 
 
-_BY_EMAIL: Final = _request("email", email="ada@example.com")
+def _body(channel: str, **customer: Any) -> dict[str, Any]:
+    intent = {"shopify_variant_id": 4711, "shopify_product_id": 42, "channel": channel}
+    return {"intent": intent | {"quantity": 1, "source": "api"}, "customer": customer}
+
+
+_BY_EMAIL: Final = _body("email", email="ada@example.com")
+_EVERY_FIELD: Final = {
+    "intent": _body("sms")["intent"] | {"shopify_market_id": 7, "quantity": 2},
+    "customer": {
+        "id": "1",
+        "name": "Ada Example",
+        "email": "ada@example.com",
+        "phone": "15550109999",
+        "push": "push-token",
+        "country_code": "1",
+        "country": "us",
+        "accepts_marketing": True,
+        "locale": "en",
+        "shopify_market_id": 7,
+        "shopify_customer_id": "815",
+    },
+    "product": {
+        "variant_count": 3,
+        "title": "Lamp",
+        "variant_title": "Blue",
+        "vendor": "Example",
+        "sku": "LAMP-BLUE",
+    },
+}
 
 SCENARIOS: Final = (
-    Scenario("created_by_email", _BY_EMAIL, 201),
-    Scenario("created_by_sms", _request("sms", phone="15550109999"), 201),
-    Scenario("created_by_push", _request("push", push="push-token"), 201),
-    Scenario("created_with_every_field", _every_field(), 201, live=False),
-    Scenario("duplicate", _BY_EMAIL, 200, repeated=True),
-    Scenario("bad_request", _BY_EMAIL, 400, forced=((400, {}),), live=False),
-    Scenario("unauthorized", _BY_EMAIL, 401, forced=((401, {}),), live=False),
-    Scenario("not_found", _BY_EMAIL, 404, forced=((404, {}),), live=False),
-    Scenario("rate_limited", _BY_EMAIL, 429, forced=((429, {}),), live=False),
-    Scenario("server_error", _BY_EMAIL, 500, forced=((500, {}),), live=False),
-    Scenario("unavailable", _BY_EMAIL, 503, forced=((503, {}),), live=False),
-    Scenario(
-        "rate_limited_then_created",
-        _BY_EMAIL,
-        201,
-        forced=((429, {"Retry-After": "7"}),),
-        live=False,
-        options={"max_retries": 1},
-    ),
-    Scenario(
-        "unavailable_then_created",
-        _BY_EMAIL,
-        201,
-        forced=((503, {"Retry-After": "3"}),),
-        live=False,
-        options={"max_retries": 1},
-    ),
-    Scenario(
-        "unknown_then_duplicate",
-        _BY_EMAIL,
-        200,
-        forced=((502, {}),),
-        live=False,
-        repeated=True,
-        options={"max_retries": 1, "retry_unknown": True},
-    ),
+    Scenario("created_by_email", _BY_EMAIL, (201,)),
+    Scenario("created_by_sms", _body("sms", phone="15550109999"), (201,)),
+    Scenario("created_by_push", _body("push", push="push-token"), (201,)),
+    Scenario("created_with_every_field", _EVERY_FIELD, (201,)),
+    Scenario("duplicate", _BY_EMAIL, (200,)),
+    Scenario("bad_request", _BY_EMAIL, (400,)),
+    Scenario("unauthorized", _BY_EMAIL, (401,)),
+    Scenario("not_found", _BY_EMAIL, (404,)),
+    Scenario("rate_limited", _BY_EMAIL, (429,), wait=7),
+    Scenario("server_error", _BY_EMAIL, (500,)),
+    Scenario("unavailable", _BY_EMAIL, (503,)),
+    Scenario("rate_limited_then_created", _BY_EMAIL, (429, 201), wait=7),
+    Scenario("unavailable_then_created", _BY_EMAIL, (503, 201), wait=3),
+    Scenario("unknown_then_duplicate", _BY_EMAIL, (502, 200)),
 )
 
 
+class UnexpectedAnswerError(Exception):
+    """An answer is not the one that the scenario expects."""
+
+
 def record(
-    scenario: Scenario,
-    stoq: Stoq,
-    sent: CreateIntentRequest,
-    recorded_from: RecordedFrom,
-    path: Path,
-    sandbox: Sandbox | None = None,
-    *,
-    show_answers: bool = False,
-) -> int | None:
-    """Send *sent* for *scenario*, and keep the exchange at *path* if the answer is the expected.
+    scenario: Scenario, sent: CreateIntentRequest, stoq: Stoq, sandbox: Sandbox | None
+) -> bool:
+    """Send *sent* and record the answers to the scenario's cassette, if all are as expected.
 
-    Args:
-        scenario: What the cassette will say was sent.
-        stoq: The client to send with.
-        sent: What is really sent.
-        recorded_from: What the cassette says of itself.
-        path: The cassette.
-        sandbox: What to tell the forced answers, where it is the one that is asked.
-        show_answers: Whether to print the answer as it came, which may repeat what was sent.
-
-    Returns:
-        The status of the answer; None where none came.
+    *sandbox* is the one that answers; None where the real service does.
     """
-    if scenario.repeated:
-        _answer_to(stoq, sent)
-    if sandbox is not None:
-        for forced, headers in scenario.forced:
-            sandbox.fail_next(forced, headers=headers)
-    client = stoq.with_options(**scenario.options)
-    # What the client waits for between attempts is not in the cassette.
-    client._sleep = lambda _: None
-    body = body_from_request(scenario.request)
-    shown = ShownRequest(json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode())
-    with recording(shown, recorded_from) as recorded:
-        answer = _answer_to(client, sent)
-    if answer is None:
-        return None
-    if show_answers:
-        _show(scenario.name, answer)
-    if answer.status == scenario.status:
-        recorded.save(path)
-        if recorded.has_gaps and not show_answers:
-            print(f"{scenario.name}: parts of no known form left out; see --show-answers")
-    return answer.status
-
-
-def _answer_to(stoq: Stoq, request: CreateIntentRequest) -> Answer | None:
     try:
-        return stoq.create_intent(request).answer
+        if sandbox:
+            scenario.prepare(sandbox)
+        elif 200 in scenario.statuses:
+            _send(stoq, sent)
+        body = json.dumps(scenario.body, separators=(",", ":")).encode()
+        with recording(scenario.path, body, "sandbox" if sandbox else "live"):
+            for expected in scenario.statuses:
+                _send(stoq, sent, expected)
+    except (UnexpectedAnswerError, StoqError) as error:
+        print(f"{scenario.name}: {error}; its cassette stays as it was", file=sys.stderr)
+        return False
+    has_gaps = LEFT_OUT in scenario.path.read_text("utf-8")
+    print(f"{scenario.name}: recorded{f', with parts {LEFT_OUT}' if has_gaps else ''}")
+    return True
+
+
+def _send(stoq: Stoq, request: CreateIntentRequest, expected: int | None = None) -> None:
+    try:
+        status = stoq.create_intent(request).answer.status
     except AnswerError as error:
-        return error.answer
-    except StoqError as error:
-        print(f"{COMMAND}: {error}", file=sys.stderr)
-        return None
+        status = error.answer.status
+    if expected not in (None, status):
+        raise UnexpectedAnswerError(f"answered {status} where {expected} was expected")
 
 
-def _show(name: str, answer: Answer) -> None:
-    print(f"{name}: answered {answer.status}, as it came:")
-    for header, value in answer.headers.items():
-        print(f"  {header}: {value!r}")
-    print(f"  {answer.body.decode('utf-8', 'replace')!r}")
-
-
-def _record_from_sandbox(scenarios: Iterable[Scenario], arguments: argparse.Namespace) -> bool:
-    expected = True
-    with Sandbox() as sandbox, Stoq(SHOP, base_url=sandbox.base_url, **AS_IT_COMES) as stoq:
-        for scenario in scenarios:
-            sandbox.reset()
-            status = record(
-                scenario,
-                stoq,
-                scenario.request,
-                "sandbox",
-                scenario.path,
-                sandbox,
-                show_answers=arguments.show_answers,
-            )
-            expected &= _report(scenario, status)
-    return expected
-
-
-def _live_requests(
-    scenarios: Iterable[Scenario], arguments: argparse.Namespace
-) -> list[tuple[Scenario, CreateIntentRequest]]:
-    """Return what is to be sent for each scenario that can be recorded live; tell of the others.
+def _request_for(scenario: Scenario, arguments: argparse.Namespace) -> CreateIntentRequest | None:
+    """Return the scenario's request for the customer that was given; None without a contact.
 
     Raises:
-        InvalidIntentError: A rule is broken by what the command line gives.
+        InvalidIntentError: A given value breaks a rule.
     """
-    requests = []
-    for scenario in scenarios:
-        channel = scenario.request.intent.channel
-        contact = CONTACT_OF_CHANNEL[channel]
-        given = getattr(arguments, contact)
-        if not scenario.live or given is None:
-            reason = "only the sandbox can" if not scenario.live else f"no --{contact} given"
-            print(f"{scenario.name}: left as it is ({reason})")
-            continue
-        request = _request(channel, **{contact: given})
-        request.intent.shopify_variant_id = arguments.variant
-        request.intent.shopify_product_id = arguments.product
-        if broken := check(request):
-            raise InvalidIntentError(broken)
-        requests.append((scenario, request))
-    return requests
+    channel = scenario.body["intent"]["channel"]
+    contact = CONTACT_OF_CHANNEL[channel]
+    body = _body(channel, **{contact: getattr(arguments, contact)})
+    body["intent"]["shopify_variant_id"] = arguments.variant
+    body["intent"]["shopify_product_id"] = arguments.product
+    if not scenario.is_live or body["customer"][contact] is None:
+        reason = f"no --{contact} given" if scenario.is_live else "only the sandbox can"
+        print(f"{scenario.name}: left as it is ({reason})")
+        return None
+    request = CreateIntentRequest.from_dict(body)
+    if broken := check(request):
+        raise InvalidIntentError(broken)
+    return request
 
 
-def _record_live(
-    stoq: Stoq,
-    requests: Iterable[tuple[Scenario, CreateIntentRequest]],
-    arguments: argparse.Namespace,
-) -> bool:
-    expected = True
-    for scenario, sent in requests:
-        status = record(
-            scenario, stoq, sent, "live", scenario.path, show_answers=arguments.show_answers
-        )
-        expected &= _report(scenario, status)
-    return expected
-
-
-def _agreed(shop: str) -> bool:
+def _agreed(consequence: str) -> bool:
     if not sys.stdin or not sys.stdin.isatty():
-        print(f"{COMMAND}: no terminal to ask at: give --yes to record", file=sys.stderr)
+        print(f"{COMMAND}: {consequence} No terminal to ask at: give --yes", file=sys.stderr)
         return False
-    print(f"This puts the customer on real waitlists of {shop}. Go on? [y/N] ", end="", flush=True)
+    print(f"{consequence} Go on? [y/N] ", end="", flush=True)
     return sys.stdin.readline().strip().lower() == "y"
 
 
-def _report(scenario: Scenario, status: int | None) -> bool:
-    if status == scenario.status:
-        print(f"{scenario.name}: recorded, {status}")
-        return True
-    print(
-        f"{scenario.name}: answered {status} where {scenario.status} was expected; its cassette"
-        " stays as it was",
-        file=sys.stderr,
-    )
-    return False
+def _from_service(chosen: Sequence[Scenario], arguments: argparse.Namespace) -> int:
+    requests = [(scenario, _request_for(scenario, arguments)) for scenario in chosen]
+    with _client(arguments.shop, arguments.base_url) as stoq:
+        consequence = f"This puts the customer on real waitlists of {stoq.shop}."
+        if not arguments.yes and not _agreed(consequence):
+            return 2
+        recorded = [record(scenario, sent, stoq, None) for scenario, sent in requests if sent]
+    return 0 if all(recorded) else 1
+
+
+def _from_sandbox(chosen: Sequence[Scenario], arguments: argparse.Namespace) -> int:
+    live = ", ".join(scenario.name for scenario in chosen if is_live(scenario.path))
+    if live and not arguments.yes and not _agreed(f"This replaces live recordings: {live}."):
+        return 2
+    recorded = []
+    with Sandbox() as sandbox, _client(SHOP, sandbox.base_url) as stoq:
+        for scenario in chosen:
+            sandbox.reset()
+            recorded.append(record(scenario, scenario.request, stoq, sandbox))
+    return 0 if all(recorded) else 1
+
+
+def is_live(path: Path) -> bool:
+    """Return whether *path* is a cassette that was recorded from the real service."""
+    return path.is_file() and "\n  recorded_from: live\n" in path.read_text("utf-8")
+
+
+def _client(shop: str, base_url: str) -> Stoq:
+    # A cassette holds what was answered, not what a client does about it.
+    return Stoq(shop, base_url=base_url, max_retries=0, budget=None)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -289,13 +230,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("names", nargs="*", metavar="scenario", help=f"of {', '.join(names)}")
-    parser.add_argument(
-        "--show-answers",
-        action="store_true",
-        help="print each answer as it came, which may repeat the customer's data",
-    )
-    parser.add_argument("--live", action="store_true", help="record against the real service")
-    parser.add_argument("--yes", action="store_true", help="with --live: do not ask")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument("--live", action="store_true", help="record from the real service")
     parser.add_argument("--shop", help="with --live: the shop")
     parser.add_argument("--variant", type=int, help="with --live: number of a sold-out variant")
     parser.add_argument("--product", type=int, help="with --live: number of its product")
@@ -306,17 +242,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if unknown := set(arguments.names) - set(names):
         parser.error(f"no scenario is named {', '.join(sorted(unknown))}: see --help")
-    chosen = [scenario for scenario in SCENARIOS if scenario.name in (arguments.names or names)]
     if arguments.live and None in (arguments.shop, arguments.variant, arguments.product):
         parser.error("--live needs --shop, --variant and --product")
+    chosen = [scenario for scenario in SCENARIOS if scenario.name in (arguments.names or names)]
     try:
-        if not arguments.live:
-            return 0 if _record_from_sandbox(chosen, arguments) else 1
-        requests = _live_requests(chosen, arguments)
-        with Stoq(arguments.shop, base_url=arguments.base_url, **AS_IT_COMES) as stoq:
-            if not arguments.yes and not _agreed(stoq.shop):
-                return 2
-            return 0 if _record_live(stoq, requests, arguments) else 1
+        return (_from_service if arguments.live else _from_sandbox)(chosen, arguments)
     except (ConfigurationError, InvalidIntentError) as error:
         parser.error(str(error))
 

@@ -2,29 +2,25 @@
 
 import asyncio
 import os
+import re
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Generator, Iterator
-from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
-import pytest_socket
-import vcr
 from hypothesis import HealthCheck, settings
-from vcr.cassette import Cassette
-from vcr.record_mode import RecordMode
+from vcr import VCR
+from vcr.persisters.filesystem import FilesystemPersister
 from vcr.request import Request
 
 from stoq_public_api_client.models import CreateIntentRequest, Customer, NewIntent
 from stoqapp import AsyncStoq, Budget, IntentCreated, Stoq
-from stoqapp.rules import SHOP_HEADER
+from stoqapp.settings import BASE_URL
 from stoqapp_sandbox import Sandbox
-
-if TYPE_CHECKING:
-    from record_cassettes import Scenario
+from stoqapp_sandbox.cassettes import SHOWN_HEADERS, scrubbed_answer
 
 # A slow machine must not decide a test; whatever profile is in force keeps its other settings.
 settings.register_profile(
@@ -33,11 +29,6 @@ settings.register_profile(
 settings.load_profile("untimed")
 
 SPEC_TESTS = "test_spec.py"
-
-REPLAYER = vcr.VCR(
-    record_mode=RecordMode.NONE,
-    match_on=["method", "scheme", "host", "port", "path", "query", "body", "spec_headers"],
-)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -60,13 +51,47 @@ def pytest_terminal_summary(
             terminalreporter.line(report.longreprtext)
 
 
-def _spec_headers(asked: Request, recorded: Request) -> None:
-    """Compare the headers that the spec asks for."""
-    for name in ("content-type", SHOP_HEADER):
-        assert asked.headers[name] == recorded.headers[name]
+def pytest_recording_configure(vcr: VCR) -> None:
+    """Load and save cassettes as vcrpy does, with their metadata, which pytest-recording drops."""
+    vcr.register_persister(FilesystemPersister)
 
 
-REPLAYER.register_matcher("spec_headers", _spec_headers)
+@pytest.fixture(scope="session")
+def vcr_cassette_dir() -> str:
+    """The folder of all cassettes."""
+    from record_cassettes import CASSETTES
+
+    return str(CASSETTES)
+
+
+@pytest.fixture
+def recorded_service(request: pytest.FixtureRequest, record_mode: str) -> str:
+    """The base URL that is in the cassettes; while recording, that of a sandbox in its place."""
+    if record_mode == "none":
+        return BASE_URL
+    sandbox: Sandbox = request.getfixturevalue("stoq_sandbox")
+    request.node.callspec.params["scenario"].prepare(sandbox)
+    return sandbox.base_url
+
+
+@pytest.fixture
+def vcr_config(request: pytest.FixtureRequest, record_mode: str) -> dict[str, Any]:
+    """Compare what the spec asks for, keep only what may be kept, and record only the sandbox."""
+    if record_mode != "none":
+        if "recorded_service" not in request.fixturenames:
+            pytest.skip("only replays")
+        request.getfixturevalue("recorded_service")
+
+    def shown(sent: Request) -> Request:
+        uri = re.sub(r"http://127\.0\.0\.1:[0-9]+/api/v1", BASE_URL, sent.uri)
+        headers = {name: sent.headers[name] for name in SHOWN_HEADERS if name in sent.headers}
+        return Request(sent.method, uri, sent.body, headers)
+
+    return {
+        "match_on": ["method", "uri", "body", "headers"],
+        "before_record_request": shown,
+        "before_record_response": scrubbed_answer,
+    }
 
 
 def email_request(**customer: Any) -> CreateIntentRequest:
@@ -122,37 +147,6 @@ class Caller:
 def caller(request: pytest.FixtureRequest) -> Caller:
     """Both modes of the client, one test each."""
     return Caller(request.param)
-
-
-def recorded_at(path: Path) -> Path:
-    """Return *path*, a cassette's, or fail with the command that records it anew."""
-    if not path.is_file():
-        from record_cassettes import COMMAND
-
-        pytest.fail(
-            f"the cassette {path.name} is lost: record it with `{COMMAND} {path.stem}`",
-            pytrace=False,
-        )
-    return path
-
-
-@contextmanager
-def replayed(scenario: "Scenario") -> Iterator[Cassette]:
-    """Replay the scenario's cassette with the network closed; fail unless all of it was played."""
-    recorded_at(scenario.path)
-    pytest_socket.disable_socket(allow_unix_socket=True)
-    try:
-        with REPLAYER.use_cassette(str(scenario.path)) as cassette:
-            yield cassette
-    finally:
-        pytest_socket.enable_socket()
-    assert cassette.all_played, f"{scenario.path.name} holds an answer that was never asked for"
-
-
-@pytest.fixture
-def replay() -> "Callable[[Scenario], AbstractContextManager[Cassette]]":
-    """`replayed`, for tests that name it as an argument."""
-    return replayed
 
 
 @pytest.fixture

@@ -1,31 +1,24 @@
-"""Recorded HTTP that holds nobody's data.
+"""Record HTTP without personal data, as cassettes of vcrpy.
 
-A cassette shows a made-up request in place of the one that was sent, and of the answer only what
-has a form that is known here: a field by its name and the form of its value, a header likewise,
-a text where all of it is in `KNOWN_TEXTS`. Everything else is dropped, or replaced by a
-placeholder that begins with `LEFT_OUT`; nothing is searched for and cut out, since what a person's
-data looks like cannot be listed.
+Recording works by an allow-list. A cassette shows a made-up request in place of the one that was
+sent. Of the answer it keeps the headers in `KEPT_HEADERS`, the fields in `KEPT_FIELDS` and the
+sentences in `KNOWN_TEXTS`, each only in its known form. Ids, contacts and dates are replaced by
+`STAND_INS`. Any other value of a known name becomes `LEFT_OUT`, and any other name is dropped.
 
-`scrubbed_answer` is pure and needs nothing. `recording` needs vcrpy, which the extra brings:
-``pip install 'stoqapp[verify]'``.
+`scrubbed_answer` needs nothing. `recording` needs vcrpy: ``pip install 'stoqapp[verify]'``.
 """
 
 import json
 import logging
 import re
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from email.utils import formatdate
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from attrs import define, field, frozen
-
 from stoqapp.body import INTENTS_PATH
 from stoqapp.errors import StoqError
-from stoqapp.headers import seconds_from_http_date
 from stoqapp.rules import CONTACT_OF_CHANNEL, SHOP_HEADER
 from stoqapp.settings import BASE_URL
 
@@ -33,15 +26,17 @@ RecordedFrom = Literal["sandbox", "live"]
 
 URL: Final = f"{BASE_URL}{INTENTS_PATH}"
 SHOP: Final = "stoqapp-demo.myshopify.com"
-LEFT_OUT: Final = "[left out"
+SHOWN_HEADERS: Final = {"content-type": "application/json", SHOP_HEADER.lower(): SHOP}
+LEFT_OUT: Final = "[left out]"
 
 _PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
 
-# The texts that are written, each as a whole; "#" stands for a number of up to five digits. A
-# sentence of the service's that names nobody can be added here, and is then recorded as it is.
+# Sentences that are kept, each as a whole; "#" stands for a number of up to five digits. Add a
+# sentence of the service here if it names no person: it is then recorded as it is.
 KNOWN_TEXTS: Final = frozenset(
     {
         *_PHRASES.values(),
+        LEFT_OUT,
         "Not found",
         "No points left; try again in # seconds",
         "Rate limit exceeded",
@@ -52,9 +47,32 @@ KNOWN_TEXTS: Final = frozenset(
 )
 TEXT_FIELDS: Final = frozenset({"errors", "error", "message"})
 
-# Written in place of what was answered. The ids and moments of an intent lead to its customer
-# for whoever can look into the shop.
+# A number of five digits is shorter than any phone number or Shopify id.
+_NUMBER: Final = "[0-9]{1,5}"
+
+# Headers and fields that are kept, each with the pattern that the whole value must match. The
+# value of a field is matched as JSON.
+KEPT_HEADERS: Final[Mapping[str, str]] = {
+    "content-type": r"(application/(problem\+)?json|text/(html|plain))(; ?charset=utf-8)?",
+    "retry-after": _NUMBER,
+    "x-ratelimit-limit": _NUMBER,
+    "x-ratelimit-remaining": _NUMBER,
+}
+KEPT_FIELDS: Final[Mapping[str, str]] = {
+    "channel": f'"({"|".join(CONTACT_OF_CHANNEL)})"',
+    "quantity": "[0-9]{1,3}",
+    "source": '"api"',
+    "type": '"back_in_stock"',
+    "optin_confirmed": "true|false",
+    "accepts_marketing": "true|false",
+    "retry_after": _NUMBER,
+}
+
+# Headers and fields that are replaced. A shop's owner could find a customer by the ids and dates
+# of an intent.
+_MOMENT: Final = "2026-01-01T00:00:00.000Z"
 STAND_INS: Final[Mapping[str, str | int]] = {
+    "x-ratelimit-reset": 1767225660,
     "id": "1",
     "customer_id": "1",
     "email": "ada@example.com",
@@ -64,198 +82,103 @@ STAND_INS: Final[Mapping[str, str | int]] = {
     "shopify_variant_id": 4711,
     "shopify_product_id": 42,
     "shopify_market_id": 7,
-    "created_at": "2026-01-01T00:00:00.000Z",
-    "updated_at": "2026-01-01T00:00:00.000Z",
-    "notified_at": "2026-01-01T00:00:00.000Z",
-    "unsubscribed_at": "2026-01-01T00:00:00.000Z",
-    "blocked_at": "2026-01-01T00:00:00.000Z",
+    "created_at": _MOMENT,
+    "updated_at": _MOMENT,
+    "notified_at": _MOMENT,
+    "unsubscribed_at": _MOMENT,
+    "blocked_at": _MOMENT,
 }
-
-# Too short for a phone number or an id of Shopify's.
-_NUMBER: Final = re.compile(r"[0-9]{1,5}")
-_MOMENT: Final = re.compile(r"[0-9]{1,12}")
-_DAY_SECONDS: Final = 86_400
-_LARGEST_QUANTITY: Final = 999
-_CONTENT_TYPES: Final = frozenset(
-    f"{kind}{parameter}"
-    for kind in ("application/json", "application/problem+json", "text/html", "text/plain")
-    for parameter in ("", ";charset=utf-8", "; charset=utf-8")
-)
-
-
-def _is_content_type(said: str, _now: float) -> bool:
-    return said.lower() in _CONTENT_TYPES
-
-
-def _is_number(said: str, _now: float) -> bool:
-    return bool(_NUMBER.fullmatch(said))
-
-
-def _is_moment(said: str, now: float) -> bool:
-    return bool(_MOMENT.fullmatch(said)) and abs(int(said) - now) <= _DAY_SECONDS
-
-
-def _is_wait(said: str, now: float) -> bool:
-    if _is_number(said, now):
-        return True
-    moment = seconds_from_http_date(said)
-    if moment is None or abs(moment - now) > _DAY_SECONDS:
-        return False
-    return formatdate(moment, usegmt=True) == said
-
-
-# The headers that are written, and what each value must look like (given our clock).
-KEPT_HEADERS: Final[Mapping[str, Callable[[str, float], bool]]] = {
-    "content-type": _is_content_type,
-    "retry-after": _is_wait,
-    "x-ratelimit-limit": _is_number,
-    "x-ratelimit-remaining": _is_number,
-    "x-ratelimit-reset": _is_moment,
-}
-
-
-def _is_quantity(value: object) -> bool:
-    return type(value) is int and 0 <= value <= _LARGEST_QUANTITY
-
-
-def _is_seconds(value: object) -> bool:
-    return type(value) is int and 0 <= value <= _DAY_SECONDS
-
-
-# The fields that are written as they are, and what each value must look like.
-KEPT_FIELDS: Final[Mapping[str, Callable[[object], bool]]] = {
-    "channel": frozenset(CONTACT_OF_CHANNEL).__contains__,
-    "quantity": _is_quantity,
-    "source": frozenset({"api"}).__contains__,
-    "type": frozenset({"back_in_stock"}).__contains__,
-    "optin_confirmed": lambda value: isinstance(value, bool),
-    "accepts_marketing": lambda value: isinstance(value, bool),
-    "retry_after": _is_seconds,
-}
-_NAMES: Final = KEPT_FIELDS.keys() | STAND_INS.keys() | TEXT_FIELDS | {"intents"}
+_FIELDS: Final = KEPT_FIELDS.keys() | STAND_INS.keys() | TEXT_FIELDS | {"intents"}
 
 
 class RecorderNotInstalledError(StoqError, ImportError):
-    """A package that only `recording` needs is not installed."""
+    """`recording` needs a package that is not installed."""
 
     def __init__(self, missing: str | None) -> None:
         super().__init__(f"recording needs the package {missing!r}: pip install 'stoqapp[verify]'")
 
 
-@frozen
-class ShownRequest:
-    """The request that a cassette shows. Nothing of the one that was sent is looked at.
-
-    Attributes:
-        body: Of made-up data.
-        headers: Those that a replay may match, names in lower case.
-    """
-
-    body: bytes
-    headers: Mapping[str, str] = field(
-        default={"content-type": "application/json", SHOP_HEADER.lower(): SHOP}
-    )
-
-
-@define
-class Recording:
-    """Exchanges as they may be kept, in memory until they are saved.
-
-    Attributes:
-        content: The cassette, once the block that records is left.
-    """
-
-    content: bytes = field(default=b"", repr=False)
-
-    @property
-    def has_gaps(self) -> bool:
-        """Whether a placeholder stands for something of a form that is not known."""
-        return LEFT_OUT.encode() in self.content
-
-    def save(self, path: Path) -> None:
-        """Write the cassette to *path*, over what is there, with the folders that it needs.
-
-        Raises:
-            OSError: It cannot be written.
-        """
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(self.content)
-
-
 @contextmanager
-def recording(shown: ShownRequest, recorded_from: RecordedFrom) -> Iterator[Recording]:
-    """Record what clients of this process exchange inside the block, each exchange scrubbed.
+def recording(
+    path: Path,
+    body: bytes,
+    recorded_from: RecordedFrom,
+    headers: Mapping[str, str] = SHOWN_HEADERS,
+) -> Iterator[None]:
+    """Record what this process exchanges inside the block, each exchange scrubbed, to *path*.
+
+    Leaves an existing cassette as it was if the block raises, else replaces it.
 
     Args:
-        shown: Stands for every request that is sent.
-        recorded_from: What the cassette says of itself under ``metadata``.
+        path: The cassette to write.
+        body: JSON of made-up data that the cassette shows for every request.
+        recorded_from: What the cassette says of its origin, under ``metadata``.
+        headers: The headers that the cassette shows, names in lower case.
 
     Raises:
         RecorderNotInstalledError: The extra ``[verify]`` is not installed.
+        OSError: The cassette cannot be written.
     """
     try:
         import vcr
-        from vcr.persisters.filesystem import CassetteNotFoundError
+        from vcr.persisters.filesystem import CassetteNotFoundError, FilesystemPersister
         from vcr.record_mode import RecordMode
         from vcr.request import Request
-        from vcr.serialize import serialize
     except ModuleNotFoundError as error:
         raise RecorderNotInstalledError(error.name) from error
 
-    recorded = Recording()
+    class StartsEmpty(FilesystemPersister):  # type: ignore[misc]
+        """Keeps nothing of an older cassette."""
 
-    class InMemory:
-        """What vcrpy loads cassettes from and saves them to."""
-
-        @staticmethod
-        def load_cassette(path: str, serializer: object) -> None:  # noqa: ARG004 - its names
+        @classmethod
+        def load_cassette(cls, *_: object, **__: object) -> None:
             raise CassetteNotFoundError
-
-        @staticmethod
-        def save_cassette(path: str, content: Mapping[str, Any], serializer: object) -> None:  # noqa: ARG004
-            recorded.content = serialize(content, serializer).encode()
 
     recorder = vcr.VCR(
         record_mode=RecordMode.ALL,
-        before_record_request=lambda _sent: Request("POST", URL, shown.body, dict(shown.headers)),
-        before_record_response=lambda answer: scrubbed_answer(answer, time.time()),
+        record_on_exception=False,
+        before_record_request=lambda _sent: Request("POST", URL, body, dict(headers)),
+        before_record_response=scrubbed_answer,
     )
-    recorder.register_persister(InMemory)
+    recorder.register_persister(StartsEmpty)
     logger = logging.getLogger("vcr.cassette")
-    # It logs each answer before it is scrubbed.
-    logger.addFilter(_nothing)
+    # vcrpy logs each answer before it is scrubbed.
+    logger.addFilter(_drop)
     try:
-        with recorder.use_cassette("in-memory") as cassette:
+        with recorder.use_cassette(str(path)) as cassette:
             cassette.get_metadata("recorded_from", recorded_from)
-            yield recorded
+            yield
     finally:
-        logger.removeFilter(_nothing)
+        logger.removeFilter(_drop)
 
 
-def _nothing(_record: logging.LogRecord) -> bool:
+def _drop(_record: logging.LogRecord) -> bool:
     return False
 
 
-def scrubbed_answer(answer: Mapping[str, Any], now: float) -> dict[str, Any]:
-    """Return what may be kept of a recorded answer. Never raises.
+def scrubbed_answer(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what may be kept of a recorded answer. Never raises; scrubbing twice changes nothing.
 
     Args:
         answer: In vcrpy's form: ``{"status": {"code": 200, ...}, "headers": {"Name": ["value"]},
             "body": {"string": b"..."}}``.
-        now: Our clock, Unix seconds; moments in headers are kept when they are within a day.
 
     Returns:
-        The same form with nothing else in it: the usual reason phrase of the status (empty for
-        one without), `KEPT_HEADERS` by their names in lower case, and a body that is JSON of
-        known fields, a placeholder where it was no JSON, or empty where it was.
+        The same form: the standard reason phrase (empty for a status without one), the known
+        headers with names in lower case, and a body of known fields as JSON. A body that is not
+        JSON becomes `LEFT_OUT`; an empty one stays empty.
     """
     code = answer["status"]["code"]
     headers: dict[str, list[str]] = {}
-    for name, values in answer["headers"].items():
-        if is_known := KEPT_HEADERS.get(name.lower()):
-            headers.setdefault(name.lower(), []).extend(
-                value if is_known(value, now) else f"{LEFT_OUT}]" for value in values
-            )
+    for spelling, values in answer["headers"].items():
+        name = spelling.lower()
+        if pattern := KEPT_HEADERS.get(name):
+            kept = [value if _matches(pattern, value.lower()) else LEFT_OUT for value in values]
+        elif name == "x-ratelimit-reset":
+            kept = [str(STAND_INS[name])] * len(values)
+        else:
+            continue
+        headers.setdefault(name, []).extend(kept)
     return {
         "status": {"code": code, "message": _PHRASES.get(code, "")},
         "headers": headers,
@@ -263,14 +186,18 @@ def scrubbed_answer(answer: Mapping[str, Any], now: float) -> dict[str, Any]:
     }
 
 
+def _matches(pattern: str, text: str) -> bool:
+    return re.fullmatch(pattern, text) is not None
+
+
 def _scrubbed_body(body: bytes) -> bytes:
     if not body:
         return body
     try:
         content = _scrubbed("", json.loads(body), in_text=False)
-        return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+        return json.dumps(content, separators=(",", ":")).encode()
     except (ValueError, RecursionError):
-        return f"{LEFT_OUT}: {len(body)} bytes that are no JSON]".encode()
+        return LEFT_OUT.encode()
 
 
 def _scrubbed(name: str, value: Any, *, in_text: bool) -> Any:
@@ -279,31 +206,21 @@ def _scrubbed(name: str, value: Any, *, in_text: bool) -> Any:
         return {
             key: _scrubbed(key, item, in_text=in_text)
             for key, item in value.items()
-            if key in _NAMES
+            if key in _FIELDS
         }
     if isinstance(value, list):
         return [_scrubbed(name, item, in_text=in_text) for item in value]
-    if value is None or isinstance(value, bool) or value == "":
+    if value is None or isinstance(value, bool) or value in ("", LEFT_OUT):
         return value
     if in_text:
-        return _scrubbed_text(value)
+        is_known = isinstance(value, str) and re.sub(_NUMBER, "#", value) in KNOWN_TEXTS
+        return value if is_known else LEFT_OUT
     if name in STAND_INS:
-        return _stand_in(STAND_INS[name], value)
-    return value if name in KEPT_FIELDS and KEPT_FIELDS[name](value) else f"{LEFT_OUT}]"
+        return _stand_in(STAND_INS[name], is_text=isinstance(value, str))
+    pattern = KEPT_FIELDS.get(name)
+    return value if pattern and _matches(pattern, json.dumps(value)) else LEFT_OUT
 
 
-def _scrubbed_text(value: str | float) -> str:
-    if not isinstance(value, str):
-        return f"{LEFT_OUT}: a number]"
-    if _NUMBER.sub("#", value) in KNOWN_TEXTS:
-        return value
-    return f"{LEFT_OUT}: {len(value)} characters]"
-
-
-def _stand_in(stand_in: str | int, value: str | float) -> str | int:
-    """Return *stand_in* in the type of *value*, so that a replay parses what the service sends."""
-    if isinstance(value, str):
-        return str(stand_in)
-    if isinstance(value, int) and str(stand_in).isdigit():
-        return int(stand_in)
-    return f"{LEFT_OUT}: a number]"
+def _stand_in(stand_in: str | int, *, is_text: bool) -> str | int:
+    """Return *stand_in* in the type that was answered, so that a replay reads the same types."""
+    return int(stand_in) if not is_text and str(stand_in).isdigit() else str(stand_in)

@@ -7,8 +7,8 @@ import logging
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,120 +18,30 @@ import httpx
 import pytest
 from conftest import Caller, email_request
 from httpx_aiohttp import AiohttpTransport
-from vcr.cassette import Cassette
 
-from record_cassettes import SCENARIOS, SHOP, Scenario
-from stoq_public_api_client import Client
-from stoq_public_api_client.api.intents import create_intent
+from record_cassettes import SHOP
 from stoqapp import (
     AnswerError,
     AsyncStoq,
-    BadRequestError,
     Budget,
     ClientClosedError,
     ConfigurationError,
     HttpOptions,
     IntentCreated,
     InvalidIntentError,
-    NotFoundError,
     NotSentError,
     OutcomeUnknownError,
     ProcessedWithErrorsError,
-    RateLimitedError,
     ServerError,
     Stoq,
-    UnauthorizedError,
 )
 from stoqapp.body import body_from_request
 from stoqapp.http.attempt import LARGEST_BODY_BYTES
 from stoqapp.http.options import _tls_context
-from stoqapp.settings import BASE_URL
 from stoqapp_sandbox import Sandbox
-
-Replay = Callable[[Scenario], AbstractContextManager[Cassette]]
 
 TLS = ssl.create_default_context()
 MOCK = httpx.MockTransport(lambda _request: httpx.Response(201))
-ERRORS: dict[int, type[AnswerError]] = {
-    200: ProcessedWithErrorsError,
-    400: BadRequestError,
-    401: UnauthorizedError,
-    404: NotFoundError,
-    429: RateLimitedError,
-    500: ServerError,
-    503: ServerError,
-}
-
-
-ONE_ANSWER = [scenario for scenario in SCENARIOS if not scenario.options]
-
-
-@pytest.mark.parametrize("scenario", ONE_ANSWER, ids=lambda scenario: scenario.name)
-def test_every_recorded_answer(scenario: Scenario, caller: Caller, replay: Replay) -> None:
-    """Each recorded answer ends in its outcome, from the same cassette in both modes."""
-    with replay(scenario):
-        if scenario.status == 201:
-            created = caller.create_intent(scenario.request)
-            assert isinstance(created, IntentCreated)
-            assert [intent["channel"] for intent in created.intents] == [
-                scenario.request.intent.channel
-            ]
-        else:
-            with pytest.raises(ERRORS[scenario.status]) as caught:
-                caller.create_intent(scenario.request)
-            assert caught.value.status == scenario.status
-            assert caught.value.messages
-
-
-@pytest.mark.parametrize(
-    ("name", "waits", "confirmed"),
-    [
-        ("rate_limited_then_created", [7.0], False),
-        ("unavailable_then_created", [3.0], False),
-        ("unknown_then_duplicate", None, True),
-    ],
-)
-def test_recorded_retries(
-    name: str, waits: list[float] | None, confirmed: bool, caller: Caller, replay: Replay
-) -> None:
-    """What was turned away is sent again after the wait asked for; a duplicate after an unknown
-    attempt is a created intent."""
-    scenario = next(scenario for scenario in SCENARIOS if scenario.name == name)
-    with replay(scenario):
-        created = caller.create_intent(scenario.request, **scenario.options)
-    assert (created.attempts, created.confirmed_by_duplicate) == (2, confirmed)
-    assert created.waited_seconds == sum(caller.waits) > 0
-    assert waits in (None, caller.waits)
-
-
-@pytest.mark.parametrize("scenario", ONE_ANSWER, ids=lambda scenario: scenario.name)
-def test_the_generated_client_sends_the_same(scenario: Scenario, replay: Replay) -> None:
-    """The plain generated client finds its answer in the same cassette: same URL, headers, body."""
-    with replay(scenario), Client(base_url=BASE_URL) as client:
-        answer = create_intent.sync_detailed(
-            client=client, body=scenario.request, x_shopify_shop_domain=SHOP
-        )
-        assert answer.status_code == scenario.status
-
-
-def test_subscribe_sends_what_people_have_in_hand(caller: Caller, replay: Replay) -> None:
-    """Global ids, a shop URL and a formatted number end in the recorded request."""
-    scenario = next(scenario for scenario in SCENARIOS if scenario.name == "created_by_sms")
-    with replay(scenario):
-        created = caller.subscribe(
-            {
-                "variant": "gid://shopify/ProductVariant/4711",
-                "product": "gid://shopify/Product/42",
-                "phone": "+1 (555) 010-9999",
-            },
-            shop="https://admin.shopify.com/store/stoqapp-demo",
-        )
-    assert [change.path for change in created.changes] == [
-        "customer.phone",
-        "intent.shopify_variant_id",
-        "intent.shopify_product_id",
-        "intent.channel",
-    ]
 
 
 def test_a_broken_rule_sends_nothing(caller: Caller, sandbox: Sandbox) -> None:

@@ -5,8 +5,8 @@ import gzip
 import json
 import logging
 import re
-import subprocess
 import sys
+from contextlib import suppress
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -15,17 +15,13 @@ from urllib.parse import unquote
 import httpx
 import pytest
 import yaml
-from attrs import field, frozen
-from conftest import recorded_at
-from faults import FaultServer, Script, answers, http
+from faults import FaultServer, answers, http
 from hypothesis import given
 from hypothesis import strategies as st
 
-from record_cassettes import AS_IT_COMES, SCENARIOS, Scenario, main, record
 from stoq_public_api_client.models import CreateIntentRequest, Customer, NewIntent
-from stoqapp import Stoq
+from stoqapp import AnswerError, Stoq
 from stoqapp.rules import FIELDS
-from stoqapp_sandbox import Sandbox
 from stoqapp_sandbox.cassettes import (
     KEPT_FIELDS,
     KEPT_HEADERS,
@@ -35,13 +31,9 @@ from stoqapp_sandbox.cassettes import (
     TEXT_FIELDS,
     URL,
     RecorderNotInstalledError,
-    ShownRequest,
     recording,
     scrubbed_answer,
 )
-
-NOW = 1_800_000_000.0
-DUPLICATE = next(scenario for scenario in SCENARIOS if scenario.name == "duplicate")
 
 # What is looked for in a cassette, whatever the spelling: this word, and these digits.
 WORD = "planted"
@@ -80,6 +72,21 @@ def found_in(text: str) -> list[str]:
     return [WORD] * (WORD in letters) + [digits for digits in DIGITS if digits in numbers]
 
 
+def scrubbed(
+    body: object = None, headers: dict[str, list[str]] | None = None, code: int = 200
+) -> dict[str, Any]:
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    answer = {
+        "status": {"code": code, "message": "planted"},
+        "headers": headers or {},
+        "body": {"string": raw},
+        "planted": "planted",
+    }
+    kept = scrubbed_answer(answer)
+    assert kept == scrubbed_answer(kept), "scrubbing it again changes it"
+    return kept
+
+
 def test_the_planted_fields_are_all_there_are() -> None:
     """Every text field of a customer is planted in the tests below."""
     assert set(CUSTOMER) == {
@@ -106,31 +113,6 @@ def test_planted_data_is_recognised(text: str) -> None:
     assert found_in(json.dumps({"body": text})) != []
 
 
-@frozen
-class Leak:
-    """A way in which an answer can hold what the customer gave, or what is known of them."""
-
-    name: str
-    script: Script = field(repr=False)
-    status: int = 200
-
-
-def in_reason(reason: str, status: int = 200) -> Leak:
-    return Leak(
-        f"reason {reason} of {status}", answers(http(status, b"{}", reason=reason.encode())), status
-    )
-
-
-def in_header(*lines: str, status: int = 200) -> Leak:
-    raw = [line.encode() for line in lines]
-    return Leak(f"header {'; '.join(lines)}", answers(http(status, b"{}", *raw)), status)
-
-
-def in_body(name: str, body: object, *headers: bytes, status: int = 200) -> Leak:
-    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return Leak(f"body {name}", answers(http(status, raw, *headers)), status)
-
-
 TEXTS = {
     "whole address": f"{EMAIL} is taken",
     "local part": "planted.email is taken",
@@ -151,103 +133,68 @@ TEXTS = {
     "on the next line": "Not found\nplanted",
     "in a known sentence": "Scripted by the sandbox; try again in 15550107777 seconds",
 }
-FIELD_VALUES: dict[str, object] = {
-    "text": "Planted Nameperson",
-    "phone": "15550107777",
-    "number": 15550107777,
-    "negative number": -15550107777,
-    "decimal": 15550107777.5,
-    "list": [EVERY],
-    "object of unknown names": {"planted": 1},
-    "object of known names": {"name": EMAIL, "quantity": 15550107777},
+RAW = {
+    "everything": json.dumps({"intents": [CUSTOMER | {"customer": CUSTOMER}], "error": EVERY}),
+    "keys": '{"planted": 1, "errors": {"planted.email@example.org": ["is taken"]}}',
+    "deep": '{"errors":' + "[" * 60 + json.dumps(EVERY) + "]" * 60 + "}",
+    "too deep": '{"errors":' + "[" * 9000 + json.dumps(EVERY) + "]" * 9000 + "}",
+    "escapes": '{"errors":["\\u0070lanted"],"\\u0065rror":"pl\\u0061nted"}',
+    "half a surrogate pair": '{"errors":["planted\\ud800"],"error":"\\udfffplanted"}',
+    "names twice": '{"error":"Not found","error":"planted"}',
+    "byte order mark": '\ufeff{"errors":["planted"]}',
+    "not a number": '{"quantity":NaN,"retry_after":-Infinity,"errors":["planted"]}',
+    "endless number": '{"quantity":' + "15550107777" * 500 + "}",
+    "html": f"<html><p>{EVERY}</html>",
+    "form": "email=planted.email%40example.org",
+    "json and more": json.dumps({"error": "Not found"}) + " planted",
 }
-LEAKS = [
-    in_reason(f"OK {EMAIL}"),
-    in_reason("Planted", 429),
-    in_reason("Planted", 599),
-    in_reason("15550107777", 404),
-    *[
-        in_header(f"{name}: {value}")
-        for name in (*KEPT_HEADERS, *map(str.upper, KEPT_HEADERS))
-        for value in (
-            "planted",
-            "15550107777",
-            "5550107777",
-            "986745",
-            "-986745",
-            "application/json; name=planted",
-            "Mon, 23 Nov 2026 09:00:00 GMT (planted)",
-            f"{formatdate(15550107777, usegmt=True)}, planted",
-        )
-    ],
-    in_header("Retry-After: 5", "Retry-After: planted", "RETRY-AFTER: 15550107777"),
-    in_header("X-RateLimit-Limit: 360", "x-ratelimit-limit: 360, planted"),
-    in_header(f"Set-Cookie: who={EMAIL}", "Set-Cookie: phone=15550107777"),
-    in_header("X-Customer: Planted Nameperson", "X-Planted-Nameperson: 1"),
-    in_header(f"X-Request-Id: {EMAIL}", "Date: planted", "Server: planted", "ETag: 15550107777"),
-    in_header(f"Location: https://shop.example.com/?email={EMAIL}&phone=15550107777", status=302),
-    in_header("Location: https://planted-shop.myshopify.com/986745", status=307),
-    *[
-        in_body(f"{name} in {key} of {status}", {key: shape}, status=status)
-        for name, text in TEXTS.items()
-        for key, shape, status in (
-            ("errors", [text], 200),
-            ("errors", {"email": [text]}, 422),
-            ("error", text, 404),
-            ("message", text, 500),
-        )
-    ],
-    *[
-        in_body(f"{name} as {key}", {"intents": [{key: value}], key: value}, status=201)
-        for key in (*KEPT_FIELDS, *STAND_INS, *sorted(TEXT_FIELDS), "intents", "note")
-        for name, value in FIELD_VALUES.items()
-    ],
-    in_body("everything", {"intents": [CUSTOMER | {"customer": CUSTOMER}]}, status=201),
-    in_body("keys", {"planted": 1, "errors": {EMAIL: ["is taken"]}, "intents": [{"986745": 1}]}),
-    in_body("keys beside text", {"errors": [{"planted": "Not found"}, {"15550107777": None}]}),
-    in_body("deep", {"errors": json.loads("[" * 60 + json.dumps(EVERY) + "]" * 60)}),
-    in_body("too deep", b'{"errors":' + b"[" * 9000 + json.dumps(EVERY).encode() + b"]" * 9000),
-    in_body("known names in known names", {"error": {"message": {"errors": [{"email": EVERY}]}}}),
-    in_body("a list", EVERY),
-    in_body("a text", EMAIL),
-    in_body("a number", 15550107777),
-    in_body("escapes", b'{"errors":["\\u0070lanted"],"\\u0065rror":"pl\\u0061nted"}'),
-    in_body("half a surrogate pair", b'{"errors":["planted\\ud800"],"error":"\\udfffplanted"}'),
-    in_body("names twice", b'{"error":"Not found","error":"planted"}'),
-    in_body("byte order mark", b'\xef\xbb\xbf{"errors":["planted"]}'),
-    in_body("utf-16", json.dumps({"errors": EVERY, "id": EMAIL}).encode("utf-16")),
-    in_body("latin-1", '{"errors":["Plänted planted"]}'.encode("latin-1")),
-    in_body("not a number", b'{"quantity":NaN,"retry_after":-Infinity,"errors":["planted"]}'),
-    in_body("endless number", b'{"quantity":' + b"15550107777" * 500 + b"}"),
-    in_body("html", f"<html><p>{EVERY}</html>".encode(), b"Content-Type: text/html", status=502),
-    in_body("text", " ".join(EVERY).encode(), b"Content-Type: text/plain", status=503),
-    in_body("form", b"email=planted.email%40example.org"),
-    in_body("json and more", json.dumps({"error": "Not found"}).encode() + b" planted"),
-    in_body("compressed", gzip.compress(json.dumps(EVERY).encode()), b"Content-Encoding: gzip"),
-]
+BYTES = {
+    **{name: text.encode("utf-8", "surrogatepass") for name, text in RAW.items()},
+    "utf-16": json.dumps({"errors": EVERY, "id": EMAIL}).encode("utf-16"),
+    "latin-1": '{"errors":["Plänted planted"]}'.encode("latin-1"),
+    "compressed": gzip.compress(json.dumps(EVERY).encode()),
+}
 
 
-@pytest.mark.parametrize("leak", LEAKS, ids=lambda leak: leak.name)
-def test_personal_data_never_reaches_a_cassette(leak: Leak, tmp_path: Path) -> None:
+@pytest.mark.parametrize("body", BYTES.values(), ids=BYTES)
+def test_no_body_of_planted_data_leaves_any(body: bytes) -> None:
+    """However a body is written, none of the planted data is in what may be kept of it."""
+    assert [] == found_in(json.dumps(scrubbed(body)["body"]["string"].decode()))
+
+
+def test_no_header_of_planted_data_leaves_any() -> None:
+    """Neither known headers nor others keep what is planted in their names and values."""
+    values = ["planted", "15550107777", "5550107777", "986745", f"{formatdate(15550107777)}"]
+    names = [*KEPT_HEADERS, *map(str.upper, KEPT_HEADERS), "Set-Cookie", "Location", EMAIL]
+    assert [] == found_in(json.dumps(scrubbed({}, dict.fromkeys(names, values))["headers"]))
+
+
+def record(server: FaultServer, path: Path) -> None:
+    with (
+        Stoq("planted-shop", base_url=server.url(), max_retries=0, budget=None) as stoq,
+        recording(path, b"{}", "live"),
+        suppress(AnswerError),
+    ):
+        stoq.create_intent(sent_request())
+
+
+def test_personal_data_never_reaches_a_cassette(tmp_path: Path) -> None:
     """What was sent, and what the answer says of the customer or the shop, is not in the file."""
     path = tmp_path / "recorded.yaml"
-    scenario = Scenario("recorded", DUPLICATE.request, leak.status)
-    with (
-        FaultServer(leak.script) as server,
-        Stoq("planted-shop", base_url=server.url(), **AS_IT_COMES) as stoq,
-    ):
-        assert leak.status == record(scenario, stoq, sent_request(), "live", path)
+    said = http(422, BYTES["everything"], f"Set-Cookie: {EMAIL}".encode(), reason=b"Planted")
+    with FaultServer(answers(said)) as server:
+        record(server, path)
         assert EMAIL.encode() in server.requests[0].body
     written = path.read_text("utf-8")
     assert [] == found_in(written)
-    assert "recorded_from: live" in written
-    assert f"code: {leak.status}" in written
+    assert "code: 422" in written
 
 
-def test_nothing_of_the_request_is_kept() -> None:
+def test_nothing_of_the_request_is_kept(tmp_path: Path) -> None:
     """Query, path, headers, cookies and body of what was sent are not in the cassette."""
+    path = tmp_path / "recorded.yaml"
     with FaultServer(answers(http(200, b'{"errors":[]}'))) as server:
-        with recording(ShownRequest(b'{"a":1}'), "live") as recorded:
+        with recording(path, b'{"a":1}', "live"):
             httpx.post(
                 f"{server.url()}/planted",
                 params={"email": EMAIL, "planted": "1"},
@@ -256,12 +203,14 @@ def test_nothing_of_the_request_is_kept() -> None:
                 json=CUSTOMER,
             )
         assert b"who=planted.email" in server.requests[0].head
+    content = yaml.safe_load(path.read_text("utf-8"))
+    assert {"recorded_from": "live"} == content["metadata"]
     assert {
         "method": "POST",
         "uri": URL,
         "body": '{"a":1}',
         "headers": {"content-type": ["application/json"], "x-shopify-shop-domain": [SHOP]},
-    } == yaml.safe_load(recorded.content)["interactions"][0]["request"]
+    } == content["interactions"][0]["request"]
 
 
 def test_no_log_of_the_recorder_tells_the_answer(
@@ -269,13 +218,8 @@ def test_no_log_of_the_recorder_tells_the_answer(
 ) -> None:
     """vcrpy, which logs what it records, logs nothing of the customer's while recording."""
     caplog.set_level(logging.DEBUG)
-    said = json.dumps({"errors": EVERY}).encode()
-    scenario = Scenario("recorded", DUPLICATE.request, 200)
-    with (
-        FaultServer(answers(http(200, said))) as server,
-        Stoq("planted-shop", base_url=server.url(), **AS_IT_COMES) as stoq,
-    ):
-        record(scenario, stoq, sent_request(), "live", tmp_path / "recorded.yaml")
+    with FaultServer(answers(http(200, json.dumps({"errors": EVERY}).encode()))) as server:
+        record(server, tmp_path / "recorded.yaml")
     told = [line for line in caplog.records if line.name.partition(".")[0] in ("vcr", "stoqapp")]
     assert told
     assert [] == [line.name for line in told if found_in(json.dumps(line.getMessage()))]
@@ -283,53 +227,29 @@ def test_no_log_of_the_recorder_tells_the_answer(
     assert "heard again" in caplog.text
 
 
-def test_a_saved_cassette_keeps_nothing_of_the_one_before(tmp_path: Path) -> None:
-    """An older cassette at the same place leaves neither exchanges nor metadata behind."""
+def test_a_cassette_keeps_nothing_of_the_one_before(tmp_path: Path) -> None:
+    """A recording replaces the older one, and an interrupted one leaves it as it was."""
     path = tmp_path / "folder" / "recorded.yaml"
     with FaultServer(answers(http(200, b"{}"))) as server:
-        for recorded_from in ("sandbox", "live"):
-            with recording(ShownRequest(b"{}"), recorded_from) as recorded:
+        for _ in range(2):
+            with recording(path, b"{}", "sandbox"):
                 httpx.post(server.url())
-            recorded.save(path)
-    content = yaml.safe_load(path.read_text("utf-8"))
-    assert {"recorded_from": "live"} == content["metadata"]
-    assert 1 == len(content["interactions"])
+        written = path.read_bytes()
+        assert 1 == len(yaml.safe_load(written)["interactions"])
+        with pytest.raises(KeyboardInterrupt), recording(path, b'{"b":1}', "live"):  # noqa: PT012
+            httpx.post(server.url())
+            raise KeyboardInterrupt
+    assert written == path.read_bytes()
 
 
-def test_recording_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where vcrpy is missing, the error says what to install."""
+def test_recording_without_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without vcrpy, the error says what to install."""
     monkeypatch.setitem(sys.modules, "vcr", None)
     with (
         pytest.raises(RecorderNotInstalledError, match=r"pip install 'stoqapp\[verify\]'"),
-        recording(ShownRequest(b""), "live"),
+        recording(tmp_path / "recorded.yaml", b"", "live"),
     ):
         pass
-
-
-def test_scrubbing_needs_no_extra() -> None:
-    """The module is imported, and scrubs, where vcrpy is missing."""
-    program = """
-import sys
-sys.modules["vcr"] = None
-from stoqapp_sandbox.cassettes import scrubbed_answer
-answer = {"status": {"code": 200}, "headers": {}, "body": {"string": b'{"id":5}'}}
-print(scrubbed_answer(answer, 0.0)["body"]["string"].decode())
-"""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert ("", '{"id":1}\n') == (done.stderr, done.stdout)
-
-
-def scrubbed(
-    body: object = None, headers: dict[str, list[str]] | None = None, code: int = 200
-) -> dict[str, Any]:
-    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    answer = {
-        "status": {"code": code, "message": "planted"},
-        "headers": headers or {},
-        "body": {"string": raw},
-        "planted": "planted",
-    }
-    return scrubbed_answer(answer, NOW)
 
 
 @pytest.mark.parametrize(
@@ -338,9 +258,6 @@ def scrubbed(
 def test_the_reason_phrase_is_the_usual_one(code: int, reason: str) -> None:
     """The cassette holds the phrase that belongs to the status, whatever the service said."""
     assert {"code": code, "message": reason} == scrubbed(code=code)["status"]
-
-
-OUT = f"{LEFT_OUT}]"
 
 
 @pytest.mark.parametrize(
@@ -353,38 +270,29 @@ OUT = f"{LEFT_OUT}]"
         ),
         (
             "Retry-After",
-            ["0", "58", "99999", formatdate(NOW + 7, usegmt=True)],
-            [
-                "",
-                "-1",
-                "1.5",
-                "100000",
-                "58\n",
-                "５",
-                formatdate(NOW + 90_000, usegmt=True),
-                formatdate(NOW + 7),
-                formatdate(NOW + 7, usegmt=True).upper(),
-            ],
+            ["0", "58", "99999"],
+            ["", "-1", "1.5", "100000", "58\n", "５", "Mon, 23 Nov 2026 09:00:00 GMT"],
         ),
         ("X-RateLimit-Limit", ["360", "0"], ["", "100000", "360, 360", "+360", " 360"]),
         ("X-RateLimit-Remaining", ["358"], ["358 of 360"]),
-        (
-            "X-RateLimit-Reset",
-            [f"{NOW + 60:.0f}", f"{NOW - 60:.0f}"],
-            ["", "60", f"{NOW + 90_000:.0f}", f"{NOW - 90_000:.0f}", f"{NOW:.1f}"],
-        ),
     ],
 )
 def test_the_values_of_headers(name: str, kept: list[str], left_out: list[str]) -> None:
     """Of a listed header a value is written when it has the header's form, else a placeholder."""
-    expected = {name.lower(): [*kept, *[OUT] * len(left_out)]}
+    expected = {name.lower(): [*kept, *[LEFT_OUT] * len(left_out)]}
     assert expected == scrubbed(headers={name: [*kept, *left_out]})["headers"]
 
 
 def test_a_header_in_two_spellings_keeps_all_its_values() -> None:
     """Names in another case are the same header, and no other header is written."""
     headers = {"RETRY-AFTER": ["5"], "retry-after": ["x", "6"], "Date": ["x"], "Set-Cookie": ["x"]}
-    assert {"retry-after": ["5", OUT, "6"]} == scrubbed(headers=headers)["headers"]
+    assert {"retry-after": ["5", LEFT_OUT, "6"]} == scrubbed(headers=headers)["headers"]
+
+
+def test_the_end_of_a_window_is_replaced() -> None:
+    """The moment in X-RateLimit-Reset, whatever it says, is a fixed one in a cassette."""
+    headers = {"X-RateLimit-Reset": ["1795420620"]}
+    assert {"x-ratelimit-reset": ["1767225660"]} == scrubbed(headers=headers)["headers"]
 
 
 @pytest.mark.parametrize(
@@ -392,7 +300,7 @@ def test_a_header_in_two_spellings_keeps_all_its_values() -> None:
     [
         ({"errors": ["Not found", ""]}, {"errors": ["Not found", ""]}),
         ({"errors": None, "error": False}, {"errors": None, "error": False}),
-        ({"error": "not found"}, {"error": f"{LEFT_OUT}: 9 characters]"}),
+        ({"error": "not found"}, {"error": LEFT_OUT}),
         ({"error": "Too Many Requests"}, {"error": "Too Many Requests"}),
         (
             {"message": "No points left; try again in 24 seconds"},
@@ -400,37 +308,37 @@ def test_a_header_in_two_spellings_keeps_all_its_values() -> None:
         ),
         (
             {"message": "No points left; try again in 240000 seconds"},
-            {"message": f"{LEFT_OUT}: 43 characters]"},
+            {"message": LEFT_OUT},
         ),
         (
             {"errors": {"email": ["x"], "x": 1}},
-            {"errors": {"email": [f"{LEFT_OUT}: 1 characters]"]}},
+            {"errors": {"email": [LEFT_OUT]}},
         ),
-        ({"errors": [5, 1.5]}, {"errors": [f"{LEFT_OUT}: a number]"] * 2}),
-        ({"error": {"type": "api"}}, {"error": {"type": f"{LEFT_OUT}: 3 characters]"}}),
+        ({"errors": [5, 1.5]}, {"errors": [LEFT_OUT] * 2}),
+        ({"error": {"type": "api"}}, {"error": {"type": LEFT_OUT}}),
         ({"retry_after": 24}, {"retry_after": 24}),
-        ({"retry_after": 86_401}, {"retry_after": OUT}),
-        ({"retry_after": "24"}, {"retry_after": OUT}),
+        ({"retry_after": 100_000}, {"retry_after": LEFT_OUT}),
+        ({"retry_after": "24"}, {"retry_after": LEFT_OUT}),
         ({"quantity": 999}, {"quantity": 999}),
-        ({"quantity": 1000}, {"quantity": OUT}),
-        ({"quantity": 1.0}, {"quantity": OUT}),
+        ({"quantity": 1000}, {"quantity": LEFT_OUT}),
+        ({"quantity": 1.0}, {"quantity": LEFT_OUT}),
         ({"channel": "sms", "source": "api"}, {"channel": "sms", "source": "api"}),
-        ({"channel": "fax", "source": "app"}, {"channel": OUT, "source": OUT}),
+        ({"channel": "fax", "source": "app"}, {"channel": LEFT_OUT, "source": LEFT_OUT}),
         ({"type": "back_in_stock"}, {"type": "back_in_stock"}),
         ({"optin_confirmed": True}, {"optin_confirmed": True}),
-        ({"optin_confirmed": "true"}, {"optin_confirmed": OUT}),
+        ({"optin_confirmed": "true"}, {"optin_confirmed": LEFT_OUT}),
         ({"id": "abc", "customer_id": 5}, {"id": "1", "customer_id": 1}),
-        ({"id": 1.5}, {"id": f"{LEFT_OUT}: a number]"}),
+        ({"id": 1.5}, {"id": 1}),
         ({"shopify_variant_id": 5}, {"shopify_variant_id": 4711}),
         ({"shopify_variant_id": "5"}, {"shopify_variant_id": "4711"}),
         ({"email": "", "phone": None}, {"email": "", "phone": None}),
-        ({"email": 5, "phone": 5}, {"email": f"{LEFT_OUT}: a number]", "phone": 15550109999}),
+        ({"email": 5, "phone": 5}, {"email": "ada@example.com", "phone": 15550109999}),
         ({"created_at": "today"}, {"created_at": "2026-01-01T00:00:00.000Z"}),
-        ({"created_at": 5}, {"created_at": f"{LEFT_OUT}: a number]"}),
-        ({"intents": [{"id": "5", "x": 1}, "x"]}, {"intents": [{"id": "1"}, OUT]}),
+        ({"created_at": 5}, {"created_at": "2026-01-01T00:00:00.000Z"}),
+        ({"intents": [{"id": "5", "x": 1}, "x"]}, {"intents": [{"id": "1"}, LEFT_OUT]}),
         ({"intents": None}, {"intents": None}),
-        (["x", 5, None], [OUT, OUT, None]),
-        ("x", OUT),
+        (["x", 5, None], [LEFT_OUT, LEFT_OUT, None]),
+        ("x", LEFT_OUT),
         (None, None),
     ],
 )
@@ -443,9 +351,9 @@ def test_the_fields_of_a_body(said: object, kept: object) -> None:
     ("body", "kept"),
     [
         (b"", b""),
-        (b"<html>", f"{LEFT_OUT}: 6 bytes that are no JSON]".encode()),
-        (b"\xff", f"{LEFT_OUT}: 1 bytes that are no JSON]".encode()),
-        (b"[" * 100_000, f"{LEFT_OUT}: 100000 bytes that are no JSON]".encode()),
+        (b"<html>", LEFT_OUT.encode()),
+        (b"\xff", LEFT_OUT.encode()),
+        (b"[" * 100_000, LEFT_OUT.encode()),
     ],
 )
 def test_a_body_that_is_no_json(body: bytes, kept: bytes) -> None:
@@ -482,45 +390,3 @@ def test_scrubbing_never_fails(body: bytes, value: str, code: int) -> None:
     kept = scrubbed(body, {name: [value] for name in KEPT_HEADERS}, code)
     assert {"status", "headers", "body"} == set(kept)
     assert kept["body"]["string"].decode() is not None
-
-
-@pytest.fixture
-def live(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Arguments that record one scenario, from the sandbox in the place of the service."""
-    monkeypatch.setattr("record_cassettes.CASSETTES", tmp_path)
-    arguments = ["--live", "--yes", "--shop", "planted-shop", "--variant", "1", "--product", "2"]
-    return [*arguments, "--email", EMAIL, "--base-url", sandbox.base_url, "created_by_email"]
-
-
-def test_what_was_left_out_is_shown_on_request(
-    live: list[str], sandbox: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The terminal shows the service's words when asked to; the cassette holds none of them."""
-    said = {"errors": [f"{EMAIL} is welcome\x1b[2J"]}
-    sandbox.fail_next(201, body=said)
-    assert main(live) == 0
-    silent = capsys.readouterr()
-    assert [] == found_in(json.dumps(silent.out + silent.err))
-    assert "--show-answers" in silent.out
-    sandbox.fail_next(201, body=said)
-    assert main([*live, "--show-answers"]) == 0
-    shown = capsys.readouterr().out
-    assert f"{EMAIL} is welcome" in shown
-    assert "\x1b" not in shown
-    assert [] == found_in((tmp_path / "created_by_email.yaml").read_text("utf-8"))
-
-
-def test_an_unexpected_answer_is_shown_on_request(
-    live: list[str], sandbox: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """An answer that is not recorded, since it is another than expected, can be looked at."""
-    sandbox.fail_next(418, body={"errors": ["is a teapot"]})
-    assert main([*live, "--show-answers"]) == 1
-    assert "is a teapot" in capsys.readouterr().out
-    assert [] == list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
-def test_what_the_sandbox_says_is_known(scenario: Scenario) -> None:
-    """The committed cassettes have no gap: each sentence in them is one of the known."""
-    assert LEFT_OUT not in recorded_at(scenario.path).read_text("utf-8")

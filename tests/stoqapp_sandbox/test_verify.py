@@ -1,6 +1,5 @@
 """`stoqapp verify` finds what a service does otherwise than the sandbox, and nothing else."""
 
-import errno
 import itertools
 import json
 import logging
@@ -20,7 +19,7 @@ from stoqapp.cli import main
 from stoqapp.errors import Answer, RateLimitedError
 from stoqapp.rules import SHOP_HEADER
 from stoqapp_sandbox import ASSUMPTIONS, Assumption, Assumptions, Sandbox
-from stoqapp_sandbox.cassettes import LEFT_OUT, Recording
+from stoqapp_sandbox.cassettes import LEFT_OUT
 from stoqapp_sandbox.verify.command import _chosen
 from stoqapp_sandbox.verify.probes import MADE_UP, NOT_ASKED, PROBES, Subject, shown
 from stoqapp_sandbox.verify.report import Report, report_of
@@ -783,29 +782,6 @@ def test_a_cassette_that_cannot_be_written_costs_no_finding(
     before = HARMLESS[: [probe.name for probe in HARMLESS].index("duplicate")]
     names = {f"{probe.name}-1.yaml" for probe in before} | {"duplicate-1.yaml"}
     assert names == {path.name for path in tmp_path.iterdir()}
-
-
-def test_no_half_cassette_stays(
-    sandbox: Sandbox,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """A disk that is full in the middle of a cassette leaves none, and what was there before."""
-
-    def save(recorded: Recording, path: Path) -> None:
-        path.write_bytes(recorded.content[:20])
-        if recorded.content.count(b"intent"):
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(Recording, "save", save)
-    kept = tmp_path / "created-1.yaml"
-    kept.write_text("from an earlier run")
-    assert 0 == verify(sandbox.base_url, *OPTIONS, "--yes", "--record", str(tmp_path))
-    told = capsys.readouterr()
-    assert "created-1.yaml cannot be written (No space left on device)" in told.err
-    assert "A sandbox that answers as was seen" in told.out
-    assert ["from an earlier run"] == [path.read_text() for path in tmp_path.iterdir()]
 
 
 def test_the_words_are_shown_on_request(

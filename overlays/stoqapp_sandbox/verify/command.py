@@ -14,7 +14,6 @@ from stoqapp.errors import ConfigurationError, InvalidIntentError, StoqError
 from stoqapp.terminal import complain, mention, show
 
 if TYPE_CHECKING:
-    from stoqapp_sandbox.cassettes import Recording
     from stoqapp_sandbox.verify.probes import Probe, Subject
     from stoqapp_sandbox.verify.report import Report
     from stoqapp_sandbox.verify.worlds import Heard
@@ -293,7 +292,7 @@ def _keeper(given: str | None, base_url: str) -> "Keep":
         ConfigurationError: *given* names no folder, or one that cannot be written to.
     """
     from stoqapp.settings import BASE_URL
-    from stoqapp_sandbox.cassettes import RecordedFrom, ShownRequest, recording
+    from stoqapp_sandbox.cassettes import RecordedFrom, recording
     from stoqapp_sandbox.verify.probes import shown
 
     if given is None:
@@ -305,8 +304,9 @@ def _keeper(given: str | None, base_url: str) -> "Keep":
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # Also finds out now, and not after the first request, whether there is a recorder.
-        with recording(ShownRequest(b""), source) as recorded:
-            recorded.save(folder / _UNFINISHED)
+        with recording(folder / _UNFINISHED, b"", source):
+            pass
+        (folder / _UNFINISHED).write_bytes(b"")
         (folder / _UNFINISHED).unlink()
     except OSError as error:
         raise ConfigurationError(
@@ -317,37 +317,27 @@ def _keeper(given: str | None, base_url: str) -> "Keep":
         nonlocal is_writable
         made_up = shown(probe.asks[number - 1])
         headers = {name.lower(): value for name, value in made_up.headers.items()}
-        with recording(ShownRequest(made_up.content, headers), source) as recorded:
-            heard = send()
-        if heard and is_writable:
-            name = f"{probe.name}-{number}.yaml"
-            try:
-                _save(recorded, folder / name)
-            except OSError as error:
-                is_writable = False
-                complain(
-                    "stoqapp verify",
-                    f"--record: {name} cannot be written ({error.strerror}); nothing more is"
-                    " recorded",
-                )
+        if not is_writable:
+            return send()
+        name, unfinished = f"{probe.name}-{number}.yaml", folder / _UNFINISHED
+        heard = None
+        try:
+            with recording(unfinished, made_up.content, source, headers):
+                heard = send()
+            if heard:
+                unfinished.replace(folder / name)
+        except OSError as error:
+            is_writable = False
+            complain(
+                "stoqapp verify",
+                f"--record: {name} cannot be written ({error.strerror}); nothing more is recorded",
+            )
+        finally:
+            with suppress(OSError):
+                unfinished.unlink(missing_ok=True)
         return heard
 
     return keep
-
-
-def _save(recorded: "Recording", path: Path) -> None:
-    """Write the cassette to *path*, whole or not at all.
-
-    Raises:
-        OSError: It cannot be written.
-    """
-    unfinished = path.with_name(_UNFINISHED)
-    try:
-        recorded.save(unfinished)
-        unfinished.replace(path)
-    finally:
-        with suppress(OSError):
-            unfinished.unlink(missing_ok=True)
 
 
 def _agreed(aside: Callable[[str, str], None]) -> bool:
