@@ -1,1 +1,0 @@
-"""Judges that the project did not write; `scripts/judge` installs and runs them."""
