@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measure scripts/regenerate.py: on our spec, and on synthetic specs of growing size.
 
-Prints wall time, the share that ruff takes, peak memory, and the time per operation at each
+Prints wall time, peak memory, and the time per operation at each
 size, which stays the same if the script is linear. Writes to a temporary folder only.
 """
 
@@ -89,7 +89,6 @@ class Run:
     """One run of the script."""
 
     wall_seconds: float
-    ruff_seconds: float
     peak_megabytes: float
     """Of the largest process; the script, the generator and ruff each are one."""
 
@@ -98,7 +97,7 @@ def measured(folder: Path, *arguments: str) -> Run:
     """Run the script with `arguments` and a new output in `folder`."""
     log = folder / "stderr"
     with tempfile.TemporaryDirectory(dir=folder) as home, log.open("w+") as stderr:
-        command = [sys.executable, str(SCRIPT), "--timings", "--output", f"{home}/client"]
+        command = [sys.executable, str(SCRIPT), "--output", f"{home}/client"]
         started = time.perf_counter()
         process = subprocess.Popen([*command, *arguments], stdout=stderr, stderr=stderr)
         _, status, usage = os.wait4(process.pid, 0)
@@ -108,24 +107,21 @@ def measured(folder: Path, *arguments: str) -> Run:
         lines = stderr.read().splitlines()
     if process.returncode != 0:
         raise SystemExit("\n".join(lines))
-    seconds = dict(line.split()[-2:] for line in lines if " timing: " in line)
     peak_kilobytes = usage.ru_maxrss / (1024 if sys.platform == "darwin" else 1)
-    return Run(wall_seconds, float(seconds["ruff"]), peak_kilobytes / 1024)
+    return Run(wall_seconds, peak_kilobytes / 1024)
 
 
 def told(name: str, runs: list[Run]) -> Run:
     """Print the median of `runs`, and return it."""
     middle = Run(
         statistics.median(run.wall_seconds for run in runs),
-        statistics.median(run.ruff_seconds for run in runs),
         max(run.peak_megabytes for run in runs),
     )
     slowest = max(run.wall_seconds for run in runs)
     fastest = min(run.wall_seconds for run in runs)
     print(
         f"{name:>16}: {middle.wall_seconds:6.2f} s (of {len(runs)} runs, {fastest:.2f} to "
-        f"{slowest:.2f}), ruff {middle.ruff_seconds:5.2f} s = "
-        f"{middle.ruff_seconds / middle.wall_seconds:3.0%}, peak {middle.peak_megabytes:.0f} MB",
+        f"{slowest:.2f}), peak {middle.peak_megabytes:.0f} MB",
         flush=True,
     )
     return middle

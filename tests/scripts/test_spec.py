@@ -1,15 +1,16 @@
 """openapi.json and what the code takes from it: where the two part, a sentence says what to do."""
 
 import copy
+import itertools
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from jsonpointer import resolve_pointer
+from jsonpointer import JsonPointerException, resolve_pointer
 
-from regenerate import NOTHING, first_difference, found_at, told_apart
+from pipeline.document import pointer
 from stoqapp import RULES
 from stoqapp.body import INTENTS_PATH, SECTIONS
 from stoqapp.inputs import request_from_fields
@@ -25,6 +26,7 @@ from stoqapp.rules import (
 )
 from stoqapp.settings import BASE_URL
 
+NOTHING = object()
 SPEC = json.loads((Path(__file__).parents[2] / "openapi.json").read_text("utf-8"))
 CHANNEL = f"{SCHEMA}/properties/intent/properties/channel"
 CREATED = f"{OPERATION}/responses/201/content/application~1json/schema/properties/intents/items"
@@ -35,6 +37,49 @@ INPUTS = (
     " and the options in cli.py"
 )
 TEXTS = "see README.md and CHANGELOG.md"
+
+
+def found_at(document: Any, place: str) -> Any:
+    """What `document` holds at the JSON Pointer `place`, or NOTHING."""
+    try:
+        return resolve_pointer(document, place, NOTHING)
+    except JsonPointerException:
+        return NOTHING
+
+
+def first_difference(expected: Any, found: Any, place: str = "") -> tuple[str, Any, Any]:
+    """Where two unequal values first differ: a JSON Pointer below `place`, and both values there.
+
+    NOTHING stands for a member or an item that one of them lacks.
+    """
+    sides: list[tuple[Any, Any, Any]] = []
+    if isinstance(expected, dict) and isinstance(found, dict):
+        keys = expected | found
+        sides = [(key, expected.get(key, NOTHING), found.get(key, NOTHING)) for key in keys]
+    elif isinstance(expected, list) and isinstance(found, list):
+        pairs = itertools.zip_longest(expected, found, fillvalue=NOTHING)
+        sides = [(index, *pair) for index, pair in enumerate(pairs)]
+    for key, one, other in sides:
+        if one != other:
+            return first_difference(one, other, place + pointer(key))
+    return place, expected, found
+
+
+def told_apart(expected: Any, found: Any, limit: int = 120) -> tuple[str, str]:
+    """Two values as short JSON for a message, cut so that it shows where they differ."""
+    texts = [
+        "nothing" if value is NOTHING else json.dumps(value, ensure_ascii=False)
+        for value in (expected, found)
+    ]
+    pairs = enumerate(itertools.zip_longest(*texts))
+    differs_at = next((at for at, (one, other) in pairs if one != other), 0)
+    # Some of what is alike is told, too, for people to find the place by.
+    start = max(0, differs_at - limit // 2) if max(map(len, texts)) > limit else 0
+    one, other = (
+        ("…" if start else "") + text[start : start + limit] + "…" * (len(text) > start + limit)
+        for text in texts
+    )
+    return one, other
 
 
 def members(document: Any, place: str) -> dict[str, Any]:

@@ -1,0 +1,136 @@
+"""Read an OpenAPI document and refuse what the generator cannot work from."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+from pipeline.exits import Exit, RunError, one_line, shown
+
+DATA = {"example", "examples", "default", "enum", "const", "value"}
+NAMED = {"properties", "schemas", "parameters", "responses", "headers", "examples", "content"}
+SCALAR = {"type", "enum", "nullable", "pattern", "minimum", "maximum", "minLength", "maxLength"}
+
+# Both engines find the same faults; jsonschema-rs, where it is installed, words them otherwise.
+os.environ["OPENAPI_SPEC_VALIDATOR_SCHEMA_VALIDATOR_BACKEND"] = "jsonschema"
+
+
+def read_document(path: Path) -> tuple[bytes, dict[str, Any]]:
+    """Return the bytes of a JSON file, and the OpenAPI document in it, checked."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise RunError(Exit.SPEC, f"cannot read {shown(path)}: {error.strerror}") from error
+    document = parsed(content, shown(path))
+    check(document, shown(path))
+    return content, document
+
+
+def parsed(content: bytes, name: str) -> Any:
+    """Return the JSON value in `content`; refuse a repeated key, NaN and half a character."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        keys = [key for key, _ in pairs]
+        if twice := next((key for key in keys if keys.count(key) > 1), None):
+            raise ValueError(f"an object has the key {twice!r} twice; remove one of them")
+        return dict(pairs)
+
+    def refuse(constant: str) -> NoReturn:
+        raise ValueError(f"{constant} is not JSON; write a number or null")
+
+    try:
+        text = content.decode("utf-8-sig")
+        value = json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
+        json.dumps(value, ensure_ascii=False).encode()
+    except RecursionError as error:
+        raise RunError(Exit.SPEC, f"{name} is nested too deeply") from error
+    except ValueError as error:
+        reason = f"{name} is not JSON: {error}"
+        if re.search(r"^(```|~~~|#+ |> )", content.decode(errors="replace"), re.MULTILINE):
+            reason = f"{name} is a page, not JSON; run scripts/update_spec.py with it"
+        elif re.match(rb"\s*(openapi|swagger|info):", content):
+            reason = f"{name} is YAML, not JSON; run scripts/update_spec.py with it"
+        raise RunError(Exit.SPEC, reason) from error
+    return value
+
+
+def check(document: Any, name: str) -> None:
+    """Stop unless `document` is a valid OpenAPI 3.0 or 3.1 document that stands alone."""
+    version = document.get("openapi") if isinstance(document, dict) else None
+    if not isinstance(version, str) or not re.fullmatch(r"3\.[01]\.[0-9]+", version):
+        found = "no object" if not isinstance(document, dict) else f'"openapi": {version!r}'
+        raise RunError(Exit.SPEC, f"{name} is not OpenAPI 3.0.x or 3.1.x: it has {found}")
+    if fault := _dangling(document) or _bad_default(document) or _invalid(document, version):
+        raise RunError(Exit.SPEC, f"{name} is not valid OpenAPI: {fault}")
+
+
+def pointer(*parts: object) -> str:
+    """Return the JSON Pointer made of `parts`."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
+
+
+def objects(value: Any, place: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each object below `value` with its JSON Pointer, examples and defaults left out."""
+    if isinstance(value, dict):
+        yield place, value
+    pairs = value.items() if isinstance(value, dict) else ()
+    for key, item in enumerate(value) if isinstance(value, list) else pairs:
+        if key not in DATA or place.rpartition("/")[2] in NAMED:
+            yield from objects(item, place + pointer(key))
+
+
+def _dangling(document: dict[str, Any]) -> str | None:
+    from jsonpointer import JsonPointerException, resolve_pointer
+
+    for place, holder in objects(document):
+        seen: list[str] = []
+        found: Any = holder
+        while isinstance(found, dict) and isinstance(target := found.get("$ref"), str):
+            if not target.startswith("#"):
+                return f"{place}/$ref leads to {target!r}, another file; copy it into this one"
+            if target in seen:
+                return f"{place}/$ref leads to {target!r}, which leads back to itself"
+            seen.append(target)
+            try:
+                found = resolve_pointer(document, target[1:])
+            except JsonPointerException:
+                return f"{place}/$ref leads to {target!r}, which is not there"
+    return None
+
+
+def _bad_default(document: dict[str, Any]) -> str | None:
+    from openapi_schema_validator import OAS30Validator, OAS31Validator
+
+    engine = OAS30Validator if document["openapi"].startswith("3.0.") else OAS31Validator
+    for place, schema in objects(document):
+        if "default" in schema and place.rpartition("/")[2] not in NAMED:
+            stated = {key: value for key, value in schema.items() if key in SCALAR}
+            # A schema that is not valid itself is for _invalid to report.
+            with contextlib.suppress(Exception):
+                if fault := next(engine(stated).iter_errors(schema["default"]), None):
+                    return f"{place}/default: {one_line(fault.message, 200)}"
+    return None
+
+
+def _invalid(document: dict[str, Any], version: str) -> str | None:
+    from jsonschema_path import SchemaPath
+    from openapi_spec_validator import OpenAPIV30SpecValidator, OpenAPIV31SpecValidator
+
+    kind = OpenAPIV30SpecValidator if version.startswith("3.0.") else OpenAPIV31SpecValidator
+    try:
+        # Without handlers, nothing that a reference names is fetched.
+        fault = next(kind(SchemaPath.from_dict(document, handlers={})).iter_errors(), None)
+    except Exception as error:  # noqa: BLE001 - whatever the library stumbles over is a fault
+        return one_line(f"{type(error).__name__}: {error}")
+    if fault is None:
+        return None
+    while fault.context:
+        # When none of several forms fits, the one that got furthest says most.
+        fault = max(fault.context, key=lambda branch: len(branch.absolute_path))
+    place = pointer(*fault.absolute_path) or "the top"
+    return f"{one_line(place, 200)}: {one_line(fault.message, 200)}"
