@@ -1,18 +1,18 @@
-"""What an answer means. Pure: an `Answer` in, a result or an error out.
+"""What an answer means. Pure: an `Answer` in, an `IntentCreated` or an error out.
 
-The status line decides. Whatever the body is (empty, HTML, cut, of another shape), a 201 is a
-created intent and every other status is an error of its own class.
+The status line decides. Whatever the body is (empty, HTML, cut off, of another shape), a 201 is
+a created intent, and every other status is an error of its own class.
 """
 
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence, Sized
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, Final
 
-from attrs import field, frozen
+from attrs import asdict, field, frozen
 
-from stoq_public_api_client.models import CreatedIntent
 from stoqapp.errors import (
     Answer,
     AnswerError,
@@ -29,10 +29,15 @@ from stoqapp.errors import (
     UnexpectedAnswerError,
     UnprocessableIntentError,
 )
-from stoqapp.headers import rate_limit_from_headers, seconds_from_http_date
+from stoqapp.headers import (
+    loggable_id,
+    rate_limit_from_headers,
+    request_id_from_headers,
+    seconds_from_http_date,
+)
 from stoqapp.inputs import Change
 
-_REFUSALS: Final[Mapping[int, type[IntentRefusedError]]] = {
+_CLASS_OF_STATUS: Final[Mapping[int, type[AnswerError]]] = {
     200: ProcessedWithErrorsError,
     400: BadRequestError,
     401: UnauthorizedError,
@@ -41,7 +46,11 @@ _REFUSALS: Final[Mapping[int, type[IntentRefusedError]]] = {
     409: ConflictError,
     413: PayloadTooLargeError,
     422: UnprocessableIntentError,
+    429: RateLimitedError,
 }
+_CLASS_OF_HUNDRED: Final[Mapping[int, type[AnswerError]]] = {4: IntentRefusedError, 5: ServerError}
+# The statuses that can mean "already on the list".
+_DUPLICATE_STATUSES: Final = (200, 409, 422)
 _MOST_MESSAGES: Final = 100
 _DEEPEST_MESSAGE: Final = 10
 _SECONDS: Final = re.compile(r"[0-9]{1,300}(\.[0-9]{1,300})?")
@@ -66,74 +75,106 @@ class IntentCreated:
     """The intent is on the list.
 
     Attributes:
-        answer: The 201 as it came.
-        intents: What the answer says of the intents, as far as it could be read. The schema
-            leaves their fields open: ``intent["id"]`` where the service gives one.
-        messages: What the service had to say besides; may repeat what the customer gave.
-        changes: What `stoqapp.Stoq.subscribe` changed in its inputs before sending.
-        attempts: How often the request was sent.
-        waited_seconds: Seconds spent waiting between attempts and for the rate budget.
-        confirmed_by_duplicate: The answer is no 201: an earlier attempt went without an answer,
-            and a later one was told that the intent is there already.
+        answer: The answer, as it came.
+        intents: The intents in it, with all their fields as the service wrote them. Empty if the
+            body could not be read.
+        messages: What the service said besides. May repeat what the customer gave.
+        changes: What `stoqapp.Stoq.subscribe` changed in its inputs before it sent them.
+        attempts: How many times the request was sent.
+        waited_seconds: Time spent waiting between attempts and for the rate budget.
+        confirmed_by_duplicate: Whether the last answer was not a 201 but a duplicate error, after
+            an attempt whose outcome was unknown. That attempt created the intent.
     """
 
     answer: Answer
-    intents: tuple[CreatedIntent, ...] = field(default=(), repr=_count)
+    intents: tuple[Mapping[str, Any], ...] = field(default=(), repr=_count)
     messages: tuple[str, ...] = field(default=(), repr=_count)
     changes: tuple[Change, ...] = ()
     attempts: int = 1
     waited_seconds: float = 0.0
     confirmed_by_duplicate: bool = False
 
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The ids of the intents that have one, as text."""
+        given = [intent.get("id") for intent in self.intents]
+        return tuple(str(id_) for id_ in given if type(id_) in (str, int) and id_ != "")
+
+    @property
+    def id(self) -> str | None:
+        """The first intent's id, None if the service gave none."""
+        return next(iter(self.ids), None)
+
+    @property
+    def created_at(self) -> datetime | None:
+        """The first intent's ``created_at`` with its zone (else UTC); None if there is none."""
+        return next((_moment_from(intent.get("created_at")) for intent in self.intents), None)
+
+    @property
+    def request_id(self) -> str | None:
+        """The id that the service gave the request, in any form; None without one."""
+        return request_id_from_headers(self.answer.headers)
+
+    def to_dict(self, *, personal_data: bool = False) -> dict[str, Any]:
+        """Return the outcome as values of JSON.
+
+        Args:
+            personal_data: Include what the service said (``intents``, ``messages``) and its
+                request id in any form, all of which may repeat what the customer gave.
+        """
+        plain = {
+            "carried_out": True,
+            "status": self.answer.status,
+            "ids": list(self.ids),
+            "created_at": self.created_at.isoformat() if self.created_at else None,
+            "request_id": loggable_id(self.request_id),
+            "attempts": self.attempts,
+            "waited_seconds": self.waited_seconds,
+            "confirmed_by_duplicate": self.confirmed_by_duplicate,
+            "changes": list(map(asdict, self.changes)),
+        }
+        if not personal_data:
+            return plain
+        intents = [dict(intent) for intent in self.intents]
+        personal = {"request_id": self.request_id, "messages": list(self.messages)}
+        return plain | personal | {"intents": intents}
+
 
 def created_from_answer(answer: Answer, now: float) -> IntentCreated:
-    """Return what a 201 says; anything in it that cannot be read is left out.
+    """Return what a 201 says. Parts that cannot be read are left out.
 
     Args:
-        answer: The answer, of any status.
-        now: Our clock, Unix seconds; used for moments that the answer names without its own date.
+        answer: An answer of any status.
+        now: Our clock in Unix seconds, for a date in an answer that has no ``Date`` of its own.
 
     Raises:
-        AnswerError: The status is another one; which class, its docstring says.
+        AnswerError: The status is not 201; which class, the tree in `stoqapp.errors` says.
     """
     content = _json_from(answer.body)
     messages = tuple(islice(_messages_from(content), _MOST_MESSAGES))
-    if answer.status != 201:
-        retry_after = _retry_after_seconds(answer, content, now)
-        raise _error_class(answer.status)(answer, messages, retry_after)
-    intents = content.get("intents") if isinstance(content, dict) else None
-    read = map(_intent_from, intents if isinstance(intents, list) else [])
-    return IntentCreated(answer, tuple(intent for intent in read if intent), messages)
+    if answer.status == 201:
+        intents = content.get("intents") if isinstance(content, dict) else None
+        readable = intents if isinstance(intents, list) else []
+        return IntentCreated(answer, tuple(i for i in readable if isinstance(i, dict)), messages)
+    retry_after = _retry_after(answer, content, now)
+    state: dict[str, Any] = {"retry_after": retry_after}
+    if answer.status in _DUPLICATE_STATUSES:
+        state["is_duplicate"] = says_duplicate(messages)
+    elif answer.status == 503 and retry_after is not None:
+        state["carried_out"] = False
+    by_hundred = _CLASS_OF_HUNDRED.get(answer.status // 100, UnexpectedAnswerError)
+    error = _CLASS_OF_STATUS.get(answer.status, by_hundred)
+    raise error(state=state, answer=answer, messages=messages)
 
 
 def says_duplicate(messages: Sequence[str]) -> bool:
-    """Whether the words of a refusal mean that the intent is there already.
+    """Return whether a refusal's words mean that the intent is already there.
 
-    Assumed: the vendor says only that an intent is unique, not how a second one is answered.
+    Assumed: the vendor says that an intent is unique, but not how a second one is answered.
     """
     return any(
         _DUPLICATE.search(message) and not _NO_DUPLICATE.search(message) for message in messages
     )
-
-
-def _error_class(status: int) -> type[AnswerError]:
-    if status in _REFUSALS:
-        return _REFUSALS[status]
-    if status == 429:
-        return RateLimitedError
-    if 400 <= status < 500:
-        return IntentRefusedError
-    if 500 <= status < 600:
-        return ServerError
-    return UnexpectedAnswerError
-
-
-def _intent_from(content: Any) -> CreatedIntent | None:
-    # A 201 is never an error, also when a later spec gives the model fields to fail on.
-    try:
-        return CreatedIntent.from_dict(content) if isinstance(content, dict) else None
-    except (TypeError, ValueError, KeyError, AttributeError):
-        return None
 
 
 def _json_from(body: bytes) -> Any:
@@ -146,50 +187,73 @@ def _json_from(body: bytes) -> Any:
 def _messages_from(content: Any) -> Iterator[str]:
     if isinstance(content, dict):
         for key in ("errors", "error", "message"):
-            yield from _texts(content.get(key))
+            yield from _texts_in(content.get(key))
 
 
-def _texts(value: Any, depth: int = 0) -> Iterator[str]:
+def _texts_in(value: Any, depth: int = 0) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, list | dict) and depth < _DEEPEST_MESSAGE:
         for name, item in value.items() if isinstance(value, dict) else enumerate(value):
-            for text in _texts(item, depth + 1):
+            for text in _texts_in(item, depth + 1):
                 yield f"{name}: {text}" if isinstance(value, dict) else text
 
 
-def _retry_after_seconds(answer: Answer, content: Any, now: float) -> float | None:
+def _moment_from(text: object) -> datetime | None:
+    """Return the moment that a service wrote as *text*, None if it leaves out a part of it."""
+    if not isinstance(text, str):
+        return None
+    # Takes 20 ms to import, which only a caller who asks for the date has to spend.
+    from dateutil.parser import parse
+
+    try:
+        # What the text leaves out is taken from the default, and then the two differ.
+        first, second = (
+            parse(text, default=default, tzinfos=_zone_from)
+            for default in (datetime(2000, 1, 1, tzinfo=UTC), datetime(2001, 2, 2, tzinfo=UTC))
+        )
+    except (ValueError, OverflowError):
+        return None
+    return first if first == second else None
+
+
+def _zone_from(name: str | None, offset: int | None) -> int:
+    if offset is None and name is not None:
+        raise ValueError("a zone's name, such as EST, can mean several zones")
+    return offset or 0
+
+
+def _retry_after(answer: Answer, content: Any, now: float) -> float | None:
     """Return how long to wait: by ``Retry-After``, else the body, else the rate limit's reset.
 
-    The last two are the vendor's, for its 429. With any other status the header alone counts.
+    The vendor documents the last two for its 429 alone, so they do not count for other statuses.
     """
+    seconds = _seconds_from_header(answer, now)
+    if answer.status != 429 or seconds is not None:
+        return seconds
+    in_body = content.get("retry_after") if isinstance(content, dict) else None
+    seconds = _longest_in(in_body) if isinstance(in_body, str) else _number(in_body)
+    if seconds is not None and seconds >= 0:
+        return seconds
+    return rate_limit_from_headers(answer.headers, now).resets_in_seconds
+
+
+def _seconds_from_header(answer: Answer, now: float) -> float | None:
     header = answer.headers.get("retry-after", "")
-    said = [_longest_of(header), _seconds_until(header, answer, now)]
-    if answer.status == 429:
-        in_body = content.get("retry_after") if isinstance(content, dict) else None
-        said.append(_longest_of(in_body) if isinstance(in_body, str) else _number(in_body))
-        said.append(rate_limit_from_headers(answer.headers, now).resets_in_seconds)
-    return next((wait for wait in said if wait is not None and wait >= 0), None)
+    seconds = _longest_in(header)
+    if seconds is None and (moment := seconds_from_http_date(header)) is not None:
+        sent = seconds_from_http_date(answer.headers.get("date", ""))
+        seconds = moment - (now if sent is None else sent)
+    return seconds if seconds is not None and seconds >= 0 else None
 
 
-def _longest_of(said: str) -> float | None:
-    """Return the seconds that a text names; the most, where a header came more than once."""
-    parts = [part.strip() for part in said.split(",")]
-    if not all(map(_SECONDS.fullmatch, parts)):
+def _longest_in(text: str) -> float | None:
+    """Return the seconds in *text*; the most, if the header came more than once."""
+    parts = [part.strip() for part in text.split(",")]
+    return max(map(float, parts)) if all(map(_SECONDS.fullmatch, parts)) else None
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return max(map(float, parts))
-
-
-def _number(said: Any) -> float | None:
-    if isinstance(said, bool) or not isinstance(said, int | float):
-        return None
-    return float(said) if abs(said) <= _MOST_SECONDS else None
-
-
-def _seconds_until(date: str, answer: Answer, now: float) -> float | None:
-    """Return the seconds until an HTTP date, by the answer's own ``Date`` if it has one."""
-    moment = seconds_from_http_date(date)
-    if moment is None:
-        return None
-    sent = seconds_from_http_date(answer.headers.get("date", ""))
-    return moment - (now if sent is None else sent)
+    return float(value) if abs(value) <= _MOST_SECONDS else None

@@ -61,7 +61,7 @@ def plain(value: object) -> Any:
     return _read(value, None)
 
 
-def body_from_request(request: CreateIntentRequest) -> Any:
+def body_from_request(request: object) -> Any:
     """Return the body that *request* stands for, in plain types (see `plain`).
 
     A field that is unset, or was deleted, is left out. A value of a wrong type stays where it

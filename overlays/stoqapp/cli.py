@@ -365,7 +365,7 @@ def _report_of_created(created: IntentCreated) -> dict[str, Any]:
         "status": created.answer.status,
         "attempts": created.attempts,
         "confirmed_by_duplicate": created.confirmed_by_duplicate,
-        "intents": [intent.to_dict() for intent in created.intents],
+        "intents": created.intents,
         "messages": created.messages,
         "changes": [asdict(change) for change in created.changes],
     }

@@ -1,49 +1,55 @@
-"""`Stoq` and `AsyncStoq`: check an intent, deliver it, and tell what became of it."""
+"""`Stoq` and `AsyncStoq`: check an intent, send it, and say what became of it."""
 
-import asyncio
 import json
 import time
-from collections.abc import Callable
-from typing import Any, Generic, Literal, Self, TypeVar, Unpack
+from collections.abc import Callable, Mapping
+from typing import Generic, Self, TypeVar, Unpack
 
 from attrs import evolve
 
 from stoq_public_api_client.models import CreateIntentRequest
+from stoq_public_api_client.typed_dicts import CreateIntentRequestDict
 from stoqapp.answers import IntentCreated
 from stoqapp.body import INTENTS_PATH, body_from_request
-from stoqapp.budget import Budget
-from stoqapp.delivery import AttemptReport, deliver, deliver_async, plan
-from stoqapp.errors import InvalidIntentError
+from stoqapp.errors import Answer, InvalidIntentError
 from stoqapp.http.options import HttpOptions, Timeout
 from stoqapp.http.transport import AsyncTransport, Transport
 from stoqapp.inputs import request_from_fields
-from stoqapp.log import listen_to_environment
+from stoqapp.log import log_as_environment_says
+from stoqapp.retry import AttemptReport, Plan, deliver, deliver_async, plan
 from stoqapp.rules import check_plain
 from stoqapp.settings import (
     MAX_RETRIES,
     TOTAL_TIMEOUT_SECONDS,
+    BudgetOption,
     Changes,
-    Options,
-    settings_from,
+    Settings,
+    base_url_from,
+    timeout_from,
+    total_timeout_from,
 )
 
+Request = CreateIntentRequest | CreateIntentRequestDict
 AnyTransport = TypeVar("AnyTransport", Transport, AsyncTransport)
 
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
-def _content_from(request: CreateIntentRequest) -> bytes:
-    """Return the body of *request* as JSON, the very one that was checked."""
+
+def _content_from(request: Request) -> bytes:
+    """Return the JSON of *request*: of the very body that was checked."""
     body = body_from_request(request)
     violations = check_plain(body)
     if violations:
         raise InvalidIntentError(violations)
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    return _encode(body).encode()
 
 
 class _Client(Generic[AnyTransport]):
-    """What both clients have in common: their settings, and the pool that copies share."""
+    """What both clients share: their settings, and the connections that copies use, too."""
 
     _transport_class: type[AnyTransport]
     _transport: AnyTransport
+    _settings: Settings
 
     def __init__(
         self,
@@ -54,30 +60,28 @@ class _Client(Generic[AnyTransport]):
         total_timeout: float | None = TOTAL_TIMEOUT_SECONDS,
         max_retries: int = MAX_RETRIES,
         retry_unknown: bool = False,
-        budget: Budget | Literal["shared"] | None = "shared",
+        budget: BudgetOption = "auto",
         http: HttpOptions | None = None,
         on_attempt: Callable[[AttemptReport], object] | None = None,
+        app_name: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
-        listen_to_environment()
-        options = Options(
+        log_as_environment_says()
+        http = HttpOptions() if http is None else http
+        self._settings = Settings(
             shop=shop,
-            base_url=base_url,
+            base_url=base_url_from(base_url, http),
+            http=http,
             timeout=timeout,
             total_timeout=total_timeout,
             max_retries=max_retries,
             retry_unknown=retry_unknown,
             budget=budget,
-            http=http,
             on_attempt=on_attempt,
+            app_name=app_name,
+            headers=headers,
         )
-        self._settings = settings = settings_from(options)
-        # Copies keep to it, whatever the environment says by then.
-        self._options = evolve(
-            options, shop=settings.shop, base_url=settings.base_url, timeout=settings.timeout
-        )
-        self._transport = self._transport_class(
-            self._settings.base_url + INTENTS_PATH, self._settings.http
-        )
+        self._transport = self._transport_class(self._settings.base_url + INTENTS_PATH, http)
 
     @property
     def shop(self) -> str:
@@ -87,75 +91,99 @@ class _Client(Generic[AnyTransport]):
     def with_options(self, **changes: Unpack[Changes]) -> Self:
         """Return a copy with other options that uses the same connections.
 
-        Any of *shop*, *timeout*, *total_timeout*, *max_retries*, *retry_unknown*, *budget* and
-        *on_attempt* can be changed. Closing the copy or the original closes both.
+        *shop*, *timeout*, *total_timeout*, *max_retries*, *retry_unknown*, *budget*,
+        *on_attempt*, *app_name* and *headers* can be changed. Closing the copy or the original
+        closes both.
 
         Raises:
-            InvalidIntentError: *shop* names no shop.
+            InvalidIntentError: *shop* does not name a shop.
             ConfigurationError: Another option is unusable.
         """
-        unknown = set(changes) - Changes.__optional_keys__
-        if unknown:
-            raise TypeError(f"with_options cannot change {', '.join(sorted(unknown))}")
         other = object.__new__(type(self))
-        other._options = evolve(self._options, **changes)
-        other._settings = settings_from(other._options)
+        other._settings = self._settings.changed(changes)
         other._transport = self._transport
         return other
+
+    def _plan(self, total_timeout: float | None) -> Plan:
+        settings = self._settings
+        seconds = settings.total_timeout
+        if total_timeout is not None:
+            seconds = total_timeout_from(total_timeout)
+        return plan(settings.policy, seconds)
+
+    def _timeout(self, timeout: float | Timeout | None) -> Timeout:
+        return self._settings.timeout if timeout is None else timeout_from(timeout)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(shop={self.shop!r}, base_url={self._settings.base_url!r})"
 
 
 class Stoq(_Client[Transport]):
-    """Puts customers on the waitlists of one shop. For many threads; use it with ``with``.
+    """Puts customers on the waitlists of one shop. Thread-safe; use it in a ``with`` block.
 
     Args:
         shop: The shop, as handle (``demo``), host name (``demo.myshopify.com``), or URL; else
-            what ``STOQ_SHOP`` in the environment says.
-        base_url: Where the API is, plain http for loopback addresses alone; else
-            ``STOQ_BASE_URL``, else the vendor's server.
-        timeout: Seconds for each phase of an attempt but the wait for a connection of the pool,
-            which takes as long as the call has; or a `Timeout` that tells them apart; else
-            ``STOQ_TIMEOUT``, else 10.
-        total_timeout: Seconds for a call with all its attempts and waits, those for the rate
-            budget included; None for no end, which is right where many calls wait in turn.
-        max_retries: How often a call is tried again, where that is safe: it was not sent, or was
-            turned away (429, or 503 with ``Retry-After``).
-        retry_unknown: Also try again what may have been carried out (no answer, 500, 502, ...).
-            Safe as far as the vendor keeps its word that there is one intent for a customer, a
-            variant and a market: the second request then finds the first one's.
-        budget: What paces the calls: ``"shared"`` is one budget for all clients of the process,
-            a `Budget` of yours can span processes and machines, None turns pacing off.
+            ``STOQ_SHOP`` from the environment.
+        base_url: Where the API is; else ``STOQ_BASE_URL``, else the vendor's server. Plain http
+            is for loopback addresses only.
+        timeout: Seconds for each phase of an attempt, or a `Timeout` that sets them one by one;
+            else ``STOQ_TIMEOUT``, else 10. The wait for a free connection is not a phase: it
+            takes as long as the call may.
+        total_timeout: Seconds for a call with all its attempts and waits, the wait for the rate
+            budget included. None for no deadline: use it for bulk sending.
+        max_retries: How many attempts may follow the first one. A call is retried only where that
+            is safe: it was not sent, or refused for now (429, or 503 with ``Retry-After``).
+        retry_unknown: Also retry what may have been carried out (no answer, 500, 502, ...). Safe
+            if the vendor keeps its word that there is one intent per customer, variant and
+            market: then the second request meets the first one's intent.
+        budget: What paces the calls. ``"auto"`` is ``"shared"``, but does not pace calls to a
+            loopback address, such as a sandbox. ``"shared"`` is one budget for all clients of
+            the process. Your own `Budget` can span processes and machines. None turns pacing off.
         http: Proxy, certificates, connections; see `HttpOptions`.
-        on_attempt: Called with an `AttemptReport` after each one, for metrics.
+        on_attempt: Called with an `AttemptReport` after each attempt, for metrics.
+        app_name: Name and version of your application, for the ``User-Agent``: ``my-shop/2.1``.
+        headers: Headers to send with each request, besides those that the client sets.
 
     Raises:
-        InvalidIntentError: *shop* names no shop.
-        ConfigurationError: There is no shop, or another argument is unusable.
+        InvalidIntentError: *shop* does not name a shop.
+        ConfigurationError: There is no shop, or another option is unusable.
     """
 
     _transport_class = Transport
     _sleep = staticmethod(time.sleep)
 
-    def create_intent(self, request: CreateIntentRequest) -> IntentCreated:
-        """Check *request*, deliver it, and return what the service says of the new intent.
+    def create_intent(
+        self,
+        request: Request,
+        *,
+        timeout: float | Timeout | None = None,
+        total_timeout: float | None = None,
+    ) -> IntentCreated:
+        """Check *request*, send it, and return what the service says of the new intent.
+
+        Args:
+            request: A `CreateIntentRequest`, or a dict of the same form.
+            timeout: For this call, instead of the client's.
+            total_timeout: For this call, instead of the client's; ``math.inf`` for no deadline.
 
         Raises:
-            InvalidIntentError: It breaks rules; nothing was sent.
-            NotSentError: It never left.
-            OutcomeUnknownError: It left, and nobody can know what became of it.
-            AnswerError: The service answered anything but 201; see `stoqapp.errors`.
-            ConfigurationError: A proxy or certificates that the environment names are unusable.
+            InvalidIntentError: The request breaks rules; nothing was sent.
+            NotSentError: The request never left, also because the rate budget had no room.
+            BudgetUnavailableError: The budget's file or Redis failed; nothing was sent.
+            OutcomeUnknownError: The request left, and whether it arrived is unknown.
+            AnswerError: The service did not answer with 201; see `stoqapp.errors`.
+            ClientClosedError: The client is closed; nothing was sent.
+            ConfigurationError: A timeout, or a proxy or certificate that the environment names, is
+                unusable; nothing was sent.
         """
         self._transport.check_open()
         content = _content_from(request)
-        settings = self._settings
+        headers, timeouts = self._settings.request_headers, self._timeout(timeout)
 
-        def post(seconds_left: float) -> Any:
-            return self._transport.post(settings.headers, content, settings.timeout, seconds_left)
+        def post(seconds_left: float) -> Answer:
+            return self._transport.post(headers, content, timeouts, seconds_left)
 
-        return deliver(plan(settings.terms), post, self._sleep)
+        return deliver(self._plan(total_timeout), post, self._sleep)
 
     def subscribe(
         self,
@@ -245,7 +273,7 @@ class Stoq(_Client[Transport]):
         return evolve(self.create_intent(request), changes=changes)
 
     def close(self) -> None:
-        """Close the connections; a second time does nothing."""
+        """Close the connections. Closing again does nothing."""
         self._transport.close()
 
     def __enter__(self) -> Self:
@@ -255,26 +283,41 @@ class Stoq(_Client[Transport]):
         self.close()
 
 
+async def _sleep_async(seconds: float) -> None:
+    # Importing asyncio takes 40 ms, which a program without an event loop need not spend.
+    import asyncio
+
+    await asyncio.sleep(seconds)
+
+
 class AsyncStoq(_Client[AsyncTransport]):
-    """`Stoq` for asyncio: the same promises and arguments, for the tasks of an event loop."""
+    """`Stoq` for asyncio: the same arguments and guarantees, for the tasks of event loops."""
 
     _transport_class = AsyncTransport
-    _sleep = staticmethod(asyncio.sleep)
+    _sleep = staticmethod(_sleep_async)
 
-    async def create_intent(self, request: CreateIntentRequest) -> IntentCreated:
-        """Do as `Stoq.create_intent`."""
+    async def create_intent(
+        self,
+        request: Request,
+        *,
+        timeout: float | Timeout | None = None,
+        total_timeout: float | None = None,
+    ) -> IntentCreated:
+        """As `Stoq.create_intent`."""
         self._transport.check_open()
         content = _content_from(request)
-        settings = self._settings
-        budget = settings.terms.budget
+        headers, timeouts = self._settings.request_headers, self._timeout(timeout)
+        budget = self._settings.policy.budget
 
-        async def post(seconds_left: float) -> Any:
-            return await self._transport.post(
-                settings.headers, content, settings.timeout, seconds_left
-            )
+        async def post(seconds_left: float) -> Answer:
+            return await self._transport.post(headers, content, timeouts, seconds_left)
 
-        in_thread = budget is not None and budget.blocking_io
-        return await deliver_async(plan(settings.terms), post, self._sleep, in_thread=in_thread)
+        return await deliver_async(
+            self._plan(total_timeout),
+            post,
+            self._sleep,
+            budget_in_thread=budget is not None and budget.blocking_io,
+        )
 
     async def subscribe(
         self,
@@ -328,7 +371,7 @@ class AsyncStoq(_Client[AsyncTransport]):
         return evolve(await self.create_intent(request), changes=changes)
 
     async def close(self) -> None:
-        """Close the connections; a second time does nothing."""
+        """Close the connections. Closing again does nothing."""
         await self._transport.close()
 
     async def __aenter__(self) -> Self:

@@ -3,15 +3,16 @@
 ::
 
     StoqError
-    ├── ConfigurationError            an argument of the client is unusable
-    ├── UnusableInputError            an input of stoqapp.inputs means nothing, or too much
-    ├── ClientClosedError             the client was used after close()
-    ├── InvalidIntentError            our rules are broken; nothing was sent
-    ├── NotSentError                  the request never left
-    ├── BudgetUnavailableError        the file or Redis of a rate budget fails; nothing was sent
-    ├── OutcomeUnknownError           it left, and no status line came back
-    └── AnswerError                   an answer came, and it is not "created"
-        ├── IntentRefusedError        the service said no
+    ├── ConfigurationError            a client option is unusable
+    ├── UnusableInputError            one input cannot be read; see stoqapp.inputs
+    ├── InvalidIntentError            the request breaks rules; nothing was sent
+    ├── ClientClosedError             the client was used after close(); nothing was sent
+    ├── BudgetUnavailableError        the budget's file or Redis failed; nothing was sent
+    ├── NotSentError                  no connection, or it failed before the request
+    │   └── BudgetExhaustedError      no room in the rate budget before the deadline
+    ├── OutcomeUnknownError           sent, but no complete answer head came back
+    └── AnswerError                   answered, but not with "created"
+        ├── IntentRefusedError        the service refused the intent
         │   ├── ProcessedWithErrorsError   200
         │   ├── BadRequestError            400
         │   ├── UnauthorizedError          401
@@ -24,31 +25,48 @@
         ├── ServerError               5xx
         └── UnexpectedAnswerError     any other status
 
-Every error says in `StoqError.carried_out` whether the intent can be on the list. Texts and
-``repr`` hold neither a body nor anything that the service said, since that may repeat a
-person's data; the service's words are in `AnswerError.messages`.
+`StoqError.carried_out` says whether the intent can be on the list. The service may repeat a
+person's data, so its words are in `AnswerError.messages` and in `StoqError.answer` only: never
+in ``str()``, ``repr()``, ``args`` or a log.
+
+An error survives pickling with everything it holds. It also survives being rebuilt as
+``cls(*error.args)``, which is how the JSON result store of a task queue brings it back: then
+`StoqError.answer` and `AnswerError.messages` are gone, and the rest is there.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from attrs import field, frozen
+from attrs import asdict, field, frozen
 
+from stoqapp.headers import loggable_id, request_id_from_headers
 from stoqapp.rules import Violation
 
-# What makes a repetition safe; the vendor's word, in the description of the operation.
-UNIQUE: Final = "STOQ keeps one intent for a customer, a variant and a market"
+# Why it is safe to send an intent again: the vendor's word, in the operation's description.
+UNIQUE: Final = "STOQ keeps one intent per customer, variant and market"
+
+# What an error carries in ``args``, and the types that each value may have there.
+_STATE: Final[Mapping[str, tuple[type, ...]]] = {
+    "carried_out": (bool, type(None)),
+    "after_unknown": (bool,),
+    "attempts": (int,),
+    "waited_seconds": (int, float),
+    "status": (int, type(None)),
+    "retry_after": (int, float, type(None)),
+    "request_id": (str, type(None)),
+    "is_duplicate": (bool,),
+}
 
 
 @frozen
 class Answer:
-    """An HTTP answer as it came.
+    """An HTTP answer, as it came.
 
     Attributes:
         status: The number in the status line.
         headers: By lower-case name; repeated ones are joined with ``", "``.
-        body: The content, decoded if it was compressed, cut at the transport's cap.
-        complete: False where the body was cut, broke off, or could not be decoded.
+        body: The content, decompressed, and cut off at 1 MiB.
+        complete: False if the body was cut off or could not be decompressed.
     """
 
     status: int
@@ -58,16 +76,24 @@ class Answer:
 
 
 class StoqError(Exception):
-    """Root of everything that this package raises for a call.
+    """Root of all errors that a call raises.
+
+    Args:
+        message: What happened, and what to do.
+        state: Attributes to set, by name; see `args`.
 
     Attributes:
-        carried_out: False where this call certainly put nothing on the list, None where nobody
-            can know.
-        after_unknown: Whether an earlier attempt of the call may have been carried out, whatever
-            this error says of the last one.
-        attempts: How often the request was sent, or tried to be.
-        waited_seconds: Seconds spent waiting between attempts and for the rate budget.
-        answer: The last answer as it came, None where there was none.
+        carried_out: False if this call certainly put nothing on the list, None if unknown.
+        after_unknown: Whether an earlier attempt of this call may have been carried out,
+            whatever the last one ended in.
+        attempts: How many times the request was sent, or tried to be.
+        waited_seconds: Time spent waiting between attempts and for the rate budget.
+        answer: The last answer, None without one.
+        status: The number in its status line, None without an answer.
+        retry_after: Seconds to wait before the next try, None if not known.
+        request_id: The id that the service gave the request, in any form, None without one.
+        is_duplicate: Whether the service refused the intent because it already has it. This is
+            what a second click on the same button gets.
     """
 
     carried_out: bool | None = False
@@ -75,69 +101,124 @@ class StoqError(Exception):
     attempts: int = 0
     waited_seconds: float = 0.0
     answer: Answer | None = None
+    status: int | None = None
+    retry_after: float | None = None
+    request_id: str | None = None
+    is_duplicate: bool = False
+
+    def __init__(self, message: str = "", state: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self._message = str(message)
+        for name, types in _STATE.items():
+            # A result store may have turned values into text.
+            if state and isinstance(state.get(name, ...), types):
+                setattr(self, name, state[name])
 
     @property
-    def status(self) -> int | None:
-        """The number in the status line of the answer, None without one."""
-        return None if self.answer is None else self.answer.status
+    def args(self) -> tuple[Any, ...]:  # type: ignore[override]
+        """What the error can be rebuilt from: values of JSON, without anyone's data."""
+        # What has its default is left out.
+        known = vars(self)
+        return str(self), {name: value for name, value in self._state().items() if name in known}
+
+    def _state(self) -> dict[str, Any]:
+        state = {name: getattr(self, name) for name in _STATE}
+        return state | {"request_id": loggable_id(self.request_id)}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self.args, vars(self)
+
+    def __str__(self) -> str:
+        return self._message
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """The answer's headers, by lower-case name; empty without one."""
+        """The answer's headers by lower-case name; empty without an answer."""
         return {} if self.answer is None else self.answer.headers
 
     @property
     def body(self) -> bytes:
-        """The answer's body, see `Answer.body`; empty without one."""
+        """The answer's body, see `Answer.body`; empty without an answer."""
         return b"" if self.answer is None else self.answer.body
+
+    def to_dict(self, *, personal_data: bool = False) -> dict[str, Any]:
+        """Return the error as values of JSON.
+
+        Args:
+            personal_data: Include what the service said (``messages``) and its request id in
+                any form, both of which may repeat what the customer gave.
+        """
+        named = {"error": type(self).__name__, "message": str(self), **self._state()}
+        return named | {"request_id": self.request_id} if personal_data else named
 
 
 class ConfigurationError(StoqError, ValueError):
-    """An argument of the client, or of the command line, is unusable."""
+    """An option of the client, or of the command line, is unusable."""
 
 
 class ClientClosedError(StoqError):
-    """The client was used after it was closed, so nothing was sent; make a new one."""
+    """The client was used after it was closed. Nothing was sent; make a new client."""
 
 
 class UnusableInputError(StoqError, ValueError):
-    """An input that has no form in the API; the message says why."""
+    """An input has no form in the API; the message says why."""
 
 
 class InvalidIntentError(StoqError, ValueError):
-    """The request breaks rules, so nothing was sent.
+    """The request breaks rules. Nothing was sent.
 
     Attributes:
         violations: Every broken rule, see `stoqapp.rules`.
     """
 
-    def __init__(self, violations: Sequence[Violation]) -> None:
-        super().__init__(violations)
-        self.violations = list(violations)
+    def __init__(
+        self,
+        violations: Iterable[Violation | Mapping[str, Any]] = (),
+        state: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.violations = [
+            fault if isinstance(fault, Violation) else Violation(**fault) for fault in violations
+        ]
+        faults = [f"{fault.path or 'request'} {fault.message}" for fault in self.violations]
+        super().__init__(f"nothing was sent: {'; '.join(faults)}", state)
 
-    def __str__(self) -> str:
-        said = "; ".join(
-            f"{violation.path or 'request'} {violation.message}" for violation in self.violations
-        )
-        return f"nothing was sent: {said}"
+    @property
+    def args(self) -> tuple[Any, ...]:  # type: ignore[override]
+        """As with `StoqError`, with the violations instead of the text."""
+        return list(map(asdict, self.violations)), super().args[1]
+
+    def to_dict(self, *, personal_data: bool = False) -> dict[str, Any]:
+        """Return the error as values of JSON, the violations included."""
+        violations = list(map(asdict, self.violations))
+        return super().to_dict(personal_data=personal_data) | {"violations": violations}
 
 
 class NotSentError(StoqError):
-    """The request never left: the name, the connection, TLS or a proxy failed before it.
+    """The request never left: the host name, the connection, TLS or a proxy failed first.
 
     Sending again is safe.
     """
 
 
+class BudgetExhaustedError(NotSentError):
+    """The shop's rate budget has no room before ``total_timeout`` ends. Nothing was sent.
+
+    `StoqError.retry_after` holds the seconds until there is room.
+    """
+
+
 class BudgetUnavailableError(StoqError):
-    """The place that holds a shared rate budget cannot be used, or was closed; nothing was sent.
+    """The file or Redis that holds a rate budget failed, or was closed. Nothing was sent.
 
     The cause is chained (``__cause__``).
     """
 
 
 class OutcomeUnknownError(StoqError):
-    """The request left, and what came back, if anything, breaks off before the headers end.
+    """The request was sent, and no complete status line and headers came back.
 
     The intent may be on the list or not. To find out, send it again: `UNIQUE`.
     """
@@ -145,66 +226,69 @@ class OutcomeUnknownError(StoqError):
     carried_out = None
 
 
-def _after(seconds: float | None) -> str:
-    return "a minute" if seconds is None else f"{seconds:g} seconds"
+def _seconds(retry_after: float | None) -> str:
+    return "a minute" if retry_after is None else f"{retry_after:g} seconds"
 
 
 class AnswerError(StoqError):
-    """The service answered, and the answer is not "created".
+    """The service answered, but not with "created".
 
     Attributes:
-        messages: What the service said, read from the body's ``errors``, ``error`` or
-            ``message``. May repeat what the customer gave: do not log it.
-        retry_after: Seconds until the service will listen again, None where it did not say.
+        messages: What the service said, from the body's ``errors``, ``error`` or ``message``.
+            May repeat what the customer gave: do not log it. Empty after a rebuild from ``args``.
     """
 
-    answer: Answer
+    messages: tuple[str, ...] = ()
     advice = "see .messages for what the service said"
 
     def __init__(
-        self, answer: Answer, messages: Sequence[str] = (), retry_after: float | None = None
+        self,
+        message: str = "",
+        state: Mapping[str, Any] | None = None,
+        *,
+        answer: Answer | None = None,
+        messages: Sequence[str] = (),
     ) -> None:
-        # Not to args, which tools that report errors print.
-        super().__init__()
-        self.answer = answer
-        self.messages = tuple(messages)
-        self.retry_after = retry_after
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.answer, self.messages, self.retry_after), self.__dict__
+        super().__init__(message, state)
+        self.answer, self.messages = answer, tuple(messages)
+        if answer is not None:
+            self.status = answer.status
+            self.request_id = request_id_from_headers(answer.headers)
 
     def __str__(self) -> str:
-        said = f"STOQ answered {self.status}: {self.advice}"
+        text = f"STOQ answered {self.status}: {self.advice}"
         earlier = "; an earlier attempt of this call may have put the intent on the list"
-        return said + earlier if self.after_unknown else said
+        return text + earlier if self.after_unknown else text
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(status={self.status}, messages={len(self.messages)})"
+    def to_dict(self, *, personal_data: bool = False) -> dict[str, Any]:
+        """Return the error as values of JSON; *personal_data* includes ``messages``."""
+        messages = {"messages": list(self.messages)} if personal_data else {}
+        return super().to_dict(personal_data=personal_data) | messages
 
 
 class IntentRefusedError(AnswerError):
-    """The service refused the intent; it is not on the list because of this call."""
+    """The service refused the intent. This attempt did not put it on the list."""
 
     advice = "the intent was refused; .messages holds what the service said"
 
 
 class ProcessedWithErrorsError(IntentRefusedError):
-    """200: processed, but with errors, and no intent created."""
+    """200: processed with errors, and no intent was created."""
 
     advice = (
-        "processed, but with errors, so no intent was created; .messages holds what the service"
-        " said (a customer who already waits for the variant is answered so, too)"
+        "processed with errors, so no intent was created; .messages holds what the service said"
+        " (STOQ also answers this way for a duplicate, see .is_duplicate)"
     )
 
 
 class BadRequestError(IntentRefusedError):
-    """400: the service could not use the request."""
+    """400: the service could not read the request."""
 
-    advice = "the service could not use the request; .messages may say which part"
+    advice = "the service could not read the request; .messages may say which part"
 
 
 class UnauthorizedError(IntentRefusedError):
-    """401: the service wants to know who asks."""
+    """401: the service wants credentials."""
 
     advice = (
         "not authorized, although this endpoint takes no API key; check the shop's domain, and"
@@ -213,13 +297,13 @@ class UnauthorizedError(IntentRefusedError):
 
 
 class ForbiddenError(IntentRefusedError):
-    """403: the service, or something before it, does not let this request through."""
+    """403: the service, or a proxy in front of it, blocked the request."""
 
-    advice = "forbidden; check that the shop's STOQ plan allows this, and what stands in between"
+    advice = "forbidden; check that the shop's STOQ plan allows this, and that no proxy blocks it"
 
 
 class NotFoundError(IntentRefusedError):
-    """404: the shop, the product or the variant is unknown to the service."""
+    """404: the service does not know the shop, the product or the variant."""
 
     advice = (
         "not found; check that the shop has STOQ installed, that variant and product are ids of"
@@ -228,9 +312,9 @@ class NotFoundError(IntentRefusedError):
 
 
 class ConflictError(IntentRefusedError):
-    """409: the intent is at odds with what the service already holds."""
+    """409: the intent conflicts with what the service holds."""
 
-    advice = "the intent is at odds with what the service holds; see .messages"
+    advice = "the intent conflicts with what the service holds; see .messages"
 
 
 class PayloadTooLargeError(IntentRefusedError):
@@ -240,50 +324,45 @@ class PayloadTooLargeError(IntentRefusedError):
 
 
 class UnprocessableIntentError(IntentRefusedError):
-    """422: the service understood the request and will not take it."""
+    """422: the service read the request and rejects what it says."""
 
-    advice = "the service understood the request and will not take it; see .messages"
+    advice = "the service read the request and rejects what it says; see .messages"
 
 
 class RateLimitedError(AnswerError):
-    """429: the shop's budget of points is used up; nothing was put on the list."""
+    """429: the shop's rate limit is reached. Nothing was put on the list."""
 
     @property
     def advice(self) -> str:  # type: ignore[override]
         """What to do, and when."""
-        return f"the shop's rate budget is used up; send again after {_after(self.retry_after)}"
+        return f"the shop's rate limit is reached; send again after {_seconds(self.retry_after)}"
 
 
 class ServerError(AnswerError):
-    """5xx: trouble at the service, or at a proxy before it.
+    """5xx: a failure at the service, or at a proxy in front of it.
 
-    A 503 that says when to come back (``Retry-After``) was certainly not carried out; of the
-    others nobody can know.
+    A 503 with ``Retry-After`` was certainly not carried out. After any other, the outcome is
+    unknown.
     """
 
-    def __init__(
-        self, answer: Answer, messages: Sequence[str] = (), retry_after: float | None = None
-    ) -> None:
-        super().__init__(answer, messages, retry_after)
-        self._turned_away = answer.status == 503 and retry_after is not None
-        self.carried_out = False if self._turned_away else None
+    carried_out = None
 
     @property
     def advice(self) -> str:  # type: ignore[override]
         """What to do, and when."""
-        if self._turned_away:
-            return f"the service takes nothing now; send again after {_after(self.retry_after)}"
+        if self.status == 503 and self.retry_after is not None:
+            return f"the service is unavailable; send again after {_seconds(self.retry_after)}"
         return (
-            "trouble at the service, which may have taken the intent all the same; to send it"
-            f" again is safe: {UNIQUE}"
+            "the service failed, and may have taken the intent all the same; sending it again is"
+            f" safe: {UNIQUE}"
         )
 
 
 class UnexpectedAnswerError(AnswerError):
-    """Any status that the API gives no meaning to, redirects among them (none is followed)."""
+    """A status that has no meaning in this API, such as a redirect. Redirects are not followed."""
 
     carried_out = None
     advice = (
-        "a status without a meaning for this API; check base_url, and what stands between you and"
+        "this status has no meaning in this API; check base_url, and any proxy between you and"
         " the service"
     )

@@ -1,4 +1,4 @@
-"""The logger ``stoqapp``: silent unless the application, or ``STOQ_LOG``, wants to hear it."""
+"""The logger ``stoqapp``: silent unless the application, or ``STOQ_LOG``, asks for its lines."""
 
 import logging
 import os
@@ -12,18 +12,18 @@ _LEVELS: Final = ("debug", "info", "warning", "error")
 
 
 @cache
-def listen_to_environment() -> None:
-    """Write to standard error what ``STOQ_LOG`` asks for: one of the levels, in any case.
+def log_as_environment_says() -> None:
+    """Log to standard error from the level in ``STOQ_LOG`` upwards, in upper or lower case.
 
-    An empty variable counts as none. Any other word is answered with a warning, and not with
-    an error, since no customer's sign-up may fail over a word about logs.
+    An empty variable counts as not set. An unknown level is logged as a warning and not raised:
+    no customer's sign-up should fail because of it.
     """
-    word = os.environ.get("STOQ_LOG", "").strip().lower()
-    if not word:
+    level = os.environ.get("STOQ_LOG", "").strip().lower()
+    if not level:
         return
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
     logger.addHandler(handler)
-    logger.setLevel(word.upper() if word in _LEVELS else logging.WARNING)
-    if word not in _LEVELS:
-        logger.warning("STOQ_LOG is none of %s: warning is taken", ", ".join(_LEVELS))
+    logger.setLevel(level.upper() if level in _LEVELS else logging.WARNING)
+    if level not in _LEVELS:
+        logger.warning("STOQ_LOG must be one of %s; using warning", ", ".join(_LEVELS))

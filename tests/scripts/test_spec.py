@@ -29,7 +29,6 @@ from stoqapp.settings import BASE_URL
 NOTHING = object()
 SPEC = json.loads((Path(__file__).parents[2] / "openapi.json").read_text("utf-8"))
 CHANNEL = f"{SCHEMA}/properties/intent/properties/channel"
-CREATED = f"{OPERATION}/responses/201/content/application~1json/schema/properties/intents/items"
 
 RECORD = "record the cassettes anew (scripts/record_cassettes.py)"
 INPUTS = (
@@ -265,18 +264,6 @@ def channels(document: Any) -> Iterator[str]:
             )
 
 
-def created(document: Any) -> Iterator[str]:
-    """The schema leaves open what an intent in the answer holds."""
-    typed = members(document, f"{CREATED}/properties")
-    if typed:
-        yield (
-            f"an intent in the answer has the typed fields {sorted(typed)}, so that the generated"
-            " CreatedIntent has them as attributes: what users write as intent['id'] raises"
-            " KeyError then, and a value of another form makes the intent unreadable. See 'When the"
-            " vendor changes the file' in CONTRIBUTING.md"
-        )
-
-
 LOOKS: tuple[Callable[[Any], Iterator[str]], ...] = (
     operation,
     server,
@@ -286,7 +273,6 @@ LOOKS: tuple[Callable[[Any], Iterator[str]], ...] = (
     fields,
     required,
     channels,
-    created,
 )
 
 
@@ -459,7 +445,6 @@ TOKEN = {"in": "header", "name": "X-Token", "required": True, "schema": {"type":
         (f"{BODY}/intent/required", lambda found: found.remove("source"), "no longer required"),
         (f"{CHANNEL}/enum", lambda found: found.append("fax"), "the channel 'fax' is new: add it"),
         (f"{CHANNEL}/enum", lambda found: found.remove("push"), "the channel 'push' is gone: take"),
-        (CREATED, setting("properties", {"id": {"type": "string"}}), "typed fields ['id']"),
     ],
 )
 def test_what_the_vendor_changes_is_told(

@@ -74,7 +74,7 @@ def test_what_a_201_says() -> None:
     """The intents that can be read are given, and the errors beside them."""
     content = {"intents": [{"id": "9", "quantity": 1}, "odd"], "errors": ["careful"], "more": 1}
     created = created_from_answer(answer(201, content), NOW)
-    assert [intent.to_dict() for intent in created.intents] == [{"id": "9", "quantity": 1}]
+    assert list(created.intents) == [{"id": "9", "quantity": 1}]
     assert created.messages == ("careful",)
 
 

@@ -301,7 +301,7 @@ def test_no_text_of_a_client_tells_a_secret(kind: type) -> None:
     )
     stoq = kind(SHOP, http=options, timeout=Timeout(1, 2, 3, 4))
     copy = stoq.with_options(max_retries=1)
-    for thing in (stoq, copy, options, stoq._options, stoq._settings):
+    for thing in (stoq, copy, options, stoq._settings):
         assert "planted" not in f"{thing} {thing!r}"
 
 

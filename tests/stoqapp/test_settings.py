@@ -89,10 +89,10 @@ def test_a_copy_with_other_options(sandbox: Sandbox) -> None:
     """with_options changes what it is given, keeps the rest, and shares the connections."""
     with Stoq(SHOP, base_url=sandbox.base_url, budget=None, max_retries=1) as stoq:
         other = stoq.with_options(shop="other", max_retries=0)
-        assert (other.shop, other._settings.terms.policy.max_retries) == ("other.myshopify.com", 0)
+        assert (other.shop, other._settings.max_retries) == ("other.myshopify.com", 0)
         assert other._transport is stoq._transport
-        assert other._settings.terms.budget is None
-        assert (stoq.shop, stoq._settings.terms.policy.max_retries) == (SHOP, 1)
+        assert other._settings.policy.budget is None
+        assert (stoq.shop, stoq._settings.max_retries) == (SHOP, 1)
         other.create_intent(email_request())
         with pytest.raises(TypeError, match="base_url"):
             stoq.with_options(base_url="http://127.0.0.1:1")  # type: ignore[call-arg]
@@ -107,7 +107,7 @@ def test_one_budget_is_shared_by_default() -> None:
     """Clients pace by one budget of the process, unless they are told otherwise."""
     own = Budget(share=0.5)
     with Stoq("a") as a, Stoq("b") as b, Stoq("c", budget=own) as c, Stoq("d", budget=None) as d:
-        budgets = [client._settings.terms.budget for client in (a, b, c, d)]
+        budgets = [client._settings.policy.budget for client in (a, b, c, d)]
     assert budgets[0] is budgets[1] is not None
     assert budgets[2:] == [own, None]
 
@@ -116,7 +116,7 @@ def test_the_default_timeout_is_finite() -> None:
     """Nobody waits for ever by default."""
     with Stoq(SHOP) as stoq:
         assert stoq._settings.timeout == Timeout(10.0, 10.0, 10.0)
-        assert stoq._settings.terms.total_timeout_seconds == 90.0
+        assert stoq._settings.total_timeout == 90.0
     assert Timeout(read=5.0) == Timeout(10.0, 5.0, 10.0)
 
 
@@ -127,7 +127,7 @@ def test_another_host_has_points_of_its_own(sandbox: Sandbox) -> None:
         stoq.create_intent(email_request())
     assert sum(budget.take(SHOP) == 0 for _ in range(181)) == 180
     with Stoq(SHOP, budget=budget) as stoq:
-        assert stoq._settings.terms.budget_key == SHOP
+        assert stoq._settings.policy.budget_key == SHOP
 
 
 @pytest.mark.parametrize(

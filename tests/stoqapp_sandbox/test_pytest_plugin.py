@@ -41,7 +41,7 @@ class TestMarked:
     def test_without_limit(self, stoq_sandbox):
         for variant in range(3):
             created = subscribe(stoq_sandbox, variant=variant + 1)
-            assert list(created.intents[0].to_dict()) == ["id"]
+            assert list(created.intents[0]) == ["id"]
         with pytest.raises(ConflictError):
             subscribe(stoq_sandbox, variant=1)
 

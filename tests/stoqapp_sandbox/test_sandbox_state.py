@@ -33,7 +33,7 @@ def subscribe(url: str, name: str, **fields: Any) -> dict[str, Any]:
     with Stoq("demo", base_url=f"{url}/api/v1", budget=None, max_retries=0) as stoq:
         wanted = {"variant": 4711, "product": 42, "email": f"{name}@example.com"}
         [intent] = stoq.subscribe(**wanted | fields).intents
-        return intent.to_dict()
+        return dict(intent)
 
 
 @contextmanager

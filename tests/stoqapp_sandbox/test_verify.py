@@ -521,7 +521,7 @@ def test_a_rate_limit_midway_ends_the_run() -> None:
 
     def refuse(at: int, arrive: Callable[[], Heard | None]) -> Heard | None:
         if at == 5:
-            raise RateLimitedError(Answer(429, {}, b""), (), 3600.0)
+            raise RateLimitedError(state={"retry_after": 3600.0}, answer=Answer(429, {}, b""))
         return arrive()
 
     report, _ = inquiry({"refused_status": "422"}, refuse)

@@ -133,32 +133,25 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _verify(arguments: argparse.Namespace) -> int:
     from stoqapp.body import INTENTS_PATH
+    from stoqapp.http.options import HttpOptions
     from stoqapp.http.transport import Transport
-    from stoqapp.log import listen_to_environment
-    from stoqapp.settings import TOTAL_TIMEOUT_SECONDS, Options, settings_from
+    from stoqapp.log import log_as_environment_says
+    from stoqapp.settings import Settings, base_url_from
     from stoqapp_sandbox import Assumptions
     from stoqapp_sandbox.command import assumed_from
     from stoqapp_sandbox.verify.report import report_of
     from stoqapp_sandbox.verify.run import Inquiry, sender
     from stoqapp_sandbox.verify.worlds import check_installed
 
-    listen_to_environment()
+    log_as_environment_says()
     check_installed()
     expected = Assumptions.of(assumed_from(arguments.assume))
-    settings = settings_from(
-        Options(
-            shop=arguments.shop,
-            base_url=arguments.base_url,
-            timeout=arguments.timeout,
-            total_timeout=TOTAL_TIMEOUT_SECONDS,
-            max_retries=2,
-            retry_unknown=False,
-            budget="shared",
-            http=None,
-            on_attempt=None,
-        )
+    settings = Settings(
+        shop=arguments.shop,
+        base_url=base_url_from(arguments.base_url, HttpOptions()),
+        timeout=arguments.timeout,
     )
-    subject = _subject_from(arguments, settings.headers)
+    subject = _subject_from(arguments, settings.request_headers)
     probes, skipped = _chosen(arguments.only, subject)
     keep = _keeper(arguments.record, settings.base_url)
     aside = mention if arguments.json else show

@@ -9,7 +9,6 @@ from typing import Final, Literal
 from attrs import Factory, define, field
 
 from stoqapp.answers import says_duplicate
-from stoqapp.delivery import deliver, plan
 from stoqapp.errors import (
     Answer,
     AnswerError,
@@ -18,6 +17,7 @@ from stoqapp.errors import (
     StoqError,
 )
 from stoqapp.http.transport import Transport
+from stoqapp.retry import deliver, plan
 from stoqapp.settings import Settings
 from stoqapp_sandbox.assumptions import ASSUMPTIONS, Assumptions
 from stoqapp_sandbox.verify import signs
@@ -43,11 +43,14 @@ def sender(settings: Settings, transport: Transport) -> Callable[[Sent], Heard |
             return transport.post(sent.headers, sent.content, settings.timeout, seconds_left)
 
         try:
-            return Heard.of(deliver(plan(settings.terms), post, time.sleep).answer, sent)
+            return Heard.of(
+                deliver(plan(settings.policy, settings.total_timeout), post, time.sleep).answer,
+                sent,
+            )
         except RateLimitedError:
             raise
         except AnswerError as error:
-            return Heard.of(error.answer, sent)
+            return None if error.answer is None else Heard.of(error.answer, sent)
         except OutcomeUnknownError:
             return None
 

@@ -23,12 +23,17 @@ from stoqapp import (
     StoqError,
 )
 from stoqapp.answers import says_duplicate
-from stoqapp.delivery import Ask, Send, Terms, Wait, deliver, deliver_async, plan
 from stoqapp.headers import RateLimit
-from stoqapp.retries import (
+from stoqapp.retry import (
     FIRST_WAIT_SECONDS,
     LONGEST_WAIT_SECONDS,
+    CallBudget,
     RetryPolicy,
+    Send,
+    Wait,
+    deliver,
+    deliver_async,
+    plan,
     wait_before_retry,
 )
 
@@ -92,22 +97,22 @@ class Run:
         self.waits: list[float] = []
         self.attempts: list[AttemptReport] = []
         self.seconds_of_an_attempt = seconds_of_an_attempt
-        terms = Terms(
-            budget_key="demo.myshopify.com",
+        policy = RetryPolicy(
             host="example.com",
-            policy=RetryPolicy(max_retries, retry_unknown),
-            total_timeout_seconds=total,
             budget=budget,
+            budget_key="demo.myshopify.com",
+            max_retries=max_retries,
+            retry_unknown=retry_unknown,
             on_attempt=on_attempt or self.attempts.append,
         )
         self.outcome: IntentCreated | StoqError
-        steps = plan(terms, clock=lambda: self.clock, now=lambda: 0.0, jitter=lambda: 1.0)
+        steps = plan(policy, total, clock=lambda: self.clock, now=lambda: 0.0, jitter=lambda: 1.0)
         try:
             if mode == "sync":
                 self.outcome = deliver(steps, self._post, self._sleep)
             else:
                 self.outcome = asyncio.run(
-                    deliver_async(steps, self._post_async, self._sleep_async, in_thread=True)
+                    deliver_async(steps, self._post_async, self._sleep_async, budget_in_thread=True)
                 )
         except StoqError as error:
             self.outcome = error
@@ -365,7 +370,7 @@ def test_a_broken_hook_does_not_cost_the_answer(caplog: pytest.LogCaptureFixture
 
 
 @pytest.mark.parametrize("interruption", [KeyboardInterrupt, asyncio.CancelledError])
-@pytest.mark.parametrize("where", [Send, Wait, Ask])
+@pytest.mark.parametrize("where", [Send, Wait, CallBudget])
 def test_interruptions_pass_through(interruption: type[BaseException], where: type) -> None:
     """Neither Ctrl-C nor a cancellation is swallowed, whatever the call is doing."""
 
@@ -373,12 +378,12 @@ def test_interruptions_pass_through(interruption: type[BaseException], where: ty
         raise interruption
 
     budget = FakeBudget(0.1)
-    if where is Ask:
+    if where is CallBudget:
         budget.take = interrupted  # type: ignore[method-assign]
-    terms = Terms("demo", "example.com", RetryPolicy(2, False), math.inf, budget, None)  # type: ignore[arg-type]
+    policy = RetryPolicy("example.com", budget, "demo", 2, False, None)  # type: ignore[arg-type]
     with pytest.raises(interruption):
         deliver(
-            plan(terms),
+            plan(policy, math.inf),
             interrupted if where is Send else lambda _: CREATED,
             interrupted if where is Wait else lambda _: None,
         )
@@ -386,7 +391,7 @@ def test_interruptions_pass_through(interruption: type[BaseException], where: ty
 
 def test_waits_double_up_to_a_limit() -> None:
     """Without a word of the service the wait doubles, and keeps at least half of itself."""
-    policy = RetryPolicy(max_retries=10**6, retry_unknown=False)
+    policy = RetryPolicy("example.com", None, "demo", 10**6, False, None)
     error = NotSentError("nothing was sent")
     longest = [wait_before_retry(error, n, policy, math.inf, 1.0) for n in range(1, 8)]
     assert longest == [0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0]

@@ -1,0 +1,383 @@
+"""How an intent is sent: paced, and tried again where that is safe.
+
+`plan` is a generator: it yields the next step and receives what came of it. Two drivers carry out
+the steps, one that blocks and one that awaits. `wait_before_retry` holds the decision.
+"""
+
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable, Generator
+from functools import partial
+from typing import Any, Final
+
+from attrs import evolve, frozen
+
+from stoqapp.answers import IntentCreated, created_from_answer
+from stoqapp.budget import Budget
+from stoqapp.errors import (
+    Answer,
+    BudgetExhaustedError,
+    BudgetUnavailableError,
+    ClientClosedError,
+    NotSentError,
+    OutcomeUnknownError,
+    RateLimitedError,
+    ServerError,
+    StoqError,
+)
+from stoqapp.headers import (
+    loggable_id,
+    rate_limit_from_headers,
+    request_id_from_headers,
+)
+from stoqapp.log import logger
+
+FIRST_WAIT_SECONDS: Final = 0.5
+LONGEST_WAIT_SECONDS: Final = 8.0
+LONGEST_RETRY_AFTER_SECONDS: Final = 86_400.0
+
+_RETRYABLE: Final = (NotSentError, RateLimitedError, ServerError, OutcomeUnknownError)
+# Errors whose texts say that nothing was sent, which is true of one attempt, not of the call.
+_UNSENT: Final = (NotSentError, BudgetUnavailableError, ClientClosedError)
+
+
+@frozen
+class AttemptReport:
+    """What came of one attempt, for metrics. Holds no one's data.
+
+    Attributes:
+        number: Number of the attempt within its call, from 1.
+        method: HTTP method of the request.
+        host: Host name that it went to.
+        status: Status of the answer, None without one.
+        error: Name of the error class that it ended in, None for a created intent.
+        seconds: Duration.
+        points_left: Points left in the shop's rate limit, None if the answer did not say.
+        request_id: The service's id of the request if that is a UUID, else None.
+        retry_in_seconds: Time until the next attempt, None if there is none.
+    """
+
+    number: int
+    method: str
+    host: str
+    status: int | None
+    error: str | None
+    seconds: float
+    points_left: int | None
+    request_id: str | None
+    retry_in_seconds: float | None
+
+
+@frozen
+class RetryPolicy:
+    """How calls are paced and retried.
+
+    Attributes:
+        host: Host name that requests go to.
+        budget: Rate budget to take points from, None for no pacing.
+        budget_key: Name of the shop in the budget.
+        max_retries: How many attempts may follow the first one.
+        retry_unknown: Whether to retry after an attempt that may have been carried out.
+        on_attempt: Called after each attempt.
+    """
+
+    host: str
+    budget: Budget | None
+    budget_key: str
+    max_retries: int
+    retry_unknown: bool
+    on_attempt: Callable[[AttemptReport], object] | None
+
+
+@frozen
+class Send:
+    """Send the request; receives the answer or the error."""
+
+    seconds_left: float
+
+
+@frozen
+class Wait:
+    """Wait."""
+
+    seconds: float
+
+
+@frozen
+class CallBudget:
+    """Call the rate budget, which may do I/O; receives its result or error."""
+
+    call: Callable[[], Any]
+
+
+Plan = Generator[Send | Wait | CallBudget, Any, IntentCreated]
+
+
+def plan(
+    policy: RetryPolicy,
+    total_timeout: float,
+    clock: Callable[[], float] = time.monotonic,
+    now: Callable[[], float] = time.time,
+    jitter: Callable[[], float] = random.random,
+) -> Plan:
+    """Yield what to do next, and return the created intent.
+
+    Once an attempt may have been carried out, every later error of the call says so
+    (`StoqError.after_unknown`). A duplicate error then means that the earlier attempt created
+    the intent: that is success (`IntentCreated.confirmed_by_duplicate`).
+
+    Args:
+        policy: How to pace and retry.
+        total_timeout: Seconds for all attempts and waits together; may be infinite.
+        clock: Seconds that only ever grow.
+        now: Unix seconds.
+        jitter: A random number from 0 to 1.
+
+    Raises:
+        StoqError: What the last attempt ended in. If that one was not sent, but an earlier one
+            may have been carried out, what the earlier one ended in.
+    """
+    ends = clock() + total_timeout
+    attempts = 0
+    waited_seconds = 0.0
+    last: StoqError | None = None
+    unknown: StoqError | None = None
+
+    def final(error: StoqError) -> StoqError:
+        if unknown is not None and isinstance(error, _UNSENT):
+            error = unknown
+        error.attempts, error.waited_seconds = attempts, waited_seconds
+        if unknown is not None and error is not unknown:
+            error.carried_out, error.after_unknown = None, True
+        return error
+
+    while True:
+        if policy.budget is not None:
+            seconds, no_points = yield from _take_points(policy, policy.budget, ends, clock)
+            waited_seconds += seconds
+            if no_points is not None:
+                raise final(last or no_points)
+        began = clock()
+        if began >= ends:
+            yield from _give_back(policy, 0.0)
+            raise final(last or NotSentError("nothing was sent: total_timeout is over"))
+        attempts += 1
+        result: Answer | StoqError = yield Send(ends - began)
+        seconds = clock() - began
+        outcome = _outcome_of(result, now(), after_unknown=unknown is not None)
+        if isinstance(result, Answer):
+            yield from _correct_budget(policy, result, outcome, now(), ends - clock())
+        retry_in: float | None = None
+        if isinstance(outcome, StoqError):
+            if outcome.carried_out is None:
+                unknown = outcome
+            if isinstance(outcome, _UNSENT):
+                yield from _give_back(policy, clock() - began)
+            retry_in = wait_before_retry(outcome, attempts, policy, ends - clock(), jitter())
+        _report(policy, attempts, seconds, result, outcome, retry_in)
+        if isinstance(outcome, IntentCreated):
+            if attempts == 1 and not waited_seconds:
+                return outcome
+            return evolve(outcome, attempts=attempts, waited_seconds=waited_seconds)
+        if retry_in is None:
+            raise final(outcome)
+        last = outcome
+        waited_seconds += retry_in
+        yield Wait(retry_in)
+
+
+def wait_before_retry(
+    error: StoqError, attempts: int, policy: RetryPolicy, seconds_left: float, jitter: float
+) -> float | None:
+    """Return the seconds to wait before the next attempt, None to give up.
+
+    What was certainly not carried out can always be sent again. What may have been carried out
+    is sent again only with ``retry_unknown``. STOQ keeps one intent per customer, variant and
+    market, so a second request can at worst meet the first one's intent and get a duplicate
+    error. This rests on the vendor's word; it was not tried against the service.
+
+    ``Retry-After`` is obeyed in full. If it reaches the deadline, or is longer than a day, the
+    call gives up. Without one, the wait doubles from `FIRST_WAIT_SECONDS` to
+    `LONGEST_WAIT_SECONDS`, and jitter takes away up to half of it.
+
+    Args:
+        error: What the last attempt ended in.
+        attempts: How many attempts were made.
+        policy: How far to go.
+        seconds_left: Time until the call's deadline.
+        jitter: A random number from 0 to 1, so that callers do not come back all at once.
+    """
+    if attempts > policy.max_retries or not isinstance(error, _RETRYABLE):
+        return None
+    if error.carried_out is None and not policy.retry_unknown:
+        return None
+    wait = error.retry_after
+    if wait is None:
+        longest = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2.0 ** min(attempts - 1, 10))
+        wait = longest * (0.5 + jitter / 2)
+    return wait if wait < seconds_left and wait <= LONGEST_RETRY_AFTER_SECONDS else None
+
+
+def _take_points(
+    policy: RetryPolicy, budget: Budget, ends: float, clock: Callable[[], float]
+) -> Generator[Wait | CallBudget, Any, tuple[float, StoqError | None]]:
+    """Take the points of one attempt. Return the seconds waited, and the error if there is one."""
+    waited_seconds = 0.0
+    while True:
+        take = partial(budget.take, policy.budget_key, io_timeout=ends - clock())
+        wait: float | StoqError = yield CallBudget(take)
+        if isinstance(wait, StoqError):
+            return waited_seconds, wait
+        if wait <= 0:
+            return waited_seconds, None
+        if wait >= ends - clock():
+            return waited_seconds, BudgetExhaustedError(
+                f"nothing was sent: the shop's rate budget has room in {wait:.1f} seconds, and"
+                " total_timeout ends before that; raise it or retry later",
+                {"retry_after": wait},
+            )
+        waited_seconds += wait
+        yield Wait(wait)
+
+
+def _give_back(policy: RetryPolicy, seconds_ago: float) -> Generator[CallBudget, Any, None]:
+    """Return the points of an attempt that was not sent. A failure to do so is not an error."""
+    if policy.budget is not None:
+        yield CallBudget(partial(policy.budget.give_back, policy.budget_key, seconds_ago))
+
+
+def _correct_budget(
+    policy: RetryPolicy,
+    answer: Answer,
+    outcome: IntentCreated | StoqError,
+    now: float,
+    seconds_left: float,
+) -> Generator[CallBudget, Any, None]:
+    """Correct the budget by what an answer says. A failure to do so must not undo the answer."""
+    budget, key = policy.budget, policy.budget_key
+    if budget is None:
+        return
+    # There can be two calls, so each gets half of the time left.
+    io_timeout = seconds_left / 2
+    limit = rate_limit_from_headers(answer.headers, now)
+    failed = yield CallBudget(partial(budget.learn, key, limit, io_timeout=io_timeout))
+    if isinstance(outcome, RateLimitedError) and outcome.retry_after is not None:
+        hold = partial(budget.hold, key, outcome.retry_after, io_timeout=io_timeout)
+        failed = (yield CallBudget(hold)) or failed
+    if failed is not None:
+        logger.warning("the rate budget could not be corrected: %s", type(failed).__name__)
+
+
+def _outcome_of(
+    result: Answer | StoqError, now: float, *, after_unknown: bool
+) -> IntentCreated | StoqError:
+    if isinstance(result, StoqError):
+        return result
+    try:
+        return created_from_answer(result, now)
+    except StoqError as error:
+        if after_unknown and error.is_duplicate:
+            messages = getattr(error, "messages", ())
+            return IntentCreated(result, messages=messages, confirmed_by_duplicate=True)
+        return error
+
+
+def _report(
+    policy: RetryPolicy,
+    attempts: int,
+    seconds: float,
+    result: Answer | StoqError,
+    outcome: IntentCreated | StoqError,
+    retry_in: float | None,
+) -> None:
+    """Log the attempt and call ``on_attempt``, where anyone listens."""
+    is_logged = logger.isEnabledFor(logging.DEBUG)
+    if policy.on_attempt is None and not is_logged:
+        return
+    answer = result if isinstance(result, Answer) else Answer(0, {}, b"")
+    report = AttemptReport(
+        number=attempts,
+        method="POST",
+        host=policy.host,
+        status=answer.status or None,
+        error=type(outcome).__name__ if isinstance(outcome, StoqError) else None,
+        seconds=seconds,
+        points_left=rate_limit_from_headers(answer.headers, 0.0).remaining,
+        request_id=loggable_id(request_id_from_headers(answer.headers)),
+        retry_in_seconds=retry_in,
+    )
+    if is_logged:
+        logger.debug(
+            "attempt %d: %s %s: %s in %.3f s, points left: %s, request id: %s, retry in: %s",
+            report.number,
+            report.method,
+            report.host,
+            report.status if report.error is None else f"{report.status} {report.error}",
+            report.seconds,
+            report.points_left,
+            report.request_id,
+            report.retry_in_seconds,
+        )
+    if policy.on_attempt is not None:
+        try:
+            policy.on_attempt(report)
+        except Exception as error:  # noqa: BLE001 - a broken metric must not cost the answer
+            logger.warning("on_attempt failed: %s", type(error).__name__)
+
+
+def deliver(
+    steps: Plan, post: Callable[[float], Answer], sleep: Callable[[float], object]
+) -> IntentCreated:
+    """Carry out *steps*, blocking. *post* takes the seconds left and returns the answer."""
+    received: Any = None
+    while True:
+        try:
+            step = steps.send(received)
+        except StopIteration as done:
+            created: IntentCreated = done.value
+            return created
+        try:
+            if isinstance(step, Send):
+                received = post(step.seconds_left)
+            elif isinstance(step, Wait):
+                received = sleep(step.seconds)
+            else:
+                received = step.call()
+        except StoqError as error:
+            received = error
+
+
+async def deliver_async(
+    steps: Plan,
+    post: Callable[[float], Awaitable[Answer]],
+    sleep: Callable[[float], Awaitable[object]],
+    *,
+    budget_in_thread: bool = False,
+) -> IntentCreated:
+    """Carry out *steps*, awaiting; calls to the budget in a thread if *budget_in_thread*."""
+    received: Any = None
+    while True:
+        try:
+            step = steps.send(received)
+        except StopIteration as done:
+            created: IntentCreated = done.value
+            return created
+        try:
+            if isinstance(step, Send):
+                received = await post(step.seconds_left)
+            elif isinstance(step, Wait):
+                received = await sleep(step.seconds)
+            elif budget_in_thread:
+                received = await _in_thread(step.call)
+            else:
+                received = step.call()
+        except StoqError as error:
+            received = error
+
+
+async def _in_thread(call: Callable[[], Any]) -> Any:
+    # Importing asyncio takes 40 ms, which a program without an event loop need not spend.
+    import asyncio
+
+    return await asyncio.to_thread(call)
