@@ -155,9 +155,9 @@ def record(
 
 def _send(stoq: Stoq, request: CreateIntentRequest, expected: int | None = None) -> None:
     try:
-        status = stoq.create_intent(request).answer.status
+        status: int | None = stoq.create_intent(request).answer.status
     except AnswerError as error:
-        status = error.answer.status
+        status = error.status
     if expected not in (None, status):
         raise UnexpectedAnswerError(f"answered {status} where {expected} was expected")
 
