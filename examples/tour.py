@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 from stoqapp import InvalidIntentError, ProcessedWithErrorsError, Stoq
-from stoqapp.inputs import request_from_fields
+from stoqapp.inputs import prepare
 from stoqapp.terminal import output
 from stoqapp_sandbox import Sandbox
 
@@ -32,10 +32,12 @@ CUSTOMERS: tuple[tuple[str, dict[str, Any]], ...] = (
 def subscribe(stoq: Stoq, customer: dict[str, Any]) -> None:
     """Put one customer on the list and print both sides of the exchange."""
     try:
-        request, changes = request_from_fields(variant=VARIANT, product=PRODUCT, **customer)
-        print(f"   {'; '.join(f'{change.path}: {change.description}' for change in changes)}")
-        print(f"-> {json.dumps(request.to_dict())}")
-        created = stoq.create_intent(request)
+        prepared = prepare(variant=VARIANT, product=PRODUCT, **customer)
+        print(
+            f"   {'; '.join(f'{change.path}: {change.description}' for change in prepared.changes)}"
+        )
+        print(f"-> {json.dumps(prepared.body)}")
+        created = stoq.create_intent(prepared.body)
     except InvalidIntentError as error:
         for violation in error.violations:
             print(f"-- not sent: {violation.path} {violation.message}")

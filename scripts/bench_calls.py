@@ -23,7 +23,7 @@ from stoq_public_api_client import Client
 from stoq_public_api_client.api.intents import create_intent
 from stoq_public_api_client.models import CreateIntentRequest, Customer, NewIntent
 from stoqapp import AsyncStoq, Budget, HttpOptions, Stoq
-from stoqapp.body import INTENTS_PATH
+from stoqapp.spec import INTENTS_PATH
 
 SHOP: Final = "demo.myshopify.com"
 HEADERS: Final = {"X-Shopify-Shop-Domain": SHOP}

@@ -22,7 +22,7 @@ from attrs import frozen
 from stoq_public_api_client.models import CreateIntentRequest
 from stoqapp import AnswerError, ConfigurationError, InvalidIntentError, Stoq, StoqError, check
 from stoqapp.rules import CONTACT_OF_CHANNEL
-from stoqapp.settings import BASE_URL
+from stoqapp.spec import BASE_URL
 from stoqapp_sandbox import Sandbox
 from stoqapp_sandbox.cassettes import LEFT_OUT, SHOP, recording
 

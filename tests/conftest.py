@@ -18,7 +18,7 @@ from vcr.request import Request
 
 from stoq_public_api_client.models import CreateIntentRequest, Customer, NewIntent
 from stoqapp import AsyncStoq, Budget, IntentCreated, Stoq
-from stoqapp.settings import BASE_URL
+from stoqapp.spec import BASE_URL
 from stoqapp_sandbox import Sandbox
 from stoqapp_sandbox.cassettes import SHOWN_HEADERS, scrubbed_answer
 

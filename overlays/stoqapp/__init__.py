@@ -40,7 +40,7 @@ from stoqapp.errors import (
     UnusableInputError,
 )
 from stoqapp.http.options import HttpOptions, Timeout
-from stoqapp.inputs import Change
+from stoqapp.readers import Change
 from stoqapp.retry import AttemptReport
 from stoqapp.rules import RULES, Rule, Violation, check, check_shop
 from stoqapp.version import __version__

@@ -35,7 +35,7 @@ from stoqapp.headers import (
     request_id_from_headers,
     seconds_from_http_date,
 )
-from stoqapp.inputs import Change
+from stoqapp.readers import Change
 
 _CLASS_OF_STATUS: Final[Mapping[int, type[AnswerError]]] = {
     200: ProcessedWithErrorsError,

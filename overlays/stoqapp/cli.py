@@ -8,9 +8,9 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import entry_points
 from operator import attrgetter
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, get_args
 
-from attrs import asdict, frozen
+from attrs import asdict
 
 from stoqapp.answers import IntentCreated
 from stoqapp.client import Stoq
@@ -24,6 +24,7 @@ from stoqapp.errors import (
     StoqError,
     UnusableInputError,
 )
+from stoqapp.inputs import INPUTS, Row
 from stoqapp.settings import MAX_RETRIES, TOTAL_TIMEOUT_SECONDS
 from stoqapp.terminal import complain, output, show
 from stoqapp.version import __version__
@@ -55,74 +56,9 @@ environment:
 """
 
 
-@frozen
-class _Option:
-    """An option of ``create`` that is an argument of `stoqapp.Stoq.subscribe`, and its field."""
-
-    name: str
-    path: str
-    explanation: str
-    number: bool = False
-    required: bool = False
-
-
-_OPTIONS: Final = (
-    _Option(
-        "variant",
-        "intent.shopify_variant_id",
-        "the variant: number or gid://shopify/ProductVariant/123 (required)",
-        required=True,
-    ),
-    _Option(
-        "product",
-        "intent.shopify_product_id",
-        "its product: number or gid://shopify/Product/456 (required)",
-        required=True,
-    ),
-    _Option("email", "customer.email", "the customer's email address"),
-    _Option(
-        "phone",
-        "customer.phone",
-        "the customer's phone number, with + and country code, or national with --country",
-    ),
-    _Option("push", "customer.push", "the customer's push token"),
-    _Option(
-        "channel",
-        "intent.channel",
-        "email, sms or push; may be left out when one contact is given",
-    ),
-    _Option("quantity", "intent.quantity", "how many the customer wants (default: 1)", number=True),
-    _Option(
-        "market",
-        "intent.shopify_market_id",
-        "Shopify market of the intent: number or gid://shopify/Market/789",
-    ),
-    _Option("name", "customer.name", "the customer's name"),
-    _Option("country", "customer.country", "the customer's country, two letters"),
-    _Option("country-code", "customer.country_code", "country code of the customer's phone number"),
-    _Option("locale", "customer.locale", "the customer's locale"),
-    _Option("customer-id", "customer.id", "the customer's STOQ id, from an earlier answer"),
-    _Option("customer-market", "customer.shopify_market_id", "Shopify market of the customer"),
-    _Option(
-        "shopify-customer-id",
-        "customer.shopify_customer_id",
-        "the customer's Shopify id, number or gid",
-    ),
-    _Option("product-title", "product.title", "title of the product"),
-    _Option("variant-title", "product.variant_title", "title of the variant"),
-    _Option(
-        "variant-count",
-        "product.variant_count",
-        "how many variants the product has",
-        number=True,
-    ),
-    _Option("vendor", "product.vendor", "the product's vendor"),
-    _Option("sku", "product.sku", "the variant's SKU"),
-)
-_OPTION_OF_PATH: Final = {option.path: f"--{option.name}" for option in _OPTIONS} | {
-    "customer.accepts_marketing": "--accepts-marketing",
-    "shop": "--shop",
-}
+_OPTION_OF_PATH: Final = {
+    row.path: f"--{row.name.replace('_', '-')}" for row in INPUTS.values()
+} | {"shop": "--shop", "more": "more"}
 
 
 # Arguments of `stoqapp.Stoq` that its errors name, and that are options here.
@@ -195,19 +131,8 @@ def _parser() -> _Parser:
     )
     create.set_defaults(run=_create)
     create.add_argument("--shop", help="the shop: demo, demo.myshopify.com or URL ($STOQ_SHOP)")
-    for option in _OPTIONS:
-        create.add_argument(
-            f"--{option.name}",
-            type=_whole_number if option.number else str,
-            metavar="N" if option.number else None,
-            required=option.required,
-            help=option.explanation,
-        )
-    create.add_argument(
-        "--accepts-marketing",
-        action=argparse.BooleanOptionalAction,
-        help="whether the customer agreed to the shop's emails",
-    )
+    for row in INPUTS.values():
+        _add_option(create, row)
     create.add_argument("--base-url", help="where the API is ($STOQ_BASE_URL)")
     create.add_argument("--timeout", metavar="SECONDS", help="time to wait ($STOQ_TIMEOUT)")
     create.add_argument(
@@ -232,6 +157,24 @@ def _parser() -> _Parser:
     for command in sorted(entry_points(group="stoqapp.commands"), key=attrgetter("name")):
         command.load()(commands)
     return parser
+
+
+def _add_option(command: argparse.ArgumentParser, row: Row) -> None:
+    option = _OPTION_OF_PATH[row.path]
+    if bool in (row.type, *get_args(row.type)):
+        command.add_argument(option, action=argparse.BooleanOptionalAction, help=row.help)
+        return
+    number = str not in get_args(row.type) and int in (row.type, *get_args(row.type))
+    more = " (required)" if row.required else ""
+    if row.default is not None:
+        more = f" (default: {row.default})"
+    command.add_argument(
+        option,
+        type=_whole_number if number else str,
+        metavar="N" if number else None,
+        required=row.required,
+        help=row.help + more,
+    )
 
 
 def _arguments_from(words: Sequence[str]) -> argparse.Namespace:
@@ -282,8 +225,7 @@ def _run(words: Sequence[str]) -> int:
 
 
 def _create(arguments: argparse.Namespace) -> int:
-    names = [option.name.replace("-", "_") for option in _OPTIONS]
-    given = {name: getattr(arguments, name) for name in (*names, "accepts_marketing")}
+    given = {name: getattr(arguments, name) for name in INPUTS}
     fields = {name: value for name, value in given.items() if value is not None}
     try:
         with Stoq(

@@ -1,6 +1,5 @@
 """`Stoq` and `AsyncStoq`: check an intent, send it, and say what became of it."""
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from typing import Generic, Self, TypeVar, Unpack
@@ -10,14 +9,13 @@ from attrs import evolve
 from stoq_public_api_client.models import CreateIntentRequest
 from stoq_public_api_client.typed_dicts import CreateIntentRequestDict
 from stoqapp.answers import IntentCreated
-from stoqapp.body import INTENTS_PATH, body_from_request
 from stoqapp.errors import Answer, InvalidIntentError
 from stoqapp.http.options import HttpOptions, Timeout
 from stoqapp.http.transport import AsyncTransport, Transport
-from stoqapp.inputs import request_from_fields
+from stoqapp.inputs import Prepared, prepare, takes
 from stoqapp.log import log_as_environment_says
 from stoqapp.retry import AttemptReport, Plan, deliver, deliver_async, plan
-from stoqapp.rules import check_plain
+from stoqapp.rules import judged
 from stoqapp.settings import (
     MAX_RETRIES,
     TOTAL_TIMEOUT_SECONDS,
@@ -28,20 +26,18 @@ from stoqapp.settings import (
     timeout_from,
     total_timeout_from,
 )
+from stoqapp.spec import INTENTS_PATH
 
 Request = CreateIntentRequest | CreateIntentRequestDict
 AnyTransport = TypeVar("AnyTransport", Transport, AsyncTransport)
 
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
-
 
 def _content_from(request: Request) -> bytes:
     """Return the JSON of *request*: of the very body that was checked."""
-    body = body_from_request(request)
-    violations = check_plain(body)
+    violations, content = judged(request)
     if violations:
         raise InvalidIntentError(violations)
-    return _encode(body).encode()
+    return content
 
 
 class _Client(Generic[AnyTransport]):
@@ -185,92 +181,21 @@ class Stoq(_Client[Transport]):
 
         return deliver(self._plan(total_timeout), post, self._sleep)
 
-    def subscribe(
-        self,
-        *,
-        variant: int | str,
-        product: int | str,
-        email: str | None = None,
-        phone: str | None = None,
-        push: str | None = None,
-        channel: str | None = None,
-        quantity: int = 1,
-        market: int | str | None = None,
-        name: str | None = None,
-        country: str | None = None,
-        country_code: str | None = None,
-        accepts_marketing: bool | None = None,
-        locale: str | None = None,
-        customer_id: str | None = None,
-        customer_market: int | str | None = None,
-        shopify_customer_id: int | str | None = None,
-        product_title: str | None = None,
-        variant_title: str | None = None,
-        variant_count: int | None = None,
-        vendor: str | None = None,
-        sku: str | None = None,
-    ) -> IntentCreated:
+    @takes(prepare)
+    def subscribe(self, prepared: Prepared) -> IntentCreated:
         """Put one customer on the waitlist of one variant, from what you have in hand.
 
-        ``None`` and blank text stand for "not given". What is given is brought into the API's
-        form (`IntentCreated.changes` tells how) and refused where it is ambiguous.
-
-        Args:
-            variant: The variant: its number, digits, or ``gid://shopify/ProductVariant/123``.
-            product: The variant's product: number, digits, or ``gid://shopify/Product/456``.
-            email: The customer's address.
-            phone: The customer's number: with ``+`` or ``00`` and the country code, or
-                national together with *country*; blanks, hyphens, dots and brackets between.
-            push: The customer's push token.
-            channel: ``"email"``, ``"sms"`` or ``"push"``; may be left out when exactly one of
-                *email*, *phone* and *push* is given.
-            quantity: How many the customer wants, at least 1.
-            market: The Shopify market of the intent: number or ``gid://shopify/Market/789``.
-            name: The customer's name (the shop's plan must be standard or above).
-            country: The customer's country, two letters (ISO 3166-1).
-            country_code: Country code of the customer's phone number; refused where it is at
-                odds with *phone*, else sent as given.
-            accepts_marketing: Whether the customer agreed to the shop's emails.
-            locale: The customer's locale.
-            customer_id: The customer's STOQ id, from an earlier answer.
-            customer_market: The Shopify market of the customer.
-            shopify_customer_id: The customer's Shopify id: number or
-                ``gid://shopify/Customer/123``.
-            product_title: Title of the product. This and the fields below are needed only by
-                shops with opt-in confirmation or alerts to the shop.
-            variant_title: Title of the variant.
-            variant_count: How many variants the product has.
-            vendor: The product's vendor.
-            sku: The variant's SKU.
+        ``None``, blank text, NaN and pandas' NA stand for "not given". What is given is brought
+        into the API's form (`IntentCreated.changes` lists how) and refused where it is ambiguous.
 
         Raises:
             InvalidIntentError: An input is unusable or a rule is broken; nothing was sent.
             StoqError: As with `create_intent`.
         """
-        request, changes = request_from_fields(
-            variant=variant,
-            product=product,
-            email=email,
-            phone=phone,
-            push=push,
-            channel=channel,
-            quantity=quantity,
-            market=market,
-            name=name,
-            country=country,
-            country_code=country_code,
-            accepts_marketing=accepts_marketing,
-            locale=locale,
-            customer_id=customer_id,
-            customer_market=customer_market,
-            shopify_customer_id=shopify_customer_id,
-            product_title=product_title,
-            variant_title=variant_title,
-            variant_count=variant_count,
-            vendor=vendor,
-            sku=sku,
+        created = self.create_intent(
+            prepared.body, timeout=prepared.timeout, total_timeout=prepared.total_timeout
         )
-        return evolve(self.create_intent(request), changes=changes)
+        return evolve(created, changes=prepared.changes)
 
     def close(self) -> None:
         """Close the connections. Closing again does nothing."""
@@ -319,56 +244,18 @@ class AsyncStoq(_Client[AsyncTransport]):
             budget_in_thread=budget is not None and budget.blocking_io,
         )
 
-    async def subscribe(
-        self,
-        *,
-        variant: int | str,
-        product: int | str,
-        email: str | None = None,
-        phone: str | None = None,
-        push: str | None = None,
-        channel: str | None = None,
-        quantity: int = 1,
-        market: int | str | None = None,
-        name: str | None = None,
-        country: str | None = None,
-        country_code: str | None = None,
-        accepts_marketing: bool | None = None,
-        locale: str | None = None,
-        customer_id: str | None = None,
-        customer_market: int | str | None = None,
-        shopify_customer_id: int | str | None = None,
-        product_title: str | None = None,
-        variant_title: str | None = None,
-        variant_count: int | None = None,
-        vendor: str | None = None,
-        sku: str | None = None,
-    ) -> IntentCreated:
-        """Do as `Stoq.subscribe`."""
-        request, changes = request_from_fields(
-            variant=variant,
-            product=product,
-            email=email,
-            phone=phone,
-            push=push,
-            channel=channel,
-            quantity=quantity,
-            market=market,
-            name=name,
-            country=country,
-            country_code=country_code,
-            accepts_marketing=accepts_marketing,
-            locale=locale,
-            customer_id=customer_id,
-            customer_market=customer_market,
-            shopify_customer_id=shopify_customer_id,
-            product_title=product_title,
-            variant_title=variant_title,
-            variant_count=variant_count,
-            vendor=vendor,
-            sku=sku,
+    @takes(prepare)
+    async def subscribe(self, prepared: Prepared) -> IntentCreated:
+        """As `Stoq.subscribe`, with the same arguments.
+
+        Raises:
+            InvalidIntentError: An input is unusable or a rule is broken; nothing was sent.
+            StoqError: As with `create_intent`.
+        """
+        created = await self.create_intent(
+            prepared.body, timeout=prepared.timeout, total_timeout=prepared.total_timeout
         )
-        return evolve(await self.create_intent(request), changes=changes)
+        return evolve(created, changes=prepared.changes)
 
     async def close(self) -> None:
         """Close the connections. Closing again does nothing."""

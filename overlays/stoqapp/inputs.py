@@ -1,325 +1,430 @@
-"""From what people have in hand to what the API wants.
+"""The inputs of `subscribe`, each written once, and how they become a request.
 
-Each function takes one input, returns it in the API's form together with what it changed,
-and raises `UnusableInputError` where the input names nothing, or could name more than one thing: it
-never guesses. Nothing that a person could be known by is in a message.
+The parameters of `prepare` are the table: an argument's name, its field, its reader and its help.
+Both clients, the command line and the documentation take them from there.
 """
 
-import re
-from collections.abc import Callable
-from typing import Any, Final, Generic, Literal, TypeVar
-from urllib.parse import urlsplit
+import inspect
+import textwrap
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import (
+    Annotated,
+    Any,
+    Concatenate,
+    Final,
+    ParamSpec,
+    TypeVar,
+    cast,
+    get_args,
+    get_type_hints,
+)
 
 from attrs import field, frozen
 
-from stoq_public_api_client.models import CreateIntentRequest, Customer, NewIntent, Product
-from stoq_public_api_client.types import UNSET
+from stoq_public_api_client.models.new_intent_channel import NewIntentChannel
+from stoq_public_api_client.typed_dicts import CreateIntentRequestDict
+from stoqapp import readers
 from stoqapp.errors import InvalidIntentError, UnusableInputError
-from stoqapp.rules import LARGEST_ID, Violation, check, check_shop
+from stoqapp.http.options import Timeout
+from stoqapp.readers import Change, Reading
+from stoqapp.rules import CHANNELS, Violation, judged
+from stoqapp.spec import SPEC
 
-T = TypeVar("T")
-Kind = Literal["ProductVariant", "Product", "Market", "Customer"]
-
-_STRIPPED: Final = "surrounding space removed"
-# What nobody would call one address is refused; whether mail arrives there, only mail can tell.
-_ADDRESS: Final = re.compile(r"[^@\s,;<>]+@[^@\s,;<>]+")
-_KINDS: Final = ("ProductVariant", "Product", "Market", "Customer")
+P = ParamSpec("P")
+R = TypeVar("R")
+Client = TypeVar("Client")
 
 
 @frozen
-class Reading(Generic[T]):
-    """An input in the API's form.
+class Input:
+    """What is written at a parameter of `prepare`.
 
     Attributes:
-        value: What to send.
-        change: What was done to the input, without its value; None when it was taken as it is.
+        path: The field of the request, such as ``customer.email``.
+        read: Brings a value into the API's form.
+        help: What to give, for people.
+        beside: Other fields that the reader takes, too: as they were read, if they come before.
     """
 
-    value: T = field(repr=False)
-    change: str | None = None
+    path: str
+    read: Callable[..., Reading[Any]]
+    help: str
+    beside: tuple[str, ...] = ()
+
+
+@frozen(kw_only=True)
+class Row(Input):
+    """An `Input` with the argument that it is written at.
+
+    Attributes:
+        name: The name of the argument.
+        type: Its type.
+        default: What an argument that is not given stands for; None for nothing.
+        required: Whether it must be given.
+    """
+
+    name: str
+    type: Any
+    default: Any
+    required: bool
 
 
 @frozen
-class Change:
-    """What was done to one input: the field's path, and the description (``"lower-cased"``)."""
+class Prepared:
+    """A request made of inputs, and how long its call may take.
 
-    path: str
-    description: str
-
-
-def id_from(given: object, kind: Kind) -> Reading[int]:
-    """Return the number in *given*: an integer, its digits, or a ``gid://shopify/KIND/123``.
-
-    Digits that begin with 0 are refused, since Shopify writes no id so and a SKU looks like it.
-
-    Raises:
-        UnusableInputError: It is none of these, or the global id of something else than a *kind*.
+    Attributes:
+        body: The request as `stoqapp.check` takes it.
+        changes: What was changed in the inputs.
+        timeout: As for the client; None for the client's own.
+        total_timeout: As for the client; None for the client's own.
     """
-    if isinstance(given, int) and not isinstance(given, bool):
-        return Reading(given)
-    wanted = f"give the number, or a global id like gid://shopify/{kind}/123"
-    if not isinstance(given, str):
-        raise UnusableInputError(f"must be a Shopify id, not {type(given).__name__}: {wanted}")
-    text = given.strip()
-    if re.fullmatch("[1-9][0-9]{0,18}", text):
-        return Reading(int(text), None if text == given else _STRIPPED)
-    gid = re.fullmatch(r"gid://shopify/([A-Za-z]+)/([1-9][0-9]{0,18})(?:\?.*)?", text)
-    if gid is None and re.fullmatch("0[0-9]*", text):
-        raise UnusableInputError(f"begins with a zero, which no Shopify id does (a SKU?): {wanted}")
-    if gid is None:
-        raise UnusableInputError(f"is no Shopify id: {wanted}")
-    if gid[1] != kind:
-        named = f"a {gid[1]}" if gid[1] in _KINDS else "something else"
-        raise UnusableInputError(f"is the global id of {named}, where a {kind} is needed: {wanted}")
-    return Reading(int(gid[2]), "number taken out of a global id")
+
+    body: CreateIntentRequestDict = field(repr=False)
+    changes: tuple[Change, ...] = ()
+    timeout: float | Timeout | None = None
+    total_timeout: float | None = None
 
 
-def shop_from(given: object) -> Reading[str]:
-    """Return the host name of a shop given as handle, host name, shop URL or admin URL.
-
-    Raises:
-        UnusableInputError: No shop can be read from it.
-    """
-    wanted = "give the shop's host name, like demo.myshopify.com"
-    if not isinstance(given, str):
-        raise UnusableInputError(f"must be a string, not {type(given).__name__}: {wanted}")
-    text = given.strip()
-    # urlsplit would drop line breaks and tabs without a word.
-    if not text.isascii() or re.search(r"[\s\x00-\x1f\x7f]", text):
-        raise UnusableInputError(f"holds characters that no host name has: {wanted}")
-    if re.fullmatch("[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?", text):
-        host = f"{text}.myshopify.com"
-    else:
-        host = _host_from_url(text, wanted)
-    host = host.lower().removesuffix(".")
-    if check_shop(host):
-        raise UnusableInputError(f"is no shop: {wanted}")
-    return Reading(host, None if host == given else "host name of the shop taken")
-
-
-def _host_from_url(text: str, wanted: str) -> str:
-    try:
-        url = urlsplit(text if "://" in text else f"https://{text}")
-        default_port = url.port in (None, 80, 443)
-    except ValueError:
-        raise UnusableInputError(f"is no shop: {wanted}") from None
-    if url.scheme not in ("http", "https") or "@" in url.netloc or not default_port:
-        raise UnusableInputError(f"is no plain shop URL: {wanted}")
-    host = url.hostname or ""
-    if host != "admin.shopify.com":
-        return host
-    store = re.match("/store/([A-Za-z0-9][A-Za-z0-9-]*)(?:/|$)", url.path)
-    if store is None:
-        raise UnusableInputError(f"is an admin address without a store: {wanted}")
-    return f"{store[1]}.myshopify.com"
-
-
-def country_from(given: object) -> Reading[str]:
-    """Return a two-letter country code in lower case.
-
-    Raises:
-        UnusableInputError: It is not two letters from A to Z.
-    """
-    wanted = "give the two-letter code (ISO 3166-1 alpha-2), like us"
-    if not isinstance(given, str):
-        raise UnusableInputError(f"must be a string, not {type(given).__name__}: {wanted}")
-    code = _lower_cased(given)
-    if not re.fullmatch("[a-z]{2}", code.value):
-        raise UnusableInputError(f"is no country code: {wanted}")
-    return code
-
-
-def phone_from(given: object, country: str | None = None) -> Reading[str]:
-    """Return a phone number as the API has it: country code and number, digits alone.
-
-    Read are ``+`` and ``00`` forms; a national number when *country* (two lower-case letters)
-    says whose, also when the digits carry that country's code already. Blanks, hyphens, dots
-    and brackets may stand in between; not a slash, which can begin a second number.
-    Bare digits without a country are taken for the API's own form when the numbering plans
-    know such a number; else they could be anybody's (``2125550123``).
-
-    Raises:
-        UnusableInputError: It is no phone number, or more than one.
-    """
-    if not isinstance(given, str):
-        raise UnusableInputError(
-            f"must be a string, not {type(given).__name__}: write it in quotes"
-        )
-    # The numbering plans take 30 ms to load, which who has no phone number need not pay.
-    from stoqapp.phones import digits_from_number
-
-    digits = digits_from_number(given, country)
-    return Reading(digits, None if digits == given else "digits with the country code taken")
-
-
-class _Intake:
-    """Takes the inputs of one request one by one; keeps what was changed and what is unusable."""
-
-    def __init__(self) -> None:
-        self.changes: list[Change] = []
-        self.violations: list[Violation] = []
-
-    def take(self, path: str, given: object, read: Callable[[Any], Reading[Any]]) -> Any:
-        """Return what *read* makes of *given*, and ``UNSET`` where that is nothing."""
-        if _is_nothing(given):
-            return UNSET
-        try:
-            normal = read(given)
-        except UnusableInputError as reason:
-            self.violations.append(Violation(path, "usable_input", str(reason), "stoqapp"))
-            return UNSET
-        if normal.change:
-            self.changes.append(Change(path, normal.change))
-        return normal.value
-
-
-def _is_nothing(given: object) -> bool:
-    return given is None or (isinstance(given, str) and not given.strip())
-
-
-def _text_from(given: object) -> Reading[Any]:
-    if not isinstance(given, str) or given == given.strip():
-        return Reading(given)
-    return Reading(given.strip(), _STRIPPED)
-
-
-def _lower_cased(given: str) -> Reading[str]:
-    text = _text_from(given)
-    lower = text.value.lower()
-    return text if lower == text.value else Reading(lower, "lower-cased")
-
-
-def _country_code_from(given: object, phone: object) -> Reading[Any]:
-    if isinstance(given, str) and isinstance(phone, str):
-        from stoqapp.phones import begins_with_country_code
-
-        if not begins_with_country_code(phone, given):
-            raise UnusableInputError(
-                "is not the country code that the phone number has: correct one of the two, or"
-                " leave this one out"
-            )
-    return _text_from(given)
-
-
-def _email_from(given: object) -> Reading[Any]:
-    text = _text_from(given)
-    if isinstance(text.value, str) and not _ADDRESS.fullmatch(text.value):
-        raise UnusableInputError(
-            "is not one email address: give the address alone, like ada@example.com"
-        )
-    return text
-
-
-def _customer_id_from(given: object) -> Reading[str]:
-    number = id_from(given, "Customer").value
-    if not 1 <= number <= LARGEST_ID:
-        raise UnusableInputError("is no Shopify id: ids are whole numbers from 1 to 2^63 - 1")
-    digits = str(number)
-    return Reading(digits, None if digits == given else "digits of the id taken")
-
-
-def _channel_from(given: object) -> Reading[Any]:
-    return _lower_cased(given) if isinstance(given, str) else Reading(given)
-
-
-def _channel_of(contacts: dict[str, object]) -> Reading[str]:
-    given = [channel for channel, contact in contacts.items() if not _is_nothing(contact)]
-    if len(given) == 1:
-        return Reading(given[0], "inferred from the only contact given")
-    if not given:
-        raise UnusableInputError("cannot be told without a contact: give email, phone or push")
-    raise UnusableInputError(
-        f"could be {' or '.join(given)}, since several contacts are given: give the channel, too"
-    )
-
-
-def request_from_fields(
+def prepare(
     *,
-    variant: int | str,
-    product: int | str,
-    email: str | None = None,
-    phone: str | None = None,
-    push: str | None = None,
-    channel: str | None = None,
-    quantity: int = 1,
-    market: int | str | None = None,
-    name: str | None = None,
-    country: str | None = None,
-    country_code: str | None = None,
-    accepts_marketing: bool | None = None,
-    locale: str | None = None,
-    customer_id: str | None = None,
-    customer_market: int | str | None = None,
-    shopify_customer_id: int | str | None = None,
-    product_title: str | None = None,
-    variant_title: str | None = None,
-    variant_count: int | None = None,
-    vendor: str | None = None,
-    sku: str | None = None,
-) -> tuple[CreateIntentRequest, tuple[Change, ...]]:
-    """Return the request that stands for what people have in hand, and what was changed.
+    variant: Annotated[
+        int | str,
+        Input(
+            "intent.shopify_variant_id",
+            readers.variant_id,
+            "the variant: number or gid://shopify/ProductVariant/123",
+        ),
+    ],
+    product: Annotated[
+        int | str,
+        Input(
+            "intent.shopify_product_id",
+            readers.product_id,
+            "its product: number or gid://shopify/Product/456",
+        ),
+    ],
+    email: Annotated[
+        str | None, Input("customer.email", readers.email_from, "the customer's email address")
+    ] = None,
+    phone: Annotated[
+        str | None,
+        Input(
+            "customer.phone",
+            readers.phone_from,
+            "the customer's phone number: with + and the country code, or national with the"
+            " country or the country code beside it",
+            beside=("customer.country", "customer.country_code"),
+        ),
+    ] = None,
+    push: Annotated[
+        str | None, Input("customer.push", readers.text_from, "the customer's push token")
+    ] = None,
+    channel: Annotated[
+        NewIntentChannel | None,
+        Input(
+            "intent.channel",
+            readers.channel_from,
+            "email, sms or push; may be left out when one contact is given",
+        ),
+    ] = None,
+    quantity: Annotated[
+        int, Input("intent.quantity", readers.integer_from, "how many the customer wants")
+    ] = 1,
+    market: Annotated[
+        int | str | None,
+        Input(
+            "intent.shopify_market_id",
+            readers.market_id,
+            "Shopify market of the intent: number or gid://shopify/Market/789",
+        ),
+    ] = None,
+    name: Annotated[
+        str | None,
+        Input(
+            "customer.name",
+            readers.text_from,
+            "the customer's name (the shop must be on the standard plan or above)",
+        ),
+    ] = None,
+    country: Annotated[
+        str | None,
+        Input(
+            "customer.country", readers.country_from, "the customer's country: two letters, like us"
+        ),
+    ] = None,
+    country_code: Annotated[
+        str | None,
+        Input(
+            "customer.country_code",
+            readers.country_code_from,
+            "country code of the customer's phone number, like 44",
+            beside=("customer.phone",),
+        ),
+    ] = None,
+    accepts_marketing: Annotated[
+        bool | None,
+        Input(
+            "customer.accepts_marketing",
+            readers.as_given,
+            "whether the customer agreed to the shop's emails",
+        ),
+    ] = None,
+    locale: Annotated[
+        str | None, Input("customer.locale", readers.text_from, "the customer's locale, like en")
+    ] = None,
+    customer_id: Annotated[
+        str | None,
+        Input(
+            "customer.id",
+            readers.stoq_customer_id,
+            "the customer's id at STOQ, from an earlier answer",
+        ),
+    ] = None,
+    customer_market: Annotated[
+        int | str | None,
+        Input(
+            "customer.shopify_market_id",
+            readers.market_id,
+            "Shopify market of the customer: number or gid://shopify/Market/789",
+        ),
+    ] = None,
+    shopify_customer_id: Annotated[
+        int | str | None,
+        Input(
+            "customer.shopify_customer_id",
+            readers.shopify_customer_id,
+            "the customer's id at Shopify: number or gid://shopify/Customer/123",
+        ),
+    ] = None,
+    product_title: Annotated[
+        str | None,
+        Input(
+            "product.title",
+            readers.text_from,
+            "title of the product; this and the rest of the product is needed only by shops with"
+            " opt-in confirmation or alerts to the shop",
+        ),
+    ] = None,
+    variant_title: Annotated[
+        str | None, Input("product.variant_title", readers.text_from, "title of the variant")
+    ] = None,
+    variant_count: Annotated[
+        int | None,
+        Input("product.variant_count", readers.integer_from, "how many variants the product has"),
+    ] = None,
+    vendor: Annotated[
+        str | None, Input("product.vendor", readers.text_from, "vendor of the product")
+    ] = None,
+    sku: Annotated[
+        str | None, Input("product.sku", readers.text_from, "SKU of the variant")
+    ] = None,
+    more: Annotated[
+        Mapping[str, object] | None,
+        "fields that have no argument yet, by their path and sent as given, like"
+        ' {"customer.tags": ["vip"]}',
+    ] = None,
+    timeout: Annotated[
+        float | Timeout | None, "seconds for each phase of an attempt; else the client's"
+    ] = None,
+    total_timeout: Annotated[
+        float | None, "seconds for the call with all its attempts; else the client's"
+    ] = None,
+) -> Prepared:
+    """Return the request that stands for what people have in hand.
 
-    The arguments are explained at `stoqapp.Stoq.subscribe`. Of the request's rules only those
-    are looked at here that can be reported together with an unusable input.
+    ``None``, blank text, NaN and pandas' NA stand for "not given".
 
     Raises:
-        InvalidIntentError: An input is unusable; the violations name every one of them, and
-            every rule that the rest breaks.
+        InvalidIntentError: An input is unusable; the violations name every one, and every rule
+            that the rest breaks.
     """
-    intake = _Intake()
-    take = intake.take
-    contacts = {"email": email, "sms": phone, "push": push}
-    region = take("customer.country", country, country_from)
-    digits = take("customer.phone", phone, lambda given: phone_from(given, region or None))
-    customer = Customer(
-        id=take("customer.id", customer_id, _text_from),
-        name=take("customer.name", name, _text_from),
-        email=take("customer.email", email, _email_from),
-        phone=digits,
-        push=take("customer.push", push, _text_from),
-        country_code=take(
-            "customer.country_code", country_code, lambda given: _country_code_from(given, digits)
-        ),
-        country=region,
-        accepts_marketing=take("customer.accepts_marketing", accepts_marketing, Reading),
-        locale=take("customer.locale", locale, _text_from),
-        shopify_market_id=take(
-            "customer.shopify_market_id", customer_market, lambda given: id_from(given, "Market")
-        ),
-        shopify_customer_id=take(
-            "customer.shopify_customer_id", shopify_customer_id, _customer_id_from
-        ),
+    given = locals()
+    request = _Request({row.path: given[name] for name, row in INPUTS.items()})
+    for row in INPUTS.values():
+        request.take(row)
+    request.infer_channel()
+    request.add(more or {})
+    body = cast(CreateIntentRequestDict, request.body())
+    return Prepared(body, request.changes(), timeout, total_timeout)
+
+
+prepare.__qualname__ = "subscribe"  # as Python names it where an argument is wrong
+_TYPES: Final = get_type_hints(prepare, include_extras=True)
+_PARAMETERS: Final = inspect.signature(prepare).parameters
+INPUTS: Final = {
+    name: Row(
+        path=said.path,
+        read=said.read,
+        help=said.help,
+        beside=said.beside,
+        name=name,
+        type=get_args(_TYPES[name])[0],
+        default=None if parameter.default is parameter.empty else parameter.default,
+        required=parameter.default is parameter.empty,
     )
-    intent = NewIntent(
-        shopify_variant_id=take(
-            "intent.shopify_variant_id", variant, lambda given: id_from(given, "ProductVariant")
-        ),
-        shopify_product_id=take(
-            "intent.shopify_product_id", product, lambda given: id_from(given, "Product")
-        ),
-        channel=(
-            take("intent.channel", contacts, _channel_of)
-            if _is_nothing(channel)
-            else take("intent.channel", channel, _channel_from)
-        ),
-        quantity=take("intent.quantity", 1 if _is_nothing(quantity) else quantity, Reading),
-        source="api",
-        shopify_market_id=take(
-            "intent.shopify_market_id", market, lambda given: id_from(given, "Market")
-        ),
-    )
-    details = Product(
-        variant_count=take("product.variant_count", variant_count, Reading),
-        title=take("product.title", product_title, _text_from),
-        variant_title=take("product.variant_title", variant_title, _text_from),
-        vendor=take("product.vendor", vendor, _text_from),
-        sku=take("product.sku", sku, _text_from),
-    )
-    request = CreateIntentRequest(intent=intent, customer=customer)
-    if details != Product():
-        request.product = details
-    if intake.violations:
-        unusable = {violation.path for violation in intake.violations}
-        broken = [violation for violation in check(request) if violation.path not in unusable]
-        raise InvalidIntentError([*intake.violations, *broken])
-    return request, tuple(intake.changes)
+    for name, parameter in _PARAMETERS.items()
+    for said in get_args(_TYPES[name])[1:]
+    if isinstance(said, Input)
+}
+
+
+class _Request:
+    """Reads the inputs of one request; keeps what was changed and what is unusable."""
+
+    def __init__(self, given: dict[str, Any]) -> None:
+        self._given = {path: readers.as_python(value) for path, value in given.items()}
+        self._values: dict[str, Any] = {}
+        self._changes: dict[str, str] = {}
+        self._unusable: dict[str, str] = {}
+
+    def take(self, row: Row) -> None:
+        """Read the input of a row into the form that is sent."""
+        given = row.default if self._is_missing(row.path) else self._given[row.path]
+        if given is None:
+            return
+        if SPEC.field(row.path) is None:
+            if given != row.default:
+                self._unusable[row.path] = "is not a field of the API any more: leave it out"
+            return
+        try:
+            reading = row.read(given, *map(self._beside, row.beside))
+        except UnusableInputError as reason:
+            self._unusable[row.path] = str(reason)
+            return
+        self._values[row.path] = reading.value
+        if reading.change:
+            self._changes[row.path] = reading.change
+
+    def infer_channel(self) -> None:
+        """Choose the channel of the only contact that is given, unless there is a channel."""
+        path = "intent.channel"
+        if path in self._values or path in self._unusable:
+            return
+        channel_of: dict[str, str] = {}
+        for channel in CHANNELS:
+            channel_of.setdefault(channel.contact, channel.name)
+        given = [name for contact, name in channel_of.items() if not self._is_missing(contact)]
+        if len(given) == 1:
+            self._values[path] = given[0]
+            self._changes[path] = "inferred from the only contact given"
+        elif given:
+            self._unusable[path] = (
+                f"could be {' or '.join(given)}, since several contacts are given: give the"
+                " channel, too"
+            )
+        else:
+            *others, last = (row.name for row in INPUTS.values() if row.path in channel_of)
+            self._unusable[path] = (
+                f"is not known without a contact: give {', '.join(others)} or {last}"
+            )
+
+    def add(self, more: Mapping[str, object]) -> None:
+        """Take fields that have no argument, as they are."""
+        for path, value in more.items():
+            if path in self._values or path in self._unusable:
+                self._unusable[path] = "is given twice: as an argument and in more"
+            elif "." not in path or SPEC.field(path) is None:
+                from difflib import get_close_matches
+
+                close = get_close_matches(path, SPEC.fields, 1)
+                hint = f" (did you mean {close[0]!r}?)" if close else ""
+                self._unusable["more"] = (
+                    "names a field that the API does not have: give the path of one, like"
+                    f" 'customer.locale'{hint}"
+                )
+            else:
+                self._values[path] = value
+
+    def body(self) -> dict[str, Any]:
+        """Return the request as nested dicts.
+
+        Raises:
+            InvalidIntentError: An input is unusable.
+        """
+        body: dict[str, Any] = {name: {} for name in SPEC.request.required}
+        for path, value in (_ONLY_CHOICES | self._values).items():
+            *sections, name = path.split(".")
+            place = body
+            for section in sections:
+                place = place.setdefault(section, {})
+            place[name] = value
+        if self._unusable:
+            unusable = [
+                Violation(path, "usable_input", message, "stoqapp")
+                for path, message in self._unusable.items()
+            ]
+            broken = [broken for broken in judged(body)[0] if broken.path not in self._unusable]
+            raise InvalidIntentError([*unusable, *broken])
+        return body
+
+    def changes(self) -> tuple[Change, ...]:
+        """Return what was changed in the inputs."""
+        return tuple(Change(path, description) for path, description in self._changes.items())
+
+    def _is_missing(self, path: str) -> bool:
+        return readers.is_missing(self._given.get(path))
+
+    def _beside(self, path: str) -> Any:
+        if path in self._unusable or self._is_missing(path):
+            return None
+        return self._values.get(path, self._given[path])
+
+
+# Required fields with one possible value, such as the source, are not asked for.
+_ONLY_CHOICES: Final = {
+    f"{section}.{name}": part.properties[name].enum[0]
+    for section, part in SPEC.request.properties.items()
+    for name in part.required
+    if name in part.properties and len(part.properties[name].enum) == 1
+}
+
+
+def takes(
+    prepare: Callable[P, Prepared],
+) -> Callable[[Callable[[Client, Prepared], R]], Callable[Concatenate[Client, P], R]]:
+    """Return a decorator that gives a method the parameters of *prepare*, and their help.
+
+    The method itself takes what *prepare* returns.
+    """
+    kept = inspect.signature(prepare)
+    plain_types = get_type_hints(prepare)
+    parameters = [
+        parameter.replace(annotation=plain_types[name])
+        for name, parameter in kept.parameters.items()
+    ]
+    itself = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+
+    def decorate(method: Callable[[Client, Prepared], R]) -> Callable[Concatenate[Client, P], R]:
+        @wraps(method)
+        def call(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> R:
+            return method(self, prepare(*args, **kwargs))
+
+        @wraps(method)
+        async def call_async(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> Any:
+            return await cast(Any, method(self, prepare(*args, **kwargs)))
+
+        chosen: Any = call_async if inspect.iscoroutinefunction(method) else call
+        returned = inspect.signature(method).return_annotation
+        chosen.__signature__ = inspect.Signature([itself, *parameters], return_annotation=returned)
+        chosen.__doc__ = _documented(inspect.getdoc(method) or "")
+        return cast(Callable[Concatenate[Client, P], R], chosen)
+
+    return decorate
+
+
+def _documented(doc: str) -> str:
+    """Return a docstring with what each input is, before its section on errors."""
+    said = {name: get_args(_TYPES[name])[1] for name in _PARAMETERS}
+    arguments = [
+        textwrap.fill(
+            f"{name}: {words if isinstance(words, str) else words.help}",
+            width=88,
+            initial_indent="    ",
+            subsequent_indent="        ",
+        )
+        for name, words in said.items()
+    ]
+    summary, raises, errors = doc.partition("Raises:")
+    return "\n".join([f"{summary}Args:", *arguments, "", f"{raises}{errors}"]).rstrip()

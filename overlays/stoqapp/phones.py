@@ -1,105 +1,198 @@
-"""Phone numbers, read by the numbering plans of the phonenumbers library."""
+"""Read phone numbers by the numbering plans of the phonenumbers library.
+
+A number can be written in several ways, and the same digits can be two numbers. So every
+possible reading is collected, and the one that the numbering plans know to be valid is taken.
+"""
 
 import re
 import unicodedata
+from collections.abc import Iterator
+from typing import Final
 
-import phonenumbers
-from phonenumbers import PhoneNumber, ValidationResult
+from stoqapp.errors import ConfigurationError, UnusableInputError
 
-from stoqapp.errors import UnusableInputError
+try:
+    import phonenumbers
+    from phonenumbers import CountryCodeSource, PhoneNumber, PhoneNumberFormat
+except ImportError:
+    raise ConfigurationError(
+        "phone numbers are read by the library phonenumberslite (or phonenumbers), which is not"
+        " installed: run pip install 'stoqapp[phones]'"
+    ) from None
+
+_EXAMPLE: Final = "write it with '+' and the country code, like +15550109999"
+# The punctuation that phonenumbers skips, without the slash, which can begin a second number.
+_PUNCTUATION: Final = r" ().\[\]\-~\u2010-\u2015\u2053\u2212\u223c\u30fb\u30fc\u00b7\u2022"
+_FULL_WIDTH: Final = {char: char - 0xFEE0 for char in range(0xFF01, 0xFF5F)}
+_TEL: Final = re.compile(r"tel:([^;]*)(?:;phone-context=(\+[^;]*))?", re.IGNORECASE)
 
 
-def digits_from_number(given: str, country: str | None) -> str:
+def digits_from_number(given: str, country: str | None, country_code: str | None) -> str:
     """Return the digits of a phone number with its country code and no ``+``.
 
     Args:
-        given: The number, see `stoqapp.inputs.phone_from` for its forms.
-        country: Whose number a national one is, two lower-case letters.
+        given: The number, see `stoqapp.readers.phone_from` for its forms.
+        country: Where the customer is, two letters.
+        country_code: Whose number a national one is; see `begins_with_country_code` for its forms.
 
     Raises:
-        UnusableInputError: It is no phone number, or could be several people's.
+        UnusableInputError: It is not a phone number, or could be several people's.
     """
     text = _plain(given)
-    if not re.fullmatch(r"\+?[0-9 ().\u2010-\u2015-]*", text):
+    if not re.fullmatch(rf"[(\[]?\+?[0-9{_PUNCTUATION}]*", text):
         raise UnusableInputError(
             "holds more than a number (letters, a slash, an extension, a second number?): give the"
             " number alone, like +15550109999"
         )
-    if text.startswith(("+", "00")):
-        number = _possible("+" + text[2:] if text.startswith("00") else text, None)
-    elif country is None:
-        number = _possible(f"+{text}", None) if re.fullmatch("[1-9][0-9]*", text) else None
-        if number is None or not phonenumbers.is_valid_number(number):
-            raise UnusableInputError(
-                "does not say whose number it is: write it with '+' and the country code,"
-                " like +15550109999, or give its country"
-            )
-    else:
-        number = _national(text, country)
-    if number is None:
-        raise UnusableInputError(
-            "is no possible phone number: check its digits, and write it with '+' and the"
-            " country code, like +15550109999"
-        )
-    return _digits(number)
-
-
-def _plain(given: str) -> str:
-    """Return *given* without marks that nobody sees, and with blanks for the rarer separators."""
-    # NFKC makes ASCII of the digits and signs that an East Asian keyboard gives.
-    text = unicodedata.normalize("NFKC", given)
-    text = "".join(char for char in text if unicodedata.category(char) != "Cf")
-    text = re.sub(r"[\s\u00b7\u2022\u30fb]+", " ", text).strip()
-    return re.sub(r"^\((\+[0-9 ]+)\)", r"\1", text)
-
-
-def _national(text: str, country: str) -> PhoneNumber | None:
-    region = country.upper()
-    code = phonenumbers.country_code_for_region(region)
-    if code == 0:
-        raise UnusableInputError(
-            "is a national number of a country whose numbering is not known: write it with '+'"
-            " and the country code (and see that the country is an ISO 3166-1 code)"
-        )
-    carrying = _possible(f"+{text}", None)
-    if carrying is not None and carrying.country_code != code:
-        carrying = None
-    readings: dict[str, PhoneNumber] = {}
-    for number in (_possible(text, region), carrying):
-        if number is not None:
-            readings[_digits(number)] = number
+    region = _region_of(country, country_code)
+    readings = {_digits(number): number for number in _readings(text, region)}
+    found = [digits for digits, number in readings.items() if phonenumbers.is_valid_number(number)]
+    if len(found) > 1 and region:
+        full = [digits for digits in found if _is_full_form(text, digits, region)]
+        found = full or _surest_at_home(found, region)
+    elif not found:
+        # Numbers that are reserved for fiction are valid nowhere: they have to be written in full.
+        found = [
+            digits
+            for digits, number in readings.items()
+            if not number.italian_leading_zero and _is_written_in_full(text, digits, region)
+        ]
+    if len(found) == 1:
+        return found[0]
     if len(readings) > 1:
         raise UnusableInputError(
-            "can be read both with and without a country code: write it with '+' and the"
-            " country code, like +15550109999"
+            f"can be read as several numbers, with and without a country code: {_EXAMPLE}"
         )
-    return next(iter(readings.values()), None)
+    if region is None and not text.startswith(("+", "00")):
+        if country or country_code:
+            raise UnusableInputError(
+                "is a national number of a country whose numbering is not known: write it with '+'"
+                " and the country code (and see that the country is an ISO 3166-1 code)"
+            )
+        raise UnusableInputError(
+            f"does not say whose number it is: {_EXAMPLE}, or give its country"
+        )
+    raise UnusableInputError(f"is not a valid phone number: check its digits, and {_EXAMPLE}")
 
 
 def begins_with_country_code(digits: str, code: str) -> bool:
     """Whether *code* can be the country code of the number that *digits* are.
 
     Args:
-        digits: A possible number with its country code, as `digits_from_number` returns it.
+        digits: A number with its country code, as `digits_from_number` returns it.
         code: The country code in digits, with or without ``+`` or ``00``, also with the area
             that tells a country of several apart (``1-868``); or the country's two letters.
-            Of anything else nobody can say that it is wrong.
+            Of anything else nothing is known, so it counts as right.
     """
     number = _possible(f"+{digits}", None)
+    text = _plain(code)
     if number is None:
         return True
-    calling_code = str(number.country_code)
-    text = _plain(code)
     if re.fullmatch("[A-Za-z]{2}", text):
         return phonenumbers.country_code_for_region(text.upper()) in (0, number.country_code)
-    if not re.fullmatch(r"\+?[0-9 ().\u2010-\u2015-]*", text):
+    if not re.fullmatch(rf"\+?[0-9{_PUNCTUATION}]*", text):
         return True
     said = re.sub("[^0-9]", "", text).removeprefix("00")
-    return said.startswith(calling_code) and digits.startswith(said)
+    return said.startswith(str(number.country_code)) and digits.startswith(said)
+
+
+def _plain(given: str) -> str:
+    """Return *given* with ASCII digits and blanks, and without characters that do not show."""
+    text = "".join(
+        str(unicodedata.decimal(char, char))
+        for char in given.translate(_FULL_WIDTH)
+        if unicodedata.category(char) != "Cf"
+    )
+    text = re.sub(r"\s+", " ", text).strip()
+    if tel := _TEL.fullmatch(text):
+        number, context = tel.groups()
+        text = f"{context}{number}" if context and not number.startswith("+") else number
+    # A spreadsheet makes a decimal of a number without spaces.
+    return re.sub(r"\A(\+?[0-9]{7,})\.0\Z", r"\1", text)
+
+
+def _region_of(country: str | None, country_code: str | None) -> str | None:
+    """Return the region whose numbering plan a national number follows."""
+    region = country.upper() if country else None
+    if country_code:
+        text = _plain(country_code)
+        digits = re.sub("[^0-9]", "", text).removeprefix("00")
+        codes = phonenumbers.COUNTRY_CODE_TO_REGION_CODE
+        if re.fullmatch("[A-Za-z]{2}", text):
+            region = text.upper()
+        else:
+            regions = next(
+                (codes[code] for n in (1, 2, 3) if (code := int(digits[:n] or 0)) in codes), ()
+            )
+            region = region if region in regions else next(iter(regions), region)
+    return region if region in phonenumbers.SUPPORTED_REGIONS else None
+
+
+def _readings(text: str, region: str | None) -> Iterator[PhoneNumber]:
+    """Yield each possible number that *text* can be read as."""
+    written = {text, re.sub(r"\A([(\[]?\+[^(]*)\(0\)", r"\1", text)}
+    for digits in (re.sub("[^0-9]", "", one) for one in written):
+        if "+" in text:
+            forms: list[tuple[str, str | None]] = [(f"+{digits}", None)]
+        else:
+            forms = [(digits, region)] if region else []
+            if digits.startswith("00"):
+                forms.append((f"+{digits[2:]}", None))
+            elif not digits.startswith("0"):
+                forms.append((f"+{digits}", None))
+        for form, home in forms:
+            number = _possible(form, home)
+            if number is not None:
+                yield number
+
+
+def _surest_at_home(found: list[str], region: str) -> list[str]:
+    """Return the most mobile of the numbers in *found*, if it is the only one and of *region*.
+
+    Only a mobile number can be sent an SMS. So a mobile number of the customer's own country is
+    meant, rather than the landline of another one that happens to have the same digits.
+    """
+    kinds = phonenumbers.PhoneNumberType
+    surest = (kinds.MOBILE, kinds.FIXED_LINE_OR_MOBILE)
+    numbers = [phonenumbers.parse(f"+{digits}") for digits in found]
+    for kind in surest:
+        alike = [number for number in numbers if phonenumbers.number_type(number) == kind]
+        if alike:
+            at_home = alike[0].country_code == phonenumbers.country_code_for_region(region)
+            return [_digits(alike[0])] if at_home and len(alike) == 1 else []
+    return []
+
+
+def _is_full_form(text: str, digits: str, region: str) -> bool:
+    """Whether *text* is the API's own form of a number of *region*.
+
+    Where national numbers are written with a trunk prefix, digits without it that begin with the
+    country's own code are not a national number.
+    """
+    return (
+        bool(phonenumbers.ndd_prefix_for_region(region, True))
+        and re.sub("[^0-9]", "", text) == digits
+        and digits.startswith(str(phonenumbers.country_code_for_region(region)))
+    )
+
+
+def _is_written_in_full(text: str, digits: str, region: str | None) -> bool:
+    """Whether *text* says the country code of the number that *digits* are."""
+    typed = re.sub("[^0-9]", "", text)
+    if "+" in text:
+        return True
+    if region is None:
+        return typed == f"00{digits}"
+    code = str(phonenumbers.country_code_for_region(region))
+    # Of the area code 555, which North America keeps for fiction, the national form will do.
+    if digits.startswith(code) and (typed == digits or digits.startswith("1555")):
+        return True
+    source = phonenumbers.parse(typed, region, keep_raw_input=True).country_code_source
+    return bool(source == CountryCodeSource.FROM_NUMBER_WITH_IDD)
 
 
 def _digits(number: PhoneNumber) -> str:
-    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)[1:]
+    return phonenumbers.format_number(number, PhoneNumberFormat.E164)[1:]
 
 
 def _possible(text: str, region: str | None) -> PhoneNumber | None:
@@ -108,4 +201,4 @@ def _possible(text: str, region: str | None) -> PhoneNumber | None:
     except phonenumbers.NumberParseException:
         return None
     reason = phonenumbers.is_possible_number_with_reason(number)
-    return number if reason == ValidationResult.IS_POSSIBLE else None
+    return number if reason == phonenumbers.ValidationResult.IS_POSSIBLE else None

@@ -21,12 +21,12 @@ from stoqapp.http.options import (
     check_base_url,
     is_loopback,
 )
-from stoqapp.inputs import shop_from
+from stoqapp.readers import shop_from
 from stoqapp.retry import AttemptReport, RetryPolicy
-from stoqapp.rules import SHOP_HEADER, Violation
+from stoqapp.rules import Violation
+from stoqapp.spec import BASE_URL, SHOP_HEADER
 from stoqapp.version import __version__
 
-BASE_URL: Final = "https://app.stoqapp.com/api/v1"
 # Long enough to wait out one rate-limit window.
 TOTAL_TIMEOUT_SECONDS: Final = 90.0
 MAX_RETRIES: Final = 2

@@ -17,10 +17,9 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from stoqapp.body import INTENTS_PATH
 from stoqapp.errors import StoqError
-from stoqapp.rules import CONTACT_OF_CHANNEL, SHOP_HEADER
-from stoqapp.settings import BASE_URL
+from stoqapp.rules import CONTACT_OF_CHANNEL
+from stoqapp.spec import BASE_URL, INTENTS_PATH, SHOP_HEADER
 
 RecordedFrom = Literal["sandbox", "live"]
 

@@ -11,7 +11,7 @@ from typing import Any, Final, Self, TypeGuard
 from attrs import field, frozen
 
 from stoqapp.errors import UnusableInputError
-from stoqapp.inputs import Kind, id_from, shop_from
+from stoqapp.readers import Kind, id_from, shop_from
 from stoqapp_sandbox.errors import SandboxError, UnusableOptionError
 
 _FORM: Final = '{"demo.myshopify.com": {"42": [4711, 4712]}}'

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 
 from attrs import asdict, field, frozen
 
-from stoqapp.inputs import shop_from
+from stoqapp.readers import shop_from
 from stoqapp_sandbox.answers import USUAL_DELIVERY, Delivery, json_answer
 from stoqapp_sandbox.errors import UnusableFaultError
 

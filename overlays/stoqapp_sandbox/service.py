@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from attrs import Factory, define, evolve, field
 
-from stoqapp.rules import RULES, SHOP_HEADER, check_shop
+from stoqapp.rules import RULES, check_shop
+from stoqapp.spec import SHOP_HEADER
 from stoqapp_sandbox.answers import Answer, error_answer, json_answer, messages_answer
 from stoqapp_sandbox.assumptions import DEFAULTS, NOT_FOUND, TEST_DOMAINS, Assumptions
 from stoqapp_sandbox.budget import Balance, Budget

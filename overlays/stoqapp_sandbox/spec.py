@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from attrs import frozen
 
-from stoqapp.body import INTENTS_PATH
+from stoqapp.spec import INTENTS_PATH
 from stoqapp_sandbox.errors import SandboxError
 
 FILE_NAME: Final = "openapi.json"

@@ -4,13 +4,11 @@ import asyncio
 import json
 import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from conftest import Caller
-from jsonpointer import resolve_pointer
 from vcr.cassette import Cassette
 
 from record_cassettes import CASSETTES, COMMAND, SCENARIOS, SHOP, Scenario, is_live
@@ -18,9 +16,7 @@ from stoq_public_api_client import Client
 from stoq_public_api_client.api.intents import create_intent
 from stoq_public_api_client.models import CreateIntentRequest
 from stoqapp import AnswerError, AsyncStoq, NotSentError, Stoq
-from stoqapp.body import INTENTS_PATH
-from stoqapp.rules import OPERATION
-from stoqapp.settings import BASE_URL
+from stoqapp.spec import BASE_URL, INTENTS_PATH, SPEC
 from stoqapp_sandbox.cassettes import LEFT_OUT, scrubbed_answer
 
 ONCE: dict[str, Any] = {"max_retries": 0, "budget": None}
@@ -131,9 +127,9 @@ def test_subscribe_sends_what_people_have_in_hand(caller: Caller) -> None:
         shop="https://admin.shopify.com/store/stoqapp-demo",
     )
     assert [change.path for change in created.changes] == [
-        "customer.phone",
         "intent.shopify_variant_id",
         "intent.shopify_product_id",
+        "customer.phone",
         "intent.channel",
     ]
 
@@ -159,8 +155,7 @@ def test_every_scenario_has_its_cassette_and_no_other_is_there() -> None:
 
 def test_every_answer_of_the_spec_is_recorded() -> None:
     """Each status that openapi.json lists has a scenario."""
-    spec = json.loads((Path(__file__).parents[2] / "openapi.json").read_text("utf-8"))
-    listed = {int(status) for status in resolve_pointer(spec, f"{OPERATION}/responses")}
+    listed = {int(status) for status in SPEC.operation["responses"]}
     missing = sorted(listed - {status for scenario in SCENARIOS for status in scenario.statuses})
     assert [] == missing, (
         f"openapi.json lists the answers {missing}: add a Scenario for each to SCENARIOS in"

@@ -35,7 +35,7 @@ from stoqapp import (
     ServerError,
     Stoq,
 )
-from stoqapp.body import body_from_request
+from stoqapp.body import plain
 from stoqapp.http.attempt import LARGEST_BODY_BYTES
 from stoqapp.http.options import _tls_context
 from stoqapp_sandbox import Sandbox
@@ -63,7 +63,7 @@ def test_what_was_checked_is_what_is_sent(caller: Caller, sandbox: Sandbox) -> N
     request = email_request(name="Zoë ☂ 😀")
     request.customer["extra"] = {"a": [1, None, True]}
     caller.create_intent(request, base_url=sandbox.base_url)
-    assert sandbox.intents[0]["request"] == body_from_request(request)
+    assert sandbox.intents[0]["request"] == plain(request)
     assert sandbox.intents[0]["shop"] == SHOP
 
 

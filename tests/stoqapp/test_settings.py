@@ -17,7 +17,7 @@ from stoqapp import (
     Stoq,
     Timeout,
 )
-from stoqapp.settings import BASE_URL
+from stoqapp.spec import BASE_URL
 from stoqapp_sandbox import Sandbox
 
 

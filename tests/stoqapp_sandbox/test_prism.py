@@ -10,20 +10,19 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from jsonpointer import resolve_pointer
 
 from record_cassettes import SCENARIOS, SHOP, Scenario
 from stoq_public_api_client import Client
 from stoq_public_api_client.api.intents import create_intent
 from stoqapp import AnswerError, Stoq
-from stoqapp.rules import OPERATION
+from stoqapp.spec import SPEC as STATED
 from stoqapp_sandbox import Sandbox
 
 ROOT = Path(__file__).parents[2]
 SPEC = ROOT / "openapi.json"
 PRISM = Path(os.environ.get("STOQAPP_JUDGES", ROOT / ".judges")) / "node_modules/.bin/prism"
 START_SECONDS = 60
-LISTED = {int(s) for s in resolve_pointer(json.loads(SPEC.read_text()), f"{OPERATION}/responses")}
+LISTED = {int(s) for s in STATED.operation["responses"]}
 
 pytestmark = pytest.mark.skipif(
     not PRISM.is_file() and os.environ.get("CI") != "true",

@@ -23,7 +23,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import stoqapp_sandbox
-from stoqapp.rules import check_body
+from stoqapp.rules import check
 from stoqapp_sandbox import (
     ASSUMPTIONS,
     Assumptions,
@@ -345,7 +345,7 @@ def test_rules_of_ours_are_not_the_services(
     """201 for what only this project's rules refuse: the vendor states no such rule."""
     sent = body(**changes)
     assert post(client, sent).status_code == 201
-    assert [(v.rule, v.origin) for v in check_body(sent)] == [(rule, "stoqapp")]
+    assert [(v.rule, v.origin) for v in check(sent)] == [(rule, "stoqapp")]
 
 
 @pytest.mark.parametrize(

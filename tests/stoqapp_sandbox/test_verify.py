@@ -17,7 +17,7 @@ from faults import FaultServer, Script, answers, answers_and_resets, http
 
 from stoqapp.cli import main
 from stoqapp.errors import Answer, RateLimitedError
-from stoqapp.rules import SHOP_HEADER
+from stoqapp.spec import SHOP_HEADER
 from stoqapp_sandbox import ASSUMPTIONS, Assumption, Assumptions, Sandbox
 from stoqapp_sandbox.cassettes import LEFT_OUT
 from stoqapp_sandbox.verify.command import _chosen

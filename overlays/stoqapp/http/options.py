@@ -13,8 +13,8 @@ import httpcore
 import httpx
 from attrs import Attribute, field, frozen
 
-from stoqapp.body import INTENTS_PATH
 from stoqapp.errors import ConfigurationError
+from stoqapp.spec import INTENTS_PATH
 
 TIMEOUT_SECONDS: Final = 10.0
 HTTPX_VERSION: Final = httpx.__version__

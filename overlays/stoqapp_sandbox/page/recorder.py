@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stoqapp.answers import created_from_answer
 from stoqapp.errors import Answer, AnswerError
-from stoqapp.rules import SHOP_HEADER
+from stoqapp.spec import SHOP_HEADER
 from stoqapp_sandbox.answers import USUAL_DELIVERY
 from stoqapp_sandbox.connection import DELIVERY
 from stoqapp_sandbox.page.guard import is_private

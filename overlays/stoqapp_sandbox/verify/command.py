@@ -132,11 +132,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    from stoqapp.body import INTENTS_PATH
     from stoqapp.http.options import HttpOptions
     from stoqapp.http.transport import Transport
     from stoqapp.log import log_as_environment_says
     from stoqapp.settings import Settings, base_url_from
+    from stoqapp.spec import INTENTS_PATH
     from stoqapp_sandbox import Assumptions
     from stoqapp_sandbox.command import assumed_from
     from stoqapp_sandbox.verify.report import report_of
@@ -199,15 +199,14 @@ def _subject_from(arguments: argparse.Namespace, headers: Mapping[str, str]) -> 
         InvalidIntentError: A value is unusable or breaks a rule.
         ConfigurationError: The address is at a domain for tests.
     """
-    from stoqapp.body import body_from_request
-    from stoqapp.inputs import request_from_fields
+    from stoqapp.inputs import prepare
     from stoqapp.rules import check
     from stoqapp_sandbox.verify.probes import Subject
 
     needed = ("variant", "product", "email")
     if missing := [f"--{name}" for name in needed if getattr(arguments, name) is None]:
         raise ConfigurationError(f"nothing was sent: give {', '.join(missing)}")
-    request, _ = request_from_fields(
+    prepared = prepare(
         variant=arguments.variant,
         product=arguments.product,
         email=arguments.email,
@@ -216,10 +215,9 @@ def _subject_from(arguments: argparse.Namespace, headers: Mapping[str, str]) -> 
         market=arguments.market,
         channel="email",
     )
-    if violations := check(request):
+    if violations := check(prepared.body):
         raise InvalidIntentError(violations)
-    body = body_from_request(request)
-    intent, customer = body["intent"], body["customer"]
+    intent, customer = prepared.body["intent"], prepared.body["customer"]
     _check_reachable(customer["email"])
     return Subject(
         headers,
@@ -284,7 +282,7 @@ def _keeper(given: str | None, base_url: str) -> "Keep":
         RecorderNotInstalledError: The extra ``[verify]`` is not installed.
         ConfigurationError: *given* names no folder, or one that cannot be written to.
     """
-    from stoqapp.settings import BASE_URL
+    from stoqapp.spec import BASE_URL
     from stoqapp_sandbox.cassettes import RecordedFrom, recording
     from stoqapp_sandbox.verify.probes import shown
 

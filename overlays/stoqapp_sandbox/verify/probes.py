@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from attrs import field, frozen
 
-from stoqapp.rules import SHOP_HEADER
+from stoqapp.spec import SHOP_HEADER
 from stoqapp_sandbox.cassettes import SHOP, STAND_INS
 from stoqapp_sandbox.verify import signs
 from stoqapp_sandbox.verify.signs import Sign

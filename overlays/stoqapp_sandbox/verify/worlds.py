@@ -16,9 +16,8 @@ from weakref import WeakSet
 from attrs import define, field, frozen
 
 from stoqapp.answers import created_from_answer
-from stoqapp.body import INTENTS_PATH
 from stoqapp.errors import Answer, AnswerError
-from stoqapp.rules import SHOP_HEADER
+from stoqapp.spec import INTENTS_PATH, SHOP_HEADER
 from stoqapp_sandbox.assumptions import Assumptions
 from stoqapp_sandbox.catalog import Catalog
 from stoqapp_sandbox.errors import SandboxNotInstalledError

@@ -1,0 +1,350 @@
+"""Read one input at a time into the form that the API asks for.
+
+Each reader returns a `Reading`, and raises `UnusableInputError` for an input that means nothing
+or could mean several things. No message repeats the input.
+"""
+
+import operator
+import re
+from typing import Any, Final, Generic, Literal, TypeVar
+from urllib.parse import urlsplit
+
+from attrs import field, frozen
+
+from stoqapp.errors import UnusableInputError
+from stoqapp.rules import INVISIBLE, JOINERS, LARGEST_ID, check_shop
+from stoqapp.spec import SPEC
+
+T = TypeVar("T")
+Kind = Literal["ProductVariant", "Product", "Market", "Customer"]
+
+_KINDS: Final = ("ProductVariant", "Product", "Market", "Customer")
+_LEADING: Final = re.compile(rf"\A[\s{INVISIBLE}{JOINERS}]+")
+_TRAILING: Final = re.compile(rf"[\s{INVISIBLE}{JOINERS}]+\Z")
+
+# ISO 3166-1 alpha-2, and xk (Kosovo), which is in use though not assigned.
+_CODES: Final = """
+    ad ae af ag ai al am ao aq ar as at au aw ax az ba bb bd be bf bg bh bi bj bl bm bn bo bq br
+    bs bt bv bw by bz ca cc cd cf cg ch ci ck cl cm cn co cr cu cv cw cx cy cz de dj dk dm do dz
+    ec ee eg eh er es et fi fj fk fm fo fr ga gb gd ge gf gg gh gi gl gm gn gp gq gr gs gt gu gw
+    gy hk hm hn hr ht hu id ie il im in io iq ir is it je jm jo jp ke kg kh ki km kn kp kr kw ky
+    kz la lb lc li lk lr ls lt lu lv ly ma mc md me mf mg mh mk ml mm mn mo mp mq mr ms mt mu mv
+    mw mx my mz na nc ne nf ng ni nl no np nr nu nz om pa pe pf pg ph pk pl pm pn pr ps pt pw py
+    qa re ro rs ru rw sa sb sc sd se sg sh si sj sk sl sm sn so sr ss st sv sx sy sz tc td tf tg
+    th tj tk tl tm tn to tr tt tv tw tz ua ug um us uy uz va vc ve vg vi vn vu wf ws xk ye yt za
+    zm zw
+"""
+COUNTRIES: Final = frozenset(_CODES.split())
+_ALIASES: Final = {"uk": "gb"}
+
+
+@frozen
+class Reading(Generic[T]):
+    """An input in the API's form.
+
+    Attributes:
+        value: What to send.
+        change: What was done to the input, without its value; None when it was taken as it is.
+    """
+
+    value: T = field(repr=False)
+    change: str | None = None
+
+
+@frozen
+class Change:
+    """What was done to one input: the field's path, and the description (``"lower-cased"``)."""
+
+    path: str
+    description: str
+
+
+def as_python(given: Any) -> Any:
+    """Return *given*, or the Python value that a NumPy scalar stands for."""
+    if isinstance(given, str | int | float) or not hasattr(given, "dtype"):
+        return given
+    try:
+        return given.item()
+    except (AttributeError, TypeError, ValueError):
+        return given
+
+
+def is_missing(given: Any) -> bool:
+    """Whether *given* stands for "not given": None, blank text, NaN, or pandas' NA or NaT."""
+    if given is None:
+        return True
+    if isinstance(given, str):
+        return not _trimmed(given)
+    if isinstance(given, bool):
+        return False
+    # The missing values are not equal to themselves; pandas' NA answers with itself.
+    unequal = given != given
+    return unequal is True or unequal is given
+
+
+def as_given(given: Any) -> Reading[Any]:
+    """Return *given* unchanged."""
+    return Reading(given)
+
+
+def integer_from(given: Any) -> Reading[Any]:
+    """Return an integer of any library as Python's; anything else is left to the rules."""
+    return Reading(_integer(given))
+
+
+def text_from(given: Any) -> Reading[Any]:
+    """Return text without the space and the invisible characters around it."""
+    if not isinstance(given, str):
+        return Reading(given)
+    text = _trimmed(given)
+    if text == given:
+        return Reading(given)
+    return Reading(
+        text,
+        "surrounding space removed"
+        if text == given.strip()
+        else "surrounding invisible characters removed",
+    )
+
+
+def channel_from(given: Any) -> Reading[Any]:
+    """Return the name of a channel in lower case."""
+    return _lower_cased(given) if isinstance(given, str) else Reading(given)
+
+
+def id_from(given: object, kind: Kind) -> Reading[int]:
+    """Return the number in *given*: an integer, its digits, or a ``gid://shopify/KIND/123``.
+
+    Digits that begin with 0 are refused: no Shopify id does, and a SKU can look like that.
+
+    Raises:
+        UnusableInputError: It is none of these, or the global id of something else than a *kind*.
+    """
+    wanted = f"give the number, or a global id like gid://shopify/{kind}/123"
+    number = _integer(given)
+    if isinstance(number, int) and not isinstance(number, bool):
+        return Reading(number)
+    if isinstance(number, float):
+        raise UnusableInputError(
+            f"must be a Shopify id, not float, which does not hold every id exactly: {wanted}"
+            " (in pandas, read the column with dtype 'Int64')"
+        )
+    if not isinstance(given, str):
+        raise UnusableInputError(f"must be a Shopify id, not {type(given).__name__}: {wanted}")
+    text = text_from(given)
+    if re.fullmatch("[1-9][0-9]{0,18}", text.value):
+        return Reading(int(text.value), text.change)
+    gid = re.fullmatch(r"gid://shopify/([A-Za-z]+)/([1-9][0-9]{0,18})(?:\?.*)?", text.value)
+    if gid is None and re.fullmatch("0[0-9]*", text.value):
+        raise UnusableInputError(f"begins with a zero, as no Shopify id does (a SKU?): {wanted}")
+    if gid is None:
+        raise UnusableInputError(f"is no Shopify id: {wanted}")
+    if gid[1] != kind:
+        named = f"a {gid[1]}" if gid[1] in _KINDS else "something else"
+        raise UnusableInputError(f"is the global id of {named}, where a {kind} is needed: {wanted}")
+    return Reading(int(gid[2]), "number taken out of a global id")
+
+
+def variant_id(given: object) -> Reading[int]:
+    """Return the id of a variant."""
+    return id_from(given, "ProductVariant")
+
+
+def product_id(given: object) -> Reading[int]:
+    """Return the id of a product."""
+    return id_from(given, "Product")
+
+
+def market_id(given: object) -> Reading[int]:
+    """Return the id of a market."""
+    return id_from(given, "Market")
+
+
+def shopify_customer_id(given: object) -> Reading[str]:
+    """Return the digits of a customer's id at Shopify."""
+    number = id_from(given, "Customer").value
+    if not 1 <= number <= LARGEST_ID:
+        raise UnusableInputError("is no Shopify id: ids are whole numbers from 1 to 2^63 - 1")
+    digits = str(number)
+    return Reading(digits, None if digits == given else "digits of the id taken")
+
+
+def stoq_customer_id(given: Any) -> Reading[Any]:
+    """Return a customer's id at STOQ."""
+    text = text_from(given)
+    if isinstance(text.value, str) and text.value.lower().startswith("gid://"):
+        raise UnusableInputError(
+            "is the customer's id at STOQ, from an earlier answer, and not a Shopify id: give that"
+            " one as shopify_customer_id"
+        )
+    return text
+
+
+def shop_from(given: object) -> Reading[str]:
+    """Return the host name of a shop given as handle, host name, shop URL or admin URL.
+
+    Raises:
+        UnusableInputError: No shop can be read from it.
+    """
+    wanted = "give the shop's host name, like demo.myshopify.com"
+    if not isinstance(given, str):
+        raise UnusableInputError(f"must be a string, not {type(given).__name__}: {wanted}")
+    text = _trimmed(given)
+    # urlsplit would drop line breaks and tabs silently.
+    if not text.isascii() or re.search(r"[\s\x00-\x1f\x7f]", text):
+        raise UnusableInputError(f"holds characters that no host name has: {wanted}")
+    if re.fullmatch("[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?", text):
+        host = f"{text}.myshopify.com"
+    else:
+        host = _host_from_url(text, wanted)
+    host = host.lower().removesuffix(".")
+    if check_shop(host):
+        raise UnusableInputError(f"is no shop: {wanted}")
+    return Reading(host, None if host == given else "host name of the shop taken")
+
+
+def _host_from_url(text: str, wanted: str) -> str:
+    try:
+        url = urlsplit(text if "://" in text else f"https://{text}")
+        default_port = url.port in (None, 80, 443)
+    except ValueError:
+        raise UnusableInputError(f"is no shop: {wanted}") from None
+    if url.scheme not in ("http", "https") or "@" in url.netloc or not default_port:
+        raise UnusableInputError(f"is no plain shop URL: {wanted}")
+    host = url.hostname or ""
+    if host != "admin.shopify.com":
+        return host
+    store = re.match("/store/([A-Za-z0-9][A-Za-z0-9-]*)(?:/|$)", url.path)
+    if store is None:
+        raise UnusableInputError(f"is an admin address without a store: {wanted}")
+    return f"{store[1]}.myshopify.com"
+
+
+def country_from(given: object) -> Reading[str]:
+    """Return a country's two-letter code, in the case that `openapi.json` asks for.
+
+    Raises:
+        UnusableInputError: It is not a code of ISO 3166-1.
+    """
+    wanted = "give the two-letter code (ISO 3166-1 alpha-2), like us"
+    if not isinstance(given, str):
+        raise UnusableInputError(f"must be a string, not {type(given).__name__}: {wanted}")
+    schema = SPEC.field("customer.country")
+    pattern = schema.pattern if schema else None
+    two_letters = [case for case in ("us", "US") if pattern is None or pattern.search(case)]
+    if not two_letters:
+        # The file asks for another kind of code, which only its pattern knows.
+        return text_from(given)
+    lower = _lower_cased(given)
+    code = _ALIASES.get(lower.value, lower.value)
+    if code not in COUNTRIES:
+        raise UnusableInputError(f"is no country code: {wanted}")
+    if two_letters == ["US"]:
+        upper = code.upper()
+        return Reading(upper, None if upper == given else "code of the country in upper case")
+    return lower if code == lower.value else Reading(code, "ISO code of the country taken")
+
+
+def email_from(given: Any) -> Reading[Any]:
+    """Return an email address; its local part and its domain may be international.
+
+    Raises:
+        UnusableInputError: It is not exactly one address, by the form of RFC 5321 without quotes.
+    """
+    text = text_from(given)
+    if isinstance(text.value, str) and not _is_address(text.value):
+        raise UnusableInputError(
+            "is not one email address: give the address alone, like ada@example.com"
+        )
+    return text
+
+
+def phone_from(given: object, country: object = None, country_code: object = None) -> Reading[str]:
+    """Return a phone number as the API has it: country code and number, digits alone.
+
+    The number can be written with ``+`` or the international prefix of its country, in the API's
+    own form, or nationally if *country* (two letters) or *country_code* says whose it is.
+
+    Raises:
+        UnusableInputError: It is not a phone number, or could be several.
+        ConfigurationError: No library of numbering plans is installed.
+    """
+    if not isinstance(given, str):
+        wanted = (
+            "write it in quotes"
+            if isinstance(given, int | float)
+            else "give its international form, like +15550109999 (phonenumbers writes it with"
+            " format_number(number, PhoneNumberFormat.E164))"
+        )
+        raise UnusableInputError(f"must be a string, not {type(given).__name__}: {wanted}")
+    # The numbering plans take 30 ms to load, and many requests have no phone number.
+    from stoqapp.phones import digits_from_number
+
+    try:
+        region = None if is_missing(country) else country_from(country).value
+    except UnusableInputError:
+        region = None
+    code = country_code if isinstance(country_code, str) else None
+    digits = digits_from_number(given, region, code)
+    return Reading(digits, None if digits == given else "digits with the country code taken")
+
+
+def country_code_from(given: Any, digits: object = None) -> Reading[Any]:
+    """Return the country code of a phone number.
+
+    Raises:
+        UnusableInputError: It is not the country code of the number in *digits*.
+    """
+    text = text_from(given)
+    if isinstance(text.value, str) and isinstance(digits, str):
+        from stoqapp.phones import begins_with_country_code
+
+        if not begins_with_country_code(digits, text.value):
+            raise UnusableInputError(
+                "is not the country code that the phone number has: correct one of the two, or"
+                " leave this one out"
+            )
+    return text
+
+
+def _integer(given: Any) -> Any:
+    if isinstance(given, str | bool | float):
+        return given
+    try:
+        return operator.index(given)
+    except TypeError:
+        return given
+
+
+def _trimmed(text: str) -> str:
+    if text.isascii() and text.isprintable():
+        return text.strip()
+    return _LEADING.sub("", _TRAILING.sub("", text))
+
+
+def _lower_cased(given: str) -> Reading[str]:
+    text = text_from(given)
+    lower = text.value.lower()
+    return text if lower == text.value else Reading(lower, "lower-cased")
+
+
+def _is_address(text: str) -> bool:
+    local, _, domain = text.partition("@")
+    # Of ASCII, an unquoted local part takes what RFC 5322 calls atext; a domain takes letters,
+    # digits and hyphens. Of the rest, both take what is visible, as RFC 6531 allows.
+    atom = r"(?:[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]|[^\s\x00-\x7f])"
+    label = r"(?:[A-Za-z0-9-]|[^\s\x00-\x7f])"
+    dot = "[.\u3002\uff0e\uff61]"
+    labels = re.split(dot, domain)
+    return (
+        re.fullmatch(rf"{atom}+(?:\.{atom}+)*", local) is not None
+        and len(labels) > 1
+        and all(
+            re.fullmatch(rf"{label}+", part) and len(part) < 64 and part.strip("-") == part
+            for part in labels
+        )
+        and re.search(r"[^0-9]", labels[-1]) is not None
+        and not re.fullmatch("[A-Za-z]", labels[-1])
+        and len(local.encode()) <= 64
+        and len(text.encode()) <= 254
+    )

@@ -1,0 +1,296 @@
+"""What people type, and what is read from it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from stoqapp import UnusableInputError, check_shop
+from stoqapp.readers import (
+    COUNTRIES,
+    Reading,
+    country_code_from,
+    country_from,
+    email_from,
+    id_from,
+    shop_from,
+    shopify_customer_id,
+    stoq_customer_id,
+    text_from,
+)
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "expected"),
+    [
+        (123, "ProductVariant", 123),
+        ("123", "ProductVariant", 123),
+        (" 123\n", "Product", 123),
+        ("\u200b123\ufeff", "Product", 123),
+        ("gid://shopify/ProductVariant/123", "ProductVariant", 123),
+        ("gid://shopify/Product/456", "Product", 456),
+        ("gid://shopify/Market/789", "Market", 789),
+        ("gid://shopify/Customer/5?shop=demo", "Customer", 5),
+        (-1, "Product", -1),
+    ],
+)
+def test_id_from(given: object, kind: Any, expected: int) -> None:
+    """An id is read from a number, from digits and from a global id of its kind."""
+    read = id_from(given, kind)
+    assert expected == read.value
+    assert (str(given) == str(expected)) == (read.change is None)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "gid://shopify/Product/123",
+        "gid://shopify/ada@example.com/123",
+        "gid://shopify/ProductVariant/",
+        "gid://shopify/ProductVariant/12x",
+        "gid://other/ProductVariant/12",
+        "１２",
+        "1\u200b2",
+        "12.0",
+        "-1",
+        "LAMP-BLUE",
+        "0007",
+        "0",
+        "gid://shopify/ProductVariant/0007",
+        "12345678901234567890",
+        True,
+        12.0,
+        b"12",
+        ["12"],
+    ],
+)
+def test_id_from_something_else(given: object) -> None:
+    """What is no id of the kind is refused, with an example and without what was given."""
+    with pytest.raises(UnusableInputError) as caught:
+        id_from(given, "ProductVariant")
+    message, example, _ = str(caught.value).partition("gid://shopify/ProductVariant/123")
+    assert example
+    assert str(given) not in message
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("foo", "foo.myshopify.com"),
+        ("foo-2", "foo-2.myshopify.com"),
+        ("foo.myshopify.com", "foo.myshopify.com"),
+        ("Foo.MyShopify.com", "foo.myshopify.com"),
+        (" foo.myshopify.com\n", "foo.myshopify.com"),
+        ("\ufefffoo.myshopify.com", "foo.myshopify.com"),
+        ("foo.myshopify.com.", "foo.myshopify.com"),
+        ("foo.myshopify.com/", "foo.myshopify.com"),
+        ("foo.myshopify.com:443", "foo.myshopify.com"),
+        ("https://foo.myshopify.com/admin", "foo.myshopify.com"),
+        ("HTTPS://foo.myshopify.com/products/lamp?variant=1#top", "foo.myshopify.com"),
+        ("http://foo.myshopify.com:80", "foo.myshopify.com"),
+        ("https://admin.shopify.com/store/foo", "foo.myshopify.com"),
+        ("https://admin.shopify.com/store/foo/products/1?x=2", "foo.myshopify.com"),
+        ("admin.shopify.com/store/foo", "foo.myshopify.com"),
+        ("https://shop.example.com/", "shop.example.com"),
+    ],
+)
+def test_shop_from(given: str, expected: str) -> None:
+    """A shop is read from its handle, its host name and its URLs, and fits the header."""
+    shop = shop_from(given)
+    assert expected == shop.value
+    assert (expected != given) == (shop.change is not None)
+    assert [] == check_shop(shop.value)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "",
+        "foo_bar",
+        "-foo",
+        "foo bar",
+        "a\r\nX-Evil: 1",
+        "https://foo.my\tshopify.com",
+        "dëmo.myshopify.com",
+        "https://user:secret@foo.myshopify.com",
+        "https://foo.myshopify.com:8443",
+        "https://foo.myshopify.com:x",
+        "https://[::1",
+        "https://",
+        "ftp://foo.myshopify.com",
+        "mailto:ada@example.com",
+        "ada@example.com",
+        "https://admin.shopify.com/",
+        "https://admin.shopify.com/stores/foo",
+        "myshopify.com",
+        "https://myshopify.com/foo",
+        "demo.myshopify",
+        "shopify.com/demo",
+        "https://www.shopify.com/",
+        "apps.shopify.com/demo",
+        "https://partners.shopify.com/1/stores/2",
+        "www.demo.myshopify.com",
+        "127.0.0.1",
+        None,
+        5,
+        b"foo",
+    ],
+)
+def test_shop_from_something_else(given: object) -> None:
+    """What names no shop is refused, with an example."""
+    with pytest.raises(UnusableInputError, match=r"demo\.myshopify\.com"):
+        shop_from(given)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("us", Reading("us")),
+        ("xk", Reading("xk")),
+        ("US", Reading("us", "lower-cased")),
+        (" Sa ", Reading("sa", "lower-cased")),
+        (" us ", Reading("us", "surrounding space removed")),
+        ("us\u200b", Reading("us", "surrounding invisible characters removed")),
+        ("UK", Reading("gb", "ISO code of the country taken")),
+    ],
+)
+def test_country_from(given: str, expected: Reading[str]) -> None:
+    """A country code may come in any case, and ``uk`` is a name for ``gb``."""
+    assert expected == country_from(given)
+
+
+@pytest.mark.parametrize(
+    "given", ["USA", "u", "", "United States", "u1", "ſs", "ＵＳ", "u\u200bs", "zz", "eu", None, 1]
+)
+def test_country_from_something_else(given: object) -> None:
+    """What is not a country's two letters is refused."""
+    with pytest.raises(UnusableInputError, match="two-letter code"):
+        country_from(given)
+
+
+def test_the_countries_are_those_of_iso_3166() -> None:
+    """There are 249 assigned codes, and the one of Kosovo."""
+    assert 250 == len(COUNTRIES)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "ada@example.com",
+        "Ada.Lovelace+stoq@mail.example.co.uk",
+        "o'hara_1@example.com",
+        "who?@example.com",
+        "ada@xn--bcher-kva.example",
+        "zoë@bücher.example",
+        "用户@例子.广告",
+        "अजय@डाटा.भारत",
+        "θσερ@εχαμπλε.ψομ",
+        "ada@例え。テスト",
+        "ada@نامه\u200cای.example",
+        f"{'a' * 64}@example.com",
+    ],
+)
+def test_email_from(given: str) -> None:
+    """An address is sent as it is, and it may be international."""
+    assert Reading(given) == email_from(given)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "ada",
+        "@example.com",
+        "ada@",
+        "ada@localhost",
+        "ada@example.com.",
+        "ada@.example.com",
+        "ada@example..com",
+        ".ada@example.com",
+        "ada.@example.com",
+        "a..da@example.com",
+        "ada@example.com?subject=hi",
+        "mailto:ada@example.com",
+        "ada@-example.com",
+        "ada@example-.com",
+        "ada@exa_mple.com",
+        "ada@example.c",
+        "ada@192.0.2.1",
+        "ada@[192.0.2.1]",
+        "ada@example.com, bob@example.com",
+        "ada@example.com;bob@example.com",
+        "ada@example.com bob@example.com",
+        "Ada <ada@example.com>",
+        "a b@example.com",
+        "a\u00a0b@example.com",
+        "ada@exa mple.com",
+        "ada@bob@example.com",
+        "ada＠example.com",
+        '"ada"@example.com',
+        "ada(work)@example.com",
+        f"{'a' * 65}@example.com",
+        f"ada@{'a' * 64}.com",
+        f"ada@{'.'.join(['a' * 60] * 5)}.com",
+    ],
+)
+def test_email_from_something_else(given: str) -> None:
+    """What is not exactly one address is refused, and not repeated."""
+    with pytest.raises(UnusableInputError, match="not one email address") as caught:
+        email_from(given)
+    assert given not in str(caught.value).partition(",")[0]
+
+
+@pytest.mark.parametrize(
+    "around", [" ", "\n", "\u200b", "\ufeff", "\u00ad", "\u2060", "\x00", "\u200f"]
+)
+@pytest.mark.parametrize("read", [text_from, email_from, stoq_customer_id, country_code_from])
+def test_what_is_around_a_text_is_removed(read: Callable[[Any], Reading[Any]], around: str) -> None:
+    """Space, invisible and control characters around a text are removed, and that is reported."""
+    for given in (f"{around}a@b.example", f"a@b.example{around}{around}"):
+        reading = read(given)
+        assert "a@b.example" == reading.value
+        assert reading.change
+
+
+@pytest.mark.parametrize(
+    "given", ["Ada \U0001f3f4\U000e0067\U000e0062\U000e007f", "Ada ❤\ufe0f", "A\u200bda"]
+)
+def test_what_is_inside_a_text_stays(given: str) -> None:
+    """Characters within a text, and those that an emoji is made of, are not removed."""
+    assert Reading(given) == text_from(given)
+
+
+@pytest.mark.parametrize("given", [0, -5, 2**63, "-5", "gid://shopify/Product/5", "ada"])
+def test_a_shopify_customer_id_that_is_none(given: object) -> None:
+    """A number that no Shopify id can be is refused in either form."""
+    with pytest.raises(UnusableInputError):
+        shopify_customer_id(given)
+
+
+@pytest.mark.parametrize("given", [5, "5", " gid://shopify/Customer/5"])
+def test_shopify_customer_id(given: object) -> None:
+    """A customer's id at Shopify is sent as digits."""
+    assert "5" == shopify_customer_id(given).value
+
+
+@pytest.mark.parametrize("given", ["gid://shopify/Customer/5", " GID://shopify/Customer/5 "])
+def test_a_shopify_id_is_no_stoq_id(given: str) -> None:
+    """A Shopify gid as STOQ id is refused, and the error names the argument for it."""
+    with pytest.raises(UnusableInputError, match="shopify_customer_id"):
+        stoq_customer_id(given)
+
+
+@pytest.mark.parametrize(
+    ("code", "passes"),
+    [
+        *((code, True) for code in ("44", " +44 ", "0044", "＋４４", "GB", "gg", "XX", "Britain")),
+        *((code, False) for code in ("1", "+4", "441", "0", "us", "DE", "+", "00")),
+    ],
+)
+def test_country_code_from(code: str, passes: bool) -> None:
+    """A country code is sent as given, unless the phone number has another one."""
+    assert code.strip() == country_code_from(code).value
+    if passes:
+        assert code.strip() == country_code_from(code, "447911123456").value
+    else:
+        with pytest.raises(UnusableInputError, match="correct one of the two"):
+            country_code_from(code, "447911123456")
