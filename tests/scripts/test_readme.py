@@ -28,6 +28,8 @@ SCRIPTS = Path(sysconfig.get_path("scripts"))
 BEHIND_A_DOOR = {
     # The suite cannot run itself to the end, so the door is tried with an argument for pytest.
     "scripts/test": "scripts/test --version",
+    # Installing needs the network; .ci/run installs the wheel with these extras.
+    "pip install '.[phones,sandbox]'": "python -m pip show --quiet stoqapp",
     # Recording rewrites the committed cassettes; test_cassettes records them elsewhere.
     ".venv/bin/python scripts/record_cassettes.py": "python scripts/record_cassettes.py --help",
 }
@@ -73,6 +75,17 @@ def test_python(
     monkeypatch.chdir(tmp_path)
     example.document.namespace.clear()
     example.evaluate()
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_python_in_order(
+    path: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The Python snippets of a document also run one after another, on one sandbox."""
+    monkeypatch.setenv("STOQ_BASE_URL", sandbox.base_url)
+    monkeypatch.chdir(tmp_path)
+    for example in examples("python", path):
+        example.evaluate()
 
 
 @pytest.fixture
