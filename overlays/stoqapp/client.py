@@ -84,6 +84,16 @@ class _Client(Generic[AnyTransport]):
         """The shop's host name, as it is sent."""
         return self._settings.shop
 
+    @property
+    def budget(self) -> Budget | None:
+        """What paces the calls, None for no pacing."""
+        return self._settings.terms.budget
+
+    @property
+    def budget_key(self) -> str:
+        """What the shop is called in `budget`."""
+        return self._settings.terms.budget_key
+
     def with_options(self, **changes: Unpack[Changes]) -> Self:
         """Return a copy with other options that uses the same connections.
 

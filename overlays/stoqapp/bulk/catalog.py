@@ -1,0 +1,272 @@
+"""The variants of a shop: read from a file, and found by id, SKU or titles.
+
+Read are the pages of a storefront's ``/products.json``, Shopify's bulk JSONL, Matrixify's CSV,
+and a CSV of sku, variant id and product id.
+"""
+
+import difflib
+import json
+import re
+import unicodedata
+import urllib.error
+import urllib.request
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+
+from attrs import field, frozen
+
+from stoqapp.bulk.cells import UnusableCell, cleaned, shopify_id
+from stoqapp.bulk.mapping import plain_name
+from stoqapp.bulk.read import ImportFileError, documents, open_source
+from stoqapp.errors import NotSentError
+
+_NO_IDS: Final = (
+    "holds no ids: Shopify's product export has none. Run `stoqapp catalog --shop SHOP -o FILE`,"
+    " or use Matrixify's export with Variant ID, or a bulk query of productVariants"
+)
+_COLUMNS: Final = {
+    "variant_id": ("variant id", "variantid", "shopify variant id"),
+    "product_id": ("product id", "productid", "shopify product id", "id"),
+    "sku": ("sku", "variant sku"),
+    "product_title": ("product title", "title", "product"),
+    "variant_title": ("variant title", "variant", "option1 value"),
+    "option2": ("option2 value",),
+    "option3": ("option3 value",),
+    "vendor": ("vendor",),
+}
+_FIELD_OF_COLUMN: Final = {name: target for target, names in _COLUMNS.items() for name in names}
+_PAGE_SIZE: Final = 250
+_LARGEST_PAGE: Final = 50_000_000
+_NEAR_MISSES: Final = 200
+
+
+@frozen
+class Variant:
+    """One variant of one product.
+
+    Attributes:
+        id: Its Shopify id.
+        product_id: That of its product.
+        sku: Its SKU, "" where it has none.
+        title: Its title, "" where the product has only one.
+        product_title: That of its product.
+        vendor: Of the product.
+        available: Whether it is in stock now, None where the catalog does not say.
+    """
+
+    id: int
+    product_id: int
+    sku: str = ""
+    title: str = ""
+    product_title: str = ""
+    vendor: str = ""
+    available: bool | None = None
+
+
+def _fold(text: str) -> str:
+    """Return *text* as titles and SKUs are compared: without case and outer or double blanks."""
+    return " ".join(unicodedata.normalize("NFC", text).casefold().split())
+
+
+def _skeleton(text: str) -> str:
+    """Return what is left of a SKU without marks and leading zeros, for near misses."""
+    return re.sub(r"[^0-9a-z]", "", _fold(text)).lstrip("0")
+
+
+class Catalog:
+    """Variants, by id, SKU and titles."""
+
+    def __init__(self, variants: Iterable[Variant]) -> None:
+        self.by_id: dict[int, Variant] = {}
+        self.by_product: dict[int, list[Variant]] = defaultdict(list)
+        self._by_sku: dict[str, list[Variant]] = defaultdict(list)
+        self._by_folded_sku: dict[str, list[Variant]] = defaultdict(list)
+        self._by_title: dict[str, list[Variant]] = defaultdict(list)
+        self._near: dict[str, set[str]] = defaultdict(set)
+        for variant in variants:
+            if variant.id in self.by_id:
+                continue
+            self.by_id[variant.id] = variant
+            self.by_product[variant.product_id].append(variant)
+            self._by_title[_fold(variant.product_title)].append(variant)
+            if variant.sku:
+                self._by_sku[variant.sku].append(variant)
+                self._by_folded_sku[_fold(variant.sku)].append(variant)
+                self._near[_skeleton(variant.sku)].add(variant.sku)
+        self._titles = sorted({one.product_title for one in self.by_id.values()} - {""})
+        self._close = lru_cache(maxsize=_NEAR_MISSES)(self._close_titles)
+
+    def with_sku(self, sku: str) -> Sequence[Variant]:
+        """Return the variants with this SKU: exactly, else but for case."""
+        return self._by_sku.get(sku) or self._by_folded_sku.get(_fold(sku)) or ()
+
+    def with_titles(self, product: str, variant: str) -> list[Variant]:
+        """Return the variants of products called *product*, of these the ones called *variant*.
+
+        Without a variant's title, those of a product that has just one are meant.
+        """
+        found = self._by_title.get(_fold(product), []) if product else []
+        return self.called(found, variant)
+
+    def called(self, found: Iterable[Variant], variant: str) -> list[Variant]:
+        """Return those of *found* whose title is *variant*; all of them where it is empty."""
+        wanted = _fold(variant)
+        if wanted == "default title":
+            wanted = ""
+        return [one for one in found if not wanted or _fold(one.title) == wanted]
+
+    def near_skus(self, sku: str) -> list[str]:
+        """Return SKUs that differ in zeros, case or marks only; to be shown, never taken."""
+        return sorted(self._near.get(_skeleton(sku), ()))[:3]
+
+    def near_titles(self, title: str) -> Sequence[str]:
+        """Return titles of products that look like *title*; to be shown, never taken."""
+        return self._close(title)
+
+    def _close_titles(self, title: str) -> Sequence[str]:
+        return difflib.get_close_matches(title, self._titles[:5000], 2, 0.8)
+
+    def product_fields(self, variant: Variant) -> dict[str, Any]:
+        """Return what the API's ``product`` section says of *variant*."""
+        count = len(self.by_product[variant.product_id])
+        titles = {"product_title": variant.product_title, "variant_title": variant.title}
+        more = {"vendor": variant.vendor, "sku": variant.sku, "variant_count": count}
+        return {name: value for name, value in (titles | more).items() if value}
+
+
+def catalog_from_file(path: Path, *, encoding: str | None = None) -> Catalog:
+    """Return the catalog in *path*.
+
+    Raises:
+        ImportFileError: It holds no variants with ids, or a row of it cannot be used.
+    """
+    source = open_source(path, _known, encoding=encoding)
+    if source.form == "json":
+        variants: Iterable[Variant] = _variants_of_json(path, source.encoding or "utf-8")
+    else:
+        fields = {_FIELD_OF_COLUMN.get(plain_name(name)): name for name in source.columns}
+        if "variant_id" not in fields or "product_id" not in fields:
+            raise ImportFileError(f"the catalog {path.name} {_NO_IDS}")
+        variants = _variants_of_rows(source, {key: name for key, name in fields.items() if key})
+    catalog = Catalog(variants)
+    if not catalog.by_id:
+        raise ImportFileError(f"the catalog {path.name} holds no variants")
+    return catalog
+
+
+def _known(columns: Sequence[str]) -> int:
+    return len({plain_name(column) for column in columns} & _FIELD_OF_COLUMN.keys())
+
+
+def _variants_of_rows(source: Any, columns: Mapping[str, str]) -> Iterator[Variant]:
+    for record in source:
+        row = {name: cleaned(record.cells.get(column, "")) for name, column in columns.items()}
+        if not any(row.values()):
+            continue
+        options = [row.get(name, "") for name in ("variant_title", "option2", "option3")]
+        if record.fault:
+            raise ImportFileError(f"line {record.line} of {source.path.name}: {record.fault}")
+        try:
+            yield Variant(
+                id=shopify_id(row["variant_id"], "variant_id"),
+                product_id=shopify_id(row["product_id"], "product_id"),
+                sku=row.get("sku", ""),
+                title=_title(" / ".join(filter(None, options))),
+                product_title=row.get("product_title", ""),
+                vendor=row.get("vendor", ""),
+            )
+        except UnusableCell as fault:
+            raise ImportFileError(
+                f"line {record.line} of the catalog {source.path.name}: {fault.advice}"
+            ) from None
+
+
+def _title(text: str) -> str:
+    return "" if text.strip().casefold() == "default title" else text
+
+
+def _variants_of_json(path: Path, encoding: str) -> Iterator[Variant]:
+    products: dict[str, Any] = {}
+    for line, document in documents(path, encoding):
+        try:
+            for entry in document if isinstance(document, list) else [document]:
+                if "products" in entry:
+                    for product in entry["products"]:
+                        for variant in product["variants"]:
+                            yield _variant(variant, product["id"], product)
+                elif "ProductVariant" in str(entry["id"]):
+                    parent = entry.get("__parentId") or entry["product"]["id"]
+                    yield _variant(entry, parent, products.get(parent) or entry.get("product", {}))
+                else:
+                    products[entry["id"]] = {
+                        "title": entry.get("title"),
+                        "vendor": entry.get("vendor"),
+                    }
+        except (TypeError, KeyError, AttributeError, UnusableCell):
+            raise ImportFileError(
+                f"line {line} of the catalog {path.name} is neither a page of /products.json nor a"
+                " line of Shopify's bulk JSONL"
+            ) from None
+
+
+def _variant(variant: Any, product_id: Any, product: Any) -> Variant:
+    available = variant.get("available", variant.get("availableForSale"))
+    return Variant(
+        id=shopify_id(str(variant["id"]), "variant_id"),
+        product_id=shopify_id(str(product_id), "product_id"),
+        sku=cleaned(str(variant.get("sku") or "")),
+        title=_title(str(variant.get("title") or "")),
+        product_title=str(product.get("title") or ""),
+        vendor=str(product.get("vendor") or ""),
+        available=available if isinstance(available, bool) else None,
+    )
+
+
+@frozen
+class Page:
+    """One page of a storefront's products: JSON for a line of a file, and how many it holds."""
+
+    text: str = field(repr=False)
+    products: int
+    variants: int
+
+
+def pages_of_shop(storefront: str) -> Iterator[Page]:
+    """Yield the pages of ``/products.json`` at *storefront*, like ``https://demo.myshopify.com``.
+
+    Only products that are published to the online store are there.
+
+    Raises:
+        ImportFileError: What it answers is not such a page.
+        NotSentError: It cannot be reached, or answers with an error.
+    """
+    number = 1
+    while True:
+        url = f"{storefront}/products.json?limit={_PAGE_SIZE}&page={number}"
+        try:
+            with urllib.request.urlopen(url, timeout=60) as answer:  # noqa: S310 - https, or asked
+                page = json.loads(answer.read(_LARGEST_PAGE))
+            products = page["products"]
+            variants = sum(len(product["variants"]) for product in products)
+        except urllib.error.HTTPError as error:
+            remedy = (
+                "the storefront has a password: take it off for a moment, or use another catalog"
+                if error.code in (401, 403)
+                else "try again later"
+            )
+            raise NotSentError(f"page {number} was answered {error.code}: {remedy}") from None
+        except OSError as error:
+            reason = getattr(error, "reason", error)
+            raise NotSentError(f"the storefront cannot be reached: {reason}") from None
+        except (ValueError, TypeError, KeyError):
+            raise ImportFileError(
+                f"page {number} holds no products: is this a Shopify storefront, without a"
+                " password?"
+            ) from None
+        if not products:
+            return
+        yield Page(json.dumps(page, separators=(",", ":")), len(products), variants)
+        number += 1

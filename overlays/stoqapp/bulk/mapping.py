@@ -1,0 +1,255 @@
+"""Which column of a file is which field, and what its words mean: data, read from TOML.
+
+A mapping has four tables: ``columns`` (column = field), ``values`` (field, text = value),
+``constants`` (field = value for every row) and, in presets, ``requires``, the columns that tell
+the format. The presets and the column names that need none are files in ``presets/``.
+"""
+
+import difflib
+import json
+import re
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+from attrs import evolve, field, frozen
+
+from stoqapp.bulk.read import ImportFileError
+
+LEFT_OUT: Final = "-"
+STATUSES: Final = ("waiting", "notified", "unsubscribed", "unconfirmed", "blocked")
+DATES: Final = ("day-first", "month-first")
+
+
+def plain_name(name: str) -> str:
+    """Return a column's name as names are compared: without case, ``_``, ``-`` and ``.``."""
+    return " ".join(re.split(r"[\s_.\-]+", name.strip().casefold())).strip()
+
+
+@cache
+def _shipped(name: str) -> dict[str, Any]:
+    return tomllib.loads((files("stoqapp.bulk") / "presets" / f"{name}.toml").read_text("utf-8"))
+
+
+@cache
+def presets() -> Mapping[str, "ColumnMapping"]:
+    """Return the mappings that ship with this package, by name."""
+    found = (file.name for file in (files("stoqapp.bulk") / "presets").iterdir())
+    names = {name.removesuffix(".toml") for name in found} - {"own", "words"}
+    return {name: mapping_from(_shipped(name), name) for name in sorted(names)}
+
+
+@cache
+def _own_names() -> Mapping[str, str]:
+    """Return the fields of the column names that need no preset, by name."""
+    own = _shipped("own")["columns"]
+    return {plain_name(name): target for target, names in own.items() for name in names}
+
+
+@cache
+def words(kind: str) -> frozenset[str]:
+    """Return the words of one kind: ``nothing``, ``true``, ``false`` or ``totals``."""
+    return frozenset(_shipped("words")[kind])
+
+
+@frozen
+class ColumnMapping:
+    """What the columns and words of a file mean.
+
+    Attributes:
+        name: Of the preset or file, for people.
+        columns: Field of each column, by `plain_name`; ``-`` leaves a column out.
+        values: What a text stands for, by field and case-folded text.
+        constants: Value of a field for every row that has none of its own.
+        requires: Columns that tell the format.
+        dates: ``day-first`` or ``month-first`` where the format says so.
+    """
+
+    name: str = "column names"
+    columns: Mapping[str, str] = field(factory=dict)
+    values: Mapping[str, Mapping[str, Any]] = field(factory=dict)
+    constants: Mapping[str, Any] = field(factory=dict)
+    requires: tuple[str, ...] = ()
+    dates: str | None = None
+
+    def field_of(self, column: str) -> str | None:
+        """Return the field of *column*: by this mapping, else by the names that need none."""
+        name = plain_name(column)
+        return self.columns.get(name) or _own_names().get(name)
+
+    def known(self, columns: Iterable[str]) -> int:
+        """Return how many of *columns* have a field here or in a preset."""
+        names = {plain_name(column) for column in columns} - {""}
+        every = {*self.columns, *_own_names()}
+        for preset in presets().values():
+            every |= preset.columns.keys()
+        return len(names & every)
+
+    def value_of(self, target: str, text: str) -> Any:
+        """Return what *text* stands for in the field *target*; None where nothing says so."""
+        table = self.values.get(target)
+        return None if table is None else table.get(text.casefold())
+
+    def fields_of(self, columns: Sequence[str]) -> dict[str, str]:
+        """Return the column of each field, by field.
+
+        Raises:
+            ImportFileError: A column that this mapping names is not there, two columns have one
+                field, or no column holds a contact.
+        """
+        by_field: dict[str, str] = {}
+        for column in columns:
+            target = self.field_of(column)
+            if target in (None, LEFT_OUT):
+                continue
+            if target in by_field:
+                raise ImportFileError(
+                    f"two columns stand for {target}: {by_field[target]!r} and {column!r};"
+                    f" leave one out, like --map {column!r}=-"
+                )
+            by_field[target] = column
+        contacts = {"email", "phone", "push", "contact"}
+        if not contacts & {*by_field, *self.constants}:
+            shown = ", ".join(repr(column) for column in columns[:20])
+            raise ImportFileError(
+                f"no column holds a contact; the columns are {shown}. Name one, like --map"
+                " 'Customer e-mail=email'"
+            )
+        return by_field
+
+    def merged(self, other: "ColumnMapping") -> "ColumnMapping":
+        """Return this mapping with what *other* says on top."""
+        values = {target: dict(table) for target, table in self.values.items()}
+        for target, table in other.values.items():
+            values.setdefault(target, {}).update(table)
+        return evolve(
+            self,
+            columns={**self.columns, **other.columns},
+            values=values,
+            constants={**self.constants, **other.constants},
+            dates=other.dates or self.dates,
+        )
+
+    def to_toml(self, columns: Sequence[str]) -> str:
+        """Return the mapping as a TOML file, with the columns of one file by their own names."""
+        said = {column: self.field_of(column) or LEFT_OUT for column in columns}
+        tables: list[tuple[str, Mapping[str, Any]]] = [("columns", said)]
+        tables += [(f"values.{target}", table) for target, table in self.values.items()]
+        tables += [("constants", self.constants)] if self.constants else []
+        lines = [f"dates = {json.dumps(self.dates)}", ""] if self.dates else []
+        for title, table in tables:
+            lines.append(f"[{title}]")
+            lines += [f"{json.dumps(key)} = {json.dumps(value)}" for key, value in table.items()]
+            lines.append("")
+        return "\n".join(lines)
+
+
+def preset_for(columns: Iterable[str]) -> ColumnMapping | None:
+    """Return the preset whose required columns are all among *columns*; the one with most."""
+    names = {plain_name(column) for column in columns}
+    fit = [
+        preset
+        for preset in presets().values()
+        if all(plain_name(column) in names for column in preset.requires)
+    ]
+    return max(fit, key=lambda preset: len(preset.requires), default=None)
+
+
+def mapping_from(table: Mapping[str, Any], name: str) -> ColumnMapping:
+    """Return the mapping that *table*, read from a TOML file, holds.
+
+    Raises:
+        ImportFileError: A key, a field or a value is not one that a mapping can have.
+    """
+    unknown = table.keys() - {"about", "requires", "dates", "columns", "values", "constants"}
+    if unknown:
+        raise ImportFileError(f"{name}: unknown key {min(unknown)!r} in the mapping")
+    sections = [table.get(part, {}) for part in ("columns", "values", "constants")]
+    if not all(isinstance(part, dict) for part in (*sections, *sections[1].values())):
+        raise ImportFileError(f"{name}: columns, values and constants must be tables")
+    columns, values, constants = sections
+    dates = table.get("dates")
+    if dates not in (None, *DATES):
+        raise ImportFileError(f"{name}: dates must be {' or '.join(DATES)}")
+    return ColumnMapping(
+        name=name,
+        columns={plain_name(column): _field(target, name) for column, target in columns.items()},
+        values={
+            _field(target, name): {
+                text.casefold(): _checked(target, value, name) for text, value in entries.items()
+            }
+            for target, entries in values.items()
+        },
+        constants={
+            _field(target, name): _checked(target, value, name)
+            for target, value in constants.items()
+        },
+        requires=tuple(table.get("requires", ())),
+        dates=dates,
+    )
+
+
+def mapping_from_file(path: Path) -> ColumnMapping:
+    """Return the mapping in the TOML file *path*.
+
+    Raises:
+        ImportFileError: It cannot be read, or is no mapping.
+    """
+    try:
+        table = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ImportFileError(f"the mapping {path} cannot be read: {error}") from None
+    return mapping_from(table, str(path))
+
+
+def mapping_from_options(
+    maps: Iterable[str] = (), values: Iterable[str] = (), constants: Iterable[str] = ()
+) -> ColumnMapping:
+    """Return the mapping that ``COLUMN=FIELD``, ``FIELD:TEXT=VALUE`` and ``FIELD=VALUE`` say.
+
+    Raises:
+        ImportFileError: One of them is not of its form.
+    """
+    table: dict[str, Any] = {"columns": {}, "values": {}, "constants": {}}
+    for given in maps:
+        column, target = _parted(given, "--map", "COLUMN=FIELD")
+        table["columns"][column] = target
+    for given in values:
+        left, value = _parted(given, "--value", "FIELD:TEXT=VALUE")
+        target, colon, text = left.partition(":")
+        if not colon:
+            raise ImportFileError("--value must be FIELD:TEXT=VALUE, like country:Suisse=ch")
+        table["values"].setdefault(target.strip(), {})[text.strip()] = value
+    for given in constants:
+        target, value = _parted(given, "--set", "FIELD=VALUE")
+        table["constants"][target] = value
+    return mapping_from(table, "the options")
+
+
+def _parted(given: str, option: str, form: str) -> tuple[str, str]:
+    left, equals, right = given.rpartition("=")
+    if not equals or not left.strip():
+        raise ImportFileError(f"{option} must be {form}")
+    return left.strip(), right.strip()
+
+
+def _field(given: object, name: str) -> str:
+    fields = _shipped("own")["columns"]
+    if isinstance(given, str) and given in fields:
+        return given
+    close = difflib.get_close_matches(str(given), fields, 1)
+    hint = f"; did you mean {close[0]}?" if close else f"; the fields are {', '.join(fields)}"
+    raise ImportFileError(f"{name}: {given!r} is not a field{hint}")
+
+
+def _checked(target: str, value: object, name: str) -> Any:
+    if not isinstance(value, str | int | bool):
+        raise ImportFileError(f"{name}: a value of {target} must be a text, a number or true/false")
+    if target == "status" and value not in STATUSES:
+        raise ImportFileError(f"{name}: a status must become one of {', '.join(STATUSES)}")
+    if target == "phones" and value != "international":
+        raise ImportFileError(f"{name}: phones can only be set to international")
+    return value

@@ -1,0 +1,249 @@
+"""From records to verdicts: what would be sent, what a person must mend, what is rightly left.
+
+Pure: no clock, no network, no file that stays. Rows are kept in a temporary SQLite database that
+has no name on disk, so that memory does not grow with the file.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from typing import Any, Final
+
+from attrs import field, frozen
+
+from stoqapp.bulk.catalog import Catalog
+from stoqapp.bulk.judge import GONE, Choices, Judge, Kind, Verdict
+from stoqapp.bulk.mapping import ColumnMapping
+from stoqapp.bulk.read import ImportFileError, Line, Record
+
+_BATCH: Final = 500
+_TABLE: Final = """
+CREATE TABLE rows (
+    id INTEGER PRIMARY KEY, record INTEGER, line TEXT, verdict TEXT, reason TEXT, advice TEXT,
+    shop TEXT, body TEXT, cells TEXT, key BLOB, day_first REAL, month_first REAL, position REAL,
+    gdpr TEXT
+)
+"""
+# Dated rows first, oldest first; then the rest as in the file.
+_ORDER: Final = "position IS NULL, position, id"
+
+
+@frozen
+class Planned:
+    """An intent that waits to be sent: its row of the plan, its key, and the request."""
+
+    row: int
+    key: bytes
+    line: Line
+    shop: str
+    body: dict[str, Any] = field(repr=False)
+
+
+def plan(
+    records: Iterable[Record],
+    mapping: ColumnMapping,
+    catalog: Catalog | None = None,
+    choices: Choices | None = None,
+    *,
+    columns: Sequence[str] | None = None,
+) -> "Plan":
+    """Return the verdicts of *records*, which are read once.
+
+    Args:
+        records: A `stoqapp.bulk.read.Source`, or records made otherwise.
+        mapping: Which column is which field.
+        catalog: The shop's variants; without one only ids of variant and product can be used.
+        choices: What was decided for the whole file.
+        columns: The columns' names, where *records* does not have them.
+
+    Raises:
+        ImportFileError: The mapping does not fit the columns, or dates read both ways.
+    """
+    names = tuple(getattr(records, "columns", ())) if columns is None else tuple(columns)
+    judge = Judge(mapping, names, catalog, choices or Choices())
+    return Plan(judge, records, names)
+
+
+class Plan:
+    """The verdicts of a file; iterating yields them in the order of the file."""
+
+    def __init__(self, judge: Judge, records: Iterable[Record], columns: Sequence[str]) -> None:
+        self.columns = tuple(columns)
+        self.fields = judge.fields
+        self.unknown = judge.unknown
+        self.catalog = judge.catalog
+        self._rows = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        self._rows.executescript(
+            "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA temp_store=FILE;" + _TABLE
+        )
+        self.records = 0
+        self.dates = judge.choices.dates or judge.mapping.dates
+        self._fill(judge, records)
+        self._order(judge.choices.since)
+        self._resolve_keys()
+        self._rows.execute(
+            "CREATE INDEX waiting ON rows (shop, position IS NULL, position, id)"
+            " WHERE verdict = 'send'"
+        )
+
+    def __iter__(self) -> Iterator[Verdict]:
+        query = "SELECT line, verdict, reason, advice, shop, body FROM rows ORDER BY id"
+        for line, verdict, reason, advice, shop, body in self._rows.execute(query):
+            said = json.loads(body) if body and verdict == "send" else None
+            yield Verdict(_line(line), verdict, reason, advice, shop, said)
+
+    def counts(self) -> dict[tuple[Kind, str | None], int]:
+        """Return how many verdicts there are, by verdict and reason; most first."""
+        query = "SELECT verdict, reason, count(*) n FROM rows GROUP BY 1, 2 ORDER BY n DESC, 2"
+        return {(verdict, reason): n for verdict, reason, n in self._rows.execute(query)}
+
+    def examples(self, verdict: Kind, reason: str | None, limit: int = 5) -> list[Verdict]:
+        """Return the first verdicts of one kind."""
+        query = (
+            "SELECT line, advice, shop, body FROM rows WHERE verdict = ? AND reason IS ?"
+            f" ORDER BY {_ORDER if verdict == 'send' else 'id'} LIMIT ?"
+        )
+        return [
+            Verdict(_line(line), verdict, reason, advice, shop, json.loads(body) if body else None)
+            for line, advice, shop, body in self._rows.execute(query, (verdict, reason, limit))
+        ]
+
+    def waiting(self, shop: str, limit: int, after: int = 0) -> list[Planned]:
+        """Return the oldest intents of *shop* that wait to be sent, and skip *after* of them."""
+        query = (
+            "SELECT id, key, line, body FROM rows WHERE verdict = 'send' AND shop = ?"
+            f" ORDER BY {_ORDER} LIMIT ? OFFSET ?"
+        )
+        found = self._rows.execute(query, (shop, limit, after)).fetchall()
+        return [
+            Planned(row, key, _line(line), shop, json.loads(body)) for row, key, line, body in found
+        ]
+
+    def every_key(self) -> Iterator[tuple[int, bytes]]:
+        """Yield the row and key of each intent that waits to be sent."""
+        yield from self._rows.execute("SELECT id, key FROM rows WHERE verdict = 'send'")
+
+    def left(self) -> dict[str, int]:
+        """Return how many intents wait to be sent, by shop."""
+        query = "SELECT shop, count(*) FROM rows WHERE verdict = 'send' GROUP BY shop"
+        return dict(self._rows.execute(query))
+
+    def mark(self, rows: Iterable[tuple[int, str, str | None, str]]) -> None:
+        """Set the verdict, reason and advice of rows: (row, verdict, reason, advice)."""
+        self._rows.execute("BEGIN")
+        self._rows.executemany(
+            "UPDATE rows SET verdict = ?2, reason = ?3, advice = ?4 WHERE id = ?1", rows
+        )
+        self._rows.execute("COMMIT")
+
+    def rejected(self) -> Iterator[tuple[Line, str, str, list[str]]]:
+        """Yield the line, reason, advice and untouched cells of each row to mend, once a row."""
+        query = (
+            "SELECT line, group_concat(DISTINCT reason), group_concat(DISTINCT advice),"
+            " max(cells) FROM rows WHERE verdict = 'reject' GROUP BY record ORDER BY record"
+        )
+        for line, reason, advice, texts in self._rows.execute(query):
+            yield _line(line), reason, advice, json.loads(texts)
+
+    def template_rows(self) -> Iterator[tuple[dict[str, Any], float | None, str | None]]:
+        """Yield the body, date and GDPR cell of each intent that waits to be sent, oldest first."""
+        query = f"SELECT body, position, gdpr FROM rows WHERE verdict = 'send' ORDER BY {_ORDER}"
+        for body, date, gdpr in self._rows.execute(query):
+            yield json.loads(body), date, gdpr
+
+    def close(self) -> None:
+        """Let go of the rows."""
+        self._rows.close()
+
+    def _fill(self, judge: Judge, records: Iterable[Record]) -> None:
+        batch: list[tuple[Any, ...]] = []
+        insert = f"INSERT INTO rows VALUES (NULL{', ?' * 13})"
+        self._rows.execute("BEGIN")
+        for record in records:
+            self.records += 1
+            texts = json.dumps([record.cells.get(name, "") for name in self.columns])
+            for row in judge.verdicts(record):
+                verdict, key, date, gdpr = row
+                batch.append(
+                    (
+                        self.records,
+                        json.dumps(verdict.line),
+                        verdict.verdict,
+                        verdict.reason,
+                        verdict.advice,
+                        verdict.shop,
+                        None if verdict.body is None else json.dumps(verdict.body),
+                        None if verdict.verdict == "skip" else texts,
+                        key,
+                        *((None, None) if date is None else (date.day_first, date.month_first)),
+                        None,
+                        gdpr,
+                    )
+                )
+            if len(batch) >= _BATCH:
+                self._rows.executemany(insert, batch)
+                batch.clear()
+        self._rows.executemany(insert, batch)
+        self._rows.execute("COMMIT")
+
+    def _order(self, since: float | None) -> None:
+        if self.dates is None:
+            query = (
+                "SELECT count(*) FILTER (WHERE month_first IS NULL AND day_first IS NOT NULL),"
+                " count(*) FILTER (WHERE day_first IS NULL AND month_first IS NOT NULL) FROM rows"
+            )
+            day, month = self._rows.execute(query).fetchone()
+            either = "SELECT line FROM rows WHERE day_first != month_first LIMIT 1"
+            first = self._rows.execute(either).fetchone()
+            if first and bool(day) == bool(month):
+                raise ImportFileError(
+                    f"the dates can be read in two ways (first on line {_line(first[0])}): add"
+                    " --dayfirst or --monthfirst"
+                )
+            self.dates = "month-first" if month else "day-first"
+        column = "month_first" if self.dates == "month-first" else "day_first"
+        self._rows.execute(f"UPDATE rows SET position = {column}")
+        if since is not None:
+            self._rows.execute(
+                "UPDATE rows SET verdict = 'skip', reason = 'before_since' WHERE verdict = 'send'"
+                " AND position < ?",
+                (since,),
+            )
+            self._rows.execute(
+                "UPDATE rows SET verdict = 'reject', reason = 'date', advice = 'no date can be"
+                " read, and --since needs one' WHERE verdict = 'send' AND position IS NULL"
+            )
+
+    def _resolve_keys(self) -> None:
+        """Send one row of each key: the oldest, if nobody left the list since."""
+        query = (
+            "SELECT key, id, line, verdict, position FROM rows WHERE key IS NOT NULL"
+            f" AND (verdict = 'send' OR reason IN {GONE}) ORDER BY key, {_ORDER}"
+        )
+        self.mark(self._repeats(self._rows.execute(query)))
+
+    def _repeats(
+        self, rows: Iterable[tuple[bytes, int, str, str, float | None]]
+    ) -> Iterator[tuple[int, str, str, str]]:
+        for _, group in groupby(rows, key=lambda row: row[0]):
+            first: Line | None = None
+            gone: tuple[Line, float | None] | None = None
+            waiting = []
+            for _, row, line, verdict, date in group:
+                if verdict != "send":
+                    gone = (_line(line), date)
+                else:
+                    waiting.append((row, _line(line), date))
+            for row, place, date in waiting:
+                if gone and (gone[1] is None or date is None or date <= gone[1]):
+                    yield row, "skip", "unsubscribed", f"line {gone[0]} says that they left"
+                elif first is None:
+                    first = place
+                else:
+                    yield row, "skip", "duplicate", f"the same as line {first}"
+
+
+def _line(text: str) -> Line:
+    line: Line = json.loads(text)
+    return line

@@ -1,0 +1,166 @@
+"""What people see before anything is sent: numbers and examples, with contacts masked."""
+
+import csv
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from stoqapp.bulk.cells import masked
+from stoqapp.bulk.mapping import LEFT_OUT, ColumnMapping
+from stoqapp.bulk.plan import Plan
+from stoqapp.bulk.read import Source
+from stoqapp.headers import POINTS_PER_WINDOW, WINDOW_SECONDS, WRITE_POINTS
+
+EXAMPLES: Final = 5
+# What a budget keeps its points beyond a window.
+_SLACK: Final = 1.03
+NOTES: Final = (
+    "A shop with opt-in confirmation or alerts may send a mail for each intent.",
+    "The API takes no date and no 'GDPR confirmed': rows go out oldest first instead."
+    " STOQ's own upload takes both; --template writes a file for it.",
+)
+TEMPLATE_COLUMNS: Final = (
+    "SKU",
+    "Email",
+    "Phone",
+    "Name",
+    "Market",
+    "Quantity",
+    "GDPR confirmed",
+    "Accepts marketing",
+    "Language",
+    "Date",
+)
+_VALUES: Final = {
+    "status": "waiting",
+    "country": "us",
+    "market": "ID",
+    "channel": "email",
+    "accepts_marketing": "true",
+}
+
+
+def preview(
+    plan: Plan, source: Source, mapping: ColumnMapping, share: float | None
+) -> dict[str, Any]:
+    """Return the preview of a plan as JSON has it; texts are for people.
+
+    Args:
+        plan: What would happen.
+        source: The file.
+        mapping: That the plan was made with.
+        share: Of the rate budget, None where nothing is paced.
+    """
+    counts = plan.counts()
+    left = plan.left()
+    used = {column: target for target, column in plan.fields.items()}
+    unused = [
+        column
+        for column in source.columns
+        if column not in used and mapping.field_of(column) != LEFT_OUT
+    ]
+    return {
+        "file": source.path.name,
+        "read": {
+            "form": source.form,
+            "encoding": source.encoding,
+            "delimiter": source.delimiter,
+            "header_line": source.header_line,
+            "note": source.note,
+            "dates": plan.dates,
+        },
+        "mapping": mapping.name,
+        "columns": used,
+        "unused_columns": unused,
+        "rows": plan.records,
+        "verdicts": [
+            {
+                "verdict": verdict,
+                "reason": reason,
+                "count": count,
+                "examples": [
+                    {"line": one.line, "advice": one.advice}
+                    for one in plan.examples(verdict, reason, EXAMPLES)
+                ],
+            }
+            for (verdict, reason), count in counts.items()
+        ],
+        "intents": [_shown(one.body or {}) for one in plan.examples("send", None, EXAMPLES)],
+        "not_understood": [
+            {"field": target, "text": masked(text), "count": count, "add": _advice(target, text)}
+            for target, texts in plan.unknown.items()
+            for text, count in texts.most_common(20)
+        ],
+        "in_stock_now": _in_stock(plan),
+        "send": sum(left.values()),
+        "seconds": 0.0 if share is None else max(map(_seconds(share), left.values()), default=0.0),
+        "notes": list(NOTES),
+    }
+
+
+def _shown(body: Mapping[str, Any]) -> dict[str, Any]:
+    intent, customer = body["intent"], body["customer"]
+    contact = customer.get("email") or customer.get("phone") or customer.get("push", "")
+    return {
+        "variant": intent["shopify_variant_id"],
+        "channel": intent["channel"],
+        "contact": masked(contact) if intent["channel"] != "push" else "***",
+        "quantity": intent["quantity"],
+        "product": body.get("product", {}).get("title", ""),
+    }
+
+
+def _advice(target: str, text: str) -> str:
+    if target == "date":
+        return "such a row goes last"
+    return f"--value '{target}:{masked(text)}={_VALUES.get(target, 'VALUE')}'"
+
+
+def _in_stock(plan: Plan) -> int | None:
+    """Return how many variants that people wait for are in stock now, None if it is not known."""
+    if plan.catalog is None or all(one.available is None for one in plan.catalog.by_id.values()):
+        return None
+    found = {body["intent"]["shopify_variant_id"] for body, _, _ in plan.template_rows()}
+    return sum(bool(plan.catalog.by_id[one].available) for one in found)
+
+
+def _seconds(share: float) -> Any:
+    """Return a function from a number of intents of one shop to the seconds that they take."""
+    at_once = int(POINTS_PER_WINDOW * share) // WRITE_POINTS
+    return lambda count: max(0, count - 1) // at_once * WINDOW_SECONDS * _SLACK
+
+
+def template_lines(plan: Plan) -> Iterable[list[str]]:
+    """Yield the lines of STOQ's import template for what would be sent, header first."""
+    yield list(TEMPLATE_COLUMNS)
+    for body, date, gdpr in plan.template_rows():
+        intent, customer = body["intent"], body["customer"]
+        agreed = customer.get("accepts_marketing")
+        day = "" if date is None else datetime.fromtimestamp(date, UTC).strftime("%d/%m/%Y")
+        phone = customer.get("phone", "")
+        yield [
+            str(intent["shopify_variant_id"]),
+            customer.get("email", ""),
+            f"+{phone}" if phone else "",
+            customer.get("name", ""),
+            str(intent.get("shopify_market_id", "")),
+            str(intent["quantity"]),
+            gdpr or "",
+            "" if agreed is None else str(agreed).lower(),
+            customer.get("locale", ""),
+            day,
+        ]
+
+
+def write_lines(path: Path, lines: Iterable[Iterable[str]]) -> None:
+    """Write a CSV file that only its owner can read."""
+    with open_private(path) as file:
+        csv.writer(file).writerows(lines)
+
+
+def open_private(path: Path) -> Any:
+    """Open a text file for writing that only its owner can read."""
+    path.touch(mode=0o600)
+    path.chmod(0o600)
+    return path.open("w", encoding="utf-8", newline="")

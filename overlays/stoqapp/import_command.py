@@ -1,0 +1,545 @@
+"""The commands ``stoqapp import``, ``stoqapp catalog`` and ``stoqapp ledger``."""
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from stoqapp.terminal import complain, mention, show
+
+if TYPE_CHECKING:
+    from stoqapp import AsyncStoq
+    from stoqapp.bulk.ledger import Ledger
+    from stoqapp.bulk.plan import Plan
+    from stoqapp.bulk.read import Source
+    from stoqapp.bulk.send import Drained
+
+DONE: Final = 0
+STOPPED: Final = 1
+USAGE: Final = 2
+TO_MEND: Final = 3
+INTERRUPTED: Final = 130
+LEDGER: Final = "stoqapp.ledger"
+SHARE: Final = 0.9
+_LINE_EVERY_SECONDS: Final = 10.0
+_EXIT_CODES: Final = """\
+exit codes:
+  0    every row was sent, was on the list already, or was rightly skipped; or only planned
+  1    stopped early: the message says why; run the same command again to go on
+  2    usage, or a file that cannot be used: nothing was sent
+  3    done, and some rows need a person: see FILE.rejected.csv and stoqapp ledger rejected
+  130  interrupted; run the same command again to go on
+"""
+
+
+def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
+    """Add the commands to those of ``stoqapp``; their arguments name a function as ``run``."""
+    _add_import(commands)
+    catalog = _parser(commands, "catalog", "write a shop's published variants to a file")
+    catalog.set_defaults(run=_run_catalog)
+    catalog.add_argument("--shop", required=True, help="the shop: demo, demo.myshopify.com or URL")
+    catalog.add_argument(
+        "-o", "--output", required=True, type=Path, metavar="FILE", help="where to"
+    )
+    catalog.add_argument("--storefront-url", metavar="URL", help="in place of https://SHOP")
+    ledger = _parser(commands, "ledger", "look at what became of an import")
+    ledger.set_defaults(run=_run_ledger)
+    ledger.add_argument(
+        "action",
+        choices=("show", "rejected", "purge"),
+        help="counts; rows that STOQ refused; delete the ledger, which forgets what was sent",
+    )
+    ledger.add_argument(
+        "--ledger",
+        type=Path,
+        default=Path(LEDGER),
+        metavar="FILE",
+        help="the ledger (default: %(default)s)",
+    )
+    ledger.add_argument(
+        "--html",
+        type=Path,
+        metavar="FILE",
+        help="with show: write one page, without personal data, to hand on",
+    )
+    ledger.add_argument("--json", action="store_true", help="print JSON")
+    ledger.add_argument("--yes", action="store_true", help="with purge: do not ask")
+
+
+def _add_import(commands: "argparse._SubParsersAction[Any]") -> None:
+    parser = _parser(commands, "import", "put the people of a file on waitlists, and lose none")
+    parser.set_defaults(run=_run_import)
+    parser.add_argument("file", type=Path, metavar="FILE", help="CSV, .xlsx, JSON or JSON Lines")
+    parser.add_argument("--shop", help="the shop of rows that name none ($STOQ_SHOP)")
+    parser.add_argument("--base-url", help="where the API is ($STOQ_BASE_URL)")
+    for option, explanation in (
+        ("--plan", "show the preview and stop"),
+        ("--yes", "do not ask before sending"),
+        ("--json", "print one JSON object a line: preview, progress, summary"),
+        ("--dayfirst", "03/09/2026 is in September"),
+        ("--monthfirst", "03/09/2026 is in March"),
+    ):
+        parser.add_argument(option, action="store_true", help=explanation)
+    for option, metavar, explanation in (
+        ("--catalog", "FILE", "the shop's variants, see stoqapp catalog"),
+        ("--exclude", "FILE", "people not to import: e-mail addresses and phone numbers"),
+        ("--mapping", "FILE", "a mapping in TOML (default: the preset that fits the columns)"),
+        ("--write-mapping", "FILE", "write the mapping that is used, as TOML"),
+        (
+            "--template",
+            "FILE",
+            "write what would be sent as STOQ's own import template, and stop;"
+            " its upload takes dates, too",
+        ),
+        ("--rows", "FILE", "write every verdict, with its request, as JSON Lines"),
+        ("--ledger", "FILE", f"the ledger (default: {LEDGER} beside FILE)"),
+    ):
+        parser.add_argument(option, type=Path, metavar=metavar, help=explanation)
+    for option, metavar, explanation in (
+        ("--map", "COLUMN=FIELD", "what a column is; '-' leaves it out"),
+        ("--value", "FIELD:TEXT=VALUE", "what a text means, like status:Active=waiting"),
+        ("--set", "FIELD=VALUE", "a value for rows that have none, like country=us"),
+    ):
+        parser.add_argument(
+            option, action="append", default=[], metavar=metavar, help=f"{explanation}; repeatable"
+        )
+    parser.add_argument("--encoding", help="of a text that is not UTF-8, like cp1252")
+    parser.add_argument(
+        "--match",
+        choices=("id", "sku", "title"),
+        help="what says which variant (default: the id, else the SKU, else the titles)",
+    )
+    parser.add_argument(
+        "--channel",
+        choices=("email", "sms", "both"),
+        help="for rows with an e-mail address and a phone number",
+    )
+    parser.add_argument("--since", metavar="DATE", help="leave out older rows, like 2026-01-31")
+    parser.add_argument(
+        "--share",
+        type=float,
+        metavar="SHARE",
+        help="part of the rate budget to"
+        f" use, above 0 up to 1 (default: {SHARE}; a sandbox on this machine is not paced)",
+    )
+    parser.add_argument("--limit", type=int, metavar="N", help="send at most so many intents")
+
+
+def _parser(commands: Any, name: str, help_: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=help_,
+        description=f"{help_.capitalize()}. Needs the extra: pip install 'stoqapp[bulk]'.",
+        epilog=_EXIT_CODES if name == "import" else None,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    return parser
+
+
+@contextmanager
+def _complaints(command: str) -> Iterator[list[int]]:
+    """Print what goes wrong, and put the exit code into the list."""
+    from stoqapp.errors import ConfigurationError, InvalidIntentError, StoqError
+
+    codes: list[int] = []
+    try:
+        yield codes
+    except StoqError as error:
+        from stoqapp.bulk.read import ImportFileError
+
+        complain(command, str(error))
+        usage = isinstance(error, ImportFileError | ConfigurationError | InvalidIntentError)
+        codes.append(USAGE if usage else STOPPED)
+    except ModuleNotFoundError as error:
+        complain(command, f"{error.name} is missing: pip install 'stoqapp[bulk]'")
+        codes.append(USAGE)
+
+
+def _run_import(arguments: argparse.Namespace) -> int:
+    with _complaints("stoqapp import") as codes, ExitStack() as stack:
+        codes.append(_import(arguments, stack))
+    return codes[-1]
+
+
+def _import(arguments: argparse.Namespace, stack: ExitStack) -> int:
+    from stoqapp import AsyncStoq, Budget
+    from stoqapp.bulk.ledger import Ledger
+    from stoqapp.bulk.preview import open_private, preview, template_lines, write_lines
+
+    shop = arguments.shop or os.environ.get("STOQ_SHOP") or None
+    # The client's own shop does not matter where a column names the shops.
+    client = AsyncStoq(shop or "import.myshopify.com", base_url=arguments.base_url)
+    if client.budget is not None or arguments.share is not None:
+        share = SHARE if arguments.share is None else arguments.share
+        client = client.with_options(budget=Budget(share=share))
+    else:
+        share = None
+    path = arguments.ledger or arguments.file.parent / LEDGER
+    only_plan = arguments.plan or arguments.template is not None
+    ledger = None
+    if not only_plan or path.exists():
+        ledger = stack.enter_context(Ledger(path, read_only=only_plan))
+    source, mapping, plan = _planned(arguments, client, shop and client.shop, ledger)
+    stack.callback(plan.close)
+    if ledger is not None:
+        ledger.load(plan, arguments.file.name, limit=arguments.limit)
+    if arguments.write_mapping is not None:
+        with open_private(arguments.write_mapping) as file:
+            file.write(mapping.to_toml(source.columns))
+    if arguments.rows is not None:
+        _write_rows(arguments.rows, plan)
+    _write_rejected(arguments.file, plan)
+    said = preview(plan, source, mapping, share)
+    show(json.dumps({"event": "preview", **said}) if arguments.json else _preview_text(said))
+    if arguments.template is not None:
+        write_lines(arguments.template, template_lines(plan))
+        mention(f"wrote {arguments.template}: upload it in STOQ, under Back in stock, Import")
+    if only_plan or ledger is None:
+        return DONE
+    if not said["send"] or not _agreed(arguments, said["send"], client):
+        return TO_MEND if any(one["verdict"] == "reject" for one in said["verdicts"]) else DONE
+    return _send(arguments, plan, ledger, client)
+
+
+def _planned(
+    arguments: argparse.Namespace, client: "AsyncStoq", shop: str | None, ledger: "Ledger | None"
+) -> "tuple[Source, Any, Plan]":
+    from stoqapp.bulk import mapping as mappings
+    from stoqapp.bulk.catalog import catalog_from_file
+    from stoqapp.bulk.cells import UnusableCell, moment
+    from stoqapp.bulk.exclude import excluded_from_file
+    from stoqapp.bulk.judge import Choices
+    from stoqapp.bulk.plan import plan
+    from stoqapp.bulk.read import ImportFileError, open_source
+
+    options = mappings.mapping_from_options(arguments.map, arguments.value, arguments.set)
+    given = arguments.mapping and mappings.mapping_from_file(arguments.mapping)
+    known = given.merged(options) if given else options
+    source = open_source(arguments.file, known.known, encoding=arguments.encoding)
+    base = given or mappings.preset_for(source.columns) or mappings.ColumnMapping()
+    mapping = base.merged(options)
+    since = None
+    if arguments.since is not None:
+        try:
+            since = moment(arguments.since).day_first
+        except UnusableCell:
+            raise ImportFileError("--since must be a date like 2026-01-31") from None
+    if arguments.dayfirst and arguments.monthfirst:
+        raise ImportFileError("give --dayfirst or --monthfirst, not both")
+    first = "day-first" if arguments.dayfirst else "month-first" if arguments.monthfirst else None
+    choices: dict[str, Any] = {"salt": ledger.salt} if ledger else {}
+    return (
+        source,
+        mapping,
+        plan(
+            source,
+            mapping,
+            catalog_from_file(arguments.catalog) if arguments.catalog else None,
+            Choices(
+                shop=shop,
+                channel=arguments.channel,
+                match=arguments.match,
+                excluded=excluded_from_file(arguments.exclude)
+                if arguments.exclude
+                else frozenset(),
+                since=since,
+                dates=first,
+                target=client.budget_key.partition("@")[2],
+                **choices,
+            ),
+        ),
+    )
+
+
+def _write_rows(path: Path, plan: "Plan") -> None:
+    from stoqapp.bulk.preview import open_private
+
+    with open_private(path) as file:
+        for one in plan:
+            row = {
+                "line": one.line,
+                "verdict": one.verdict,
+                "reason": one.reason,
+                "shop": one.shop,
+                "body": one.body,
+            }
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def _write_rejected(file: Path, plan: "Plan") -> None:
+    from stoqapp.bulk.preview import write_lines
+
+    path = file.with_name(f"{file.name}.rejected.csv")
+    lines = (
+        [*texts, str(line), f"{reason}: {advice}"]
+        for line, reason, advice, texts in plan.rejected()
+    )
+    first = next(lines, None)
+    if first is not None:
+        head = [*plan.columns, "stoqapp line", "stoqapp reason"]
+        write_lines(path, (line for part in ([head, first], lines) for line in part))
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _agreed(arguments: argparse.Namespace, count: int, client: "AsyncStoq") -> bool:
+    if arguments.yes:
+        return True
+    count = min(count, count if arguments.limit is None else arguments.limit)
+    if not sys.stdin.isatty():
+        complain("stoqapp import", "nothing was sent: add --yes to send without being asked")
+        return False
+    mention(f"Send {count} intents ({client!r})? [y/N] ", end="")
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _send(
+    arguments: argparse.Namespace, plan: "Plan", ledger: "Ledger", client: "AsyncStoq"
+) -> int:
+    from stoqapp.bulk.ledger import LedgerError
+
+    total = sum(plan.left().values())
+    counts: Counter[str] = Counter()
+    interrupted = False
+    failure = ""
+    ledger.begin()
+    with _progress(arguments, min(total, arguments.limit or total), counts) as advance:
+
+        def on_outcome(_: Any, outcome: Any) -> None:
+            counts["left" if outcome is None else outcome.state] += 1
+            advance()
+
+        try:
+            drained, interrupted = asyncio.run(_drain(ledger, client, on_outcome))
+            failure = "; ".join(
+                f"{shop}: {kind}" if shop else kind for shop, kind in drained.stopped.items()
+            )
+        except LedgerError as error:
+            failure = str(error)
+        except asyncio.CancelledError:
+            interrupted = True
+    summary = _summary(plan, counts)
+    try:
+        ledger.end(summary)
+    except LedgerError as error:
+        failure = failure or str(error)
+    _write_rejected(arguments.file, plan)
+    show(json.dumps({"event": "summary", **summary}) if arguments.json else _summary_text(summary))
+    if failure:
+        complain("stoqapp import", f"stopped: {failure}. Run the same command again to go on")
+        return STOPPED
+    if interrupted:
+        complain("stoqapp import", "interrupted: run the same command again to go on")
+        return INTERRUPTED
+    return TO_MEND if summary["rejected"] or summary["unknown"] else DONE
+
+
+async def _drain(
+    ledger: "Ledger", client: "AsyncStoq", on_outcome: Callable[[Any, Any], None]
+) -> "tuple[Drained, bool]":
+    """Drain the ledger; a first signal lets what is in flight end, a second one does not."""
+    from stoqapp.bulk.send import drain_async
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    task = asyncio.current_task()
+
+    def interrupt(*_: Any) -> None:
+        if stop.is_set() and task is not None:
+            loop.call_soon_threadsafe(task.cancel)
+        else:
+            mention("finishing what is in flight; press Ctrl-C again to end at once")
+            loop.call_soon_threadsafe(stop.set)
+
+    before = {one: signal.signal(one, interrupt) for one in (signal.SIGINT, signal.SIGTERM)}
+    asked = False
+    try:
+        async with client:
+            drained = await drain_async(ledger, client, on_outcome=on_outcome, stop=stop)
+        asked = stop.is_set() and not drained.stopped
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+    return drained, asked
+
+
+@contextmanager
+def _progress(
+    arguments: argparse.Namespace, total: int, counts: Mapping[str, int]
+) -> Iterator[Callable[[], None]]:
+    """Show how far it is; yield what to call after each outcome."""
+    began = time.monotonic()
+
+    def said() -> dict[str, Any]:
+        done = sum(counts.values())
+        rate = done / max(time.monotonic() - began, 0.001)
+        left = timedelta(seconds=round((total - done) / rate)) if rate else timedelta()
+        ends = (datetime.now() + left).strftime("%H:%M")
+        return {"done": done, "total": total, "rate": round(rate, 1), "ends": ends, **counts}
+
+    def text() -> str:
+        outcomes = ", ".join(f"{name} {count}" for name, count in counts.items())
+        now = said()
+        return f"{now['done']}/{total}, {now['rate']}/s, ends {now['ends']}: {outcomes}"
+
+    if not arguments.json and sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        bar = BarColumn(bar_width=None)
+        with Progress(bar, TextColumn("{task.description}"), console=Console(stderr=True)) as rich:
+            task = rich.add_task("", total=total)
+            yield lambda: rich.update(task, advance=1, description=text())
+        return
+    last = began
+
+    def line() -> None:
+        nonlocal last
+        if time.monotonic() - last >= _LINE_EVERY_SECONDS:
+            last = time.monotonic()
+            if arguments.json:
+                show(json.dumps({"event": "progress", **said()}))
+            else:
+                mention(text())
+
+    yield line
+
+
+def _summary(plan: "Plan", counts: Mapping[str, int]) -> dict[str, int]:
+    """Return what became of every verdict; the numbers add up to ``read``."""
+    verdicts: Counter[str] = Counter()
+    before = 0
+    for (verdict, reason), count in plan.counts().items():
+        verdicts[verdict] += count
+        before += count if reason == "sent_before" else 0
+    sent, there = counts.get("sent", 0), counts.get("there", 0)
+    return {
+        "read": verdicts.total(),
+        "sent": sent,
+        "already_there": there + before,
+        "rejected": verdicts["reject"],
+        "skipped": verdicts["skip"] - before,
+        "unknown": verdicts["taken"] - sent - there,
+        "left": verdicts["send"],
+    }
+
+
+def _summary_text(summary: Mapping[str, int]) -> str:
+    parts = [f"{name.replace('_', ' ')} {count}" for name, count in summary.items()]
+    return f"{parts[0]} = {' + '.join(parts[1:])}"
+
+
+def _preview_text(said: Mapping[str, Any]) -> str:
+    read = said["read"]
+    lines = [
+        f"{said['file']}: {said['rows']} rows, {read['encoding'] or read['form']}"
+        f"{', cells parted by ' + repr(read['delimiter']) if read['delimiter'] else ''}"
+        f"{', dates ' + read['dates'] if read['dates'] else ''}",
+        *([read["note"]] if read["note"] else []),
+        f"columns ({said['mapping']}):",
+        *(f"  {column} = {target}" for column, target in said["columns"].items()),
+    ]
+    if said["unused_columns"]:
+        lines.append(f"  not used: {', '.join(said['unused_columns'])}")
+    for one in said["verdicts"]:
+        lines.append(
+            f"{one['verdict']} {one['count']}{': ' + one['reason'] if one['reason'] else ''}"
+        )
+        if one["verdict"] != "send":
+            lines += [
+                f"  line {example['line']}{': ' + example['advice'] if example['advice'] else ''}"
+                for example in one["examples"]
+            ]
+    lines += [
+        f"  {one['channel']} {one['contact']}: {one['quantity']} of variant {one['variant']}"
+        f" {one['product']}"
+        for one in said["intents"]
+    ]
+    if said["not_understood"]:
+        lines.append("not understood:")
+        lines += [
+            f"  {one['field']} {one['text']!r}, {one['count']} times: {one['add']}"
+            for one in said["not_understood"]
+        ]
+    if said["in_stock_now"]:
+        lines.append(f"{said['in_stock_now']} of the variants are in stock now")
+    ends = datetime.now() + timedelta(seconds=said["seconds"])
+    lines.append(f"would send {said['send']} intents, until {ends:%Y-%m-%d %H:%M}")
+    return "\n".join([*lines, *said["notes"]])
+
+
+def _run_catalog(arguments: argparse.Namespace) -> int:
+    with _complaints("stoqapp catalog") as codes:
+        from stoqapp.bulk.catalog import pages_of_shop
+        from stoqapp.inputs import shop_from
+
+        storefront = arguments.storefront_url or f"https://{shop_from(arguments.shop).value}"
+        partial = arguments.output.with_name(f"{arguments.output.name}.part")
+        products = variants = 0
+        with partial.open("w", encoding="utf-8") as file:
+            for page in pages_of_shop(storefront.rstrip("/")):
+                file.write(page.text + "\n")
+                products, variants = products + page.products, variants + page.variants
+        partial.replace(arguments.output)
+        show(f"{variants} variants of {products} published products in {arguments.output}")
+        codes.append(DONE)
+    return codes[-1]
+
+
+def _run_ledger(arguments: argparse.Namespace) -> int:
+    with _complaints("stoqapp ledger") as codes:
+        from stoqapp.bulk.ledger import Ledger
+
+        if arguments.action == "purge":
+            codes.append(_purge(arguments))
+            return codes[-1]
+        with Ledger(arguments.ledger, read_only=True) as ledger:
+            if arguments.action == "rejected":
+                _show_refused(ledger, as_json=arguments.json)
+            elif arguments.html is not None:
+                from stoqapp.bulk.report import report_page
+
+                arguments.html.write_text(report_page(ledger), encoding="utf-8")
+                show(f"wrote {arguments.html}")
+            else:
+                states = ledger.states()
+                lines = [f"{state}: {count}" for state, count in states.items()]
+                show(json.dumps(states) if arguments.json else "\n".join(lines) or "empty")
+        codes.append(DONE)
+    return codes[-1]
+
+
+def _show_refused(ledger: "Ledger", *, as_json: bool) -> None:
+    from attrs import asdict
+
+    for one in ledger.refused():
+        show(
+            json.dumps(asdict(one))
+            if as_json
+            else f"{one.file} line {one.line}: {one.shop} variant {one.variant}:"
+            f" {one.status} {one.error}"
+        )
+
+
+def _purge(arguments: argparse.Namespace) -> int:
+    from stoqapp.bulk.ledger import Ledger
+
+    if not arguments.yes:
+        complain("stoqapp ledger", "a later import could send rows again: add --yes to delete it")
+        return USAGE
+    # Whoever works on it has it locked.
+    Ledger(arguments.ledger).close()
+    for end in ("", "-wal", "-shm", "-lock"):
+        Path(f"{arguments.ledger}{end}").unlink(missing_ok=True)
+    show(f"deleted {arguments.ledger}")
+    return DONE
