@@ -9,6 +9,7 @@ from attrs import evolve
 from stoq_public_api_client.models import CreateIntentRequest
 from stoq_public_api_client.typed_dicts import CreateIntentRequestDict
 from stoqapp.answers import IntentCreated
+from stoqapp.budget import Budget
 from stoqapp.errors import Answer, InvalidIntentError
 from stoqapp.http.options import HttpOptions, Timeout
 from stoqapp.http.transport import AsyncTransport, Transport
@@ -87,12 +88,12 @@ class _Client(Generic[AnyTransport]):
     @property
     def budget(self) -> Budget | None:
         """What paces the calls, None for no pacing."""
-        return self._settings.terms.budget
+        return self._settings.policy.budget
 
     @property
     def budget_key(self) -> str:
         """What the shop is called in `budget`."""
-        return self._settings.terms.budget_key
+        return self._settings.policy.budget_key
 
     def with_options(self, **changes: Unpack[Changes]) -> Self:
         """Return a copy with other options that uses the same connections.

@@ -206,8 +206,8 @@ def _import(arguments: argparse.Namespace, stack: ExitStack) -> int:
         mention(f"wrote {arguments.template}: upload it in STOQ, under Back in stock, Import")
     if only_plan or ledger is None:
         return DONE
-    if not said["send"] or not _agreed(arguments, said["send"], client):
-        return TO_MEND if any(one["verdict"] == "reject" for one in said["verdicts"]) else DONE
+    if said["send"] and not _agreed(arguments, said["send"], client):
+        return USAGE
     return _send(arguments, plan, ledger, client)
 
 

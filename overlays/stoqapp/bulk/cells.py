@@ -204,7 +204,7 @@ def email(text: str) -> str:
     """Return one e-mail address, its domain in lower case."""
     local, _, domain = text.rpartition("@")
     # Nearly all: the domains of a file are few, so each is looked at once.
-    if _PLAIN_LOCAL.fullmatch(local) and len(text) <= 254:
+    if _PLAIN_LOCAL.fullmatch(local) and len(local) <= 64 and len(text) <= 254:
         return f"{local}@{_validated(f'a@{domain}')[2:]}"
     return _validated(text)
 

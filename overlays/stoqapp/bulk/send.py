@@ -9,15 +9,14 @@ import math
 import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Final, cast
 
 from attrs import define, field, frozen
 
-from stoqapp.answers import says_duplicate
+from stoq_public_api_client.typed_dicts import CreateIntentRequestDict
 from stoqapp.budget import Budget
 from stoqapp.client import AsyncStoq
 from stoqapp.errors import (
-    AnswerError,
     BudgetUnavailableError,
     IntentRefusedError,
     InvalidIntentError,
@@ -257,11 +256,11 @@ class _Drain:
     async def _send(self, lane: _Lane, item: Item) -> tuple[Outcome | None, str]:
         """Return what became of *item*, None where it was not sent, and its kind of failure."""
         try:
-            created = await lane.client.create_intent(_request(item.body))
+            created = await lane.client.create_intent(cast(CreateIntentRequestDict, item.body))
         except StoqError as error:
             name = type(error).__name__
             status, attempts = error.status, max(error.attempts, 1)
-            if isinstance(error, AnswerError) and says_duplicate(error.messages):
+            if error.is_duplicate:
                 return Outcome(item.key, "there", status, name, attempts), ""
             kind = name if status is None else f"{name} ({status})"
             if error.carried_out is None:
@@ -269,7 +268,8 @@ class _Drain:
             if isinstance(error, IntentRefusedError | InvalidIntentError):
                 return Outcome(item.key, "refused", status, name, attempts), kind
             return None, kind
-        return Outcome(item.key, "sent", created.answer.status, None, created.attempts), ""
+        status = created.answer.status if created.answer else None
+        return Outcome(item.key, "sent", status, None, created.attempts), ""
 
     def _count(self, lane: _Lane, failure: str) -> None:
         kind, count = lane.failure
@@ -308,9 +308,3 @@ class _Drain:
             self._outbox.release(work.released)
         counts = Counter(lane.shop for lane, claimed in work.claims if not claimed.done())
         return self._outbox.claim(counts) if counts else ()
-
-
-def _request(body: Mapping[str, Any]) -> Any:
-    from stoq_public_api_client.models import CreateIntentRequest
-
-    return CreateIntentRequest.from_dict(body)
