@@ -481,7 +481,7 @@ def _preview_text(said: Mapping[str, Any]) -> str:
 def _run_catalog(arguments: argparse.Namespace) -> int:
     with _complaints("stoqapp catalog") as codes:
         from stoqapp.bulk.catalog import pages_of_shop
-        from stoqapp.inputs import shop_from
+        from stoqapp.readers import shop_from
 
         storefront = arguments.storefront_url or f"https://{shop_from(arguments.shop).value}"
         partial = arguments.output.with_name(f"{arguments.output.name}.part")

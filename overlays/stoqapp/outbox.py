@@ -16,7 +16,7 @@ from typing import Any, Final, Literal, Protocol
 from attrs import field, frozen
 
 from stoqapp.errors import ConfigurationError, StoqError
-from stoqapp.inputs import shop_from
+from stoqapp.readers import shop_from
 
 State = Literal["sent", "there", "refused", "unknown"]
 

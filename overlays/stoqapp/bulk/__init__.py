@@ -5,3 +5,5 @@ Needs the extra ``stoqapp[bulk]``. The rooms: `read` (a file becomes records), `
 `plan` (records become verdicts), `ledger` (what became of each intent), `send` (an outbox is
 emptied within the rate budget), `preview` and `report` (what people see before and after).
 """
+
+__all__: list[str] = []

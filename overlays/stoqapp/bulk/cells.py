@@ -9,15 +9,15 @@ import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from attrs import frozen
 
-from stoqapp.body import body_from_request
 from stoqapp.bulk.mapping import words
-from stoqapp.errors import InvalidIntentError
-from stoqapp.inputs import request_from_fields
-from stoqapp.rules import check_plain
+from stoqapp.errors import InvalidIntentError, UnusableInputError
+from stoqapp.inputs import prepare
+from stoqapp.readers import country_from
+from stoqapp.rules import check
 
 _INVISIBLE: Final = " \t\r\n\u00a0\u200b\u2060\ufeff"
 _SCIENTIFIC: Final = re.compile(r"([0-9])(?:[.,]([0-9]+))?[Ee]\+?([0-9]{1,2})")
@@ -121,16 +121,17 @@ def consent(text: str, said: Any) -> bool | None:
 
 
 def country(text: str, said: Any) -> str:
-    """Return the two letters of a country given by two or three."""
-    from iso3166 import countries_by_alpha2, countries_by_alpha3
+    """Return the code of a country given by two or three letters."""
+    from iso3166 import countries_by_alpha3
 
-    code = str(text if said is None else said).upper()
-    code = {"UK": "GB", "XK": "XK", "XKX": "XK"}.get(code, code)
-    if code in countries_by_alpha2 or code == "XK":
-        return code.lower()
-    if code in countries_by_alpha3:
-        return str(countries_by_alpha3[code].alpha2).lower()
-    raise UnusableCell("country", "not a country's two or three letters; say it with --value")
+    code = str(text if said is None else said)
+    try:
+        longer = countries_by_alpha3.get(code.upper())
+        return country_from(longer.alpha2 if longer else code).value
+    except UnusableInputError:
+        raise UnusableCell(
+            "country", "not a country's two or three letters; say it with --value"
+        ) from None
 
 
 def channels(text: str, said: Any) -> tuple[str, ...]:
@@ -257,16 +258,15 @@ _REASONS: Final = {
 def body_from(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return the request's body for the arguments of `stoqapp.Stoq.subscribe`, read and checked."""
     try:
-        request, _ = request_from_fields(**fields)
-        body: dict[str, Any] = body_from_request(request)
-        violations = check_plain(body)
+        body = prepare(**fields).body
+        violations = check(body)
     except InvalidIntentError as error:
         violations = error.violations
     if violations:
         reason = _REASONS.get(violations[0].path, "rule")
         advice = "; ".join(f"{one.path} {one.message}" for one in violations)
         raise UnusableCell(reason, advice)
-    return body
+    return cast(dict[str, Any], body)
 
 
 def masked(text: str) -> str:

@@ -7,7 +7,7 @@ from stoqapp.bulk.judge import contact_key
 from stoqapp.bulk.mapping import ColumnMapping
 from stoqapp.bulk.read import ImportFileError, open_source
 from stoqapp.errors import UnusableInputError
-from stoqapp.inputs import country_from, phone_from
+from stoqapp.readers import country_from, phone_from
 
 
 def excluded_from_file(path: Path, *, encoding: str | None = None) -> frozenset[str]:

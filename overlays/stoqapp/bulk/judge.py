@@ -16,7 +16,7 @@ from stoqapp.bulk.cells import UnusableCell, cleaned, destroyed, masked, moment
 from stoqapp.bulk.mapping import ColumnMapping, words
 from stoqapp.bulk.read import Line, Record
 from stoqapp.errors import UnusableInputError
-from stoqapp.inputs import shop_from
+from stoqapp.readers import shop_from
 
 Kind = Literal["send", "reject", "skip"]
 Match = Literal["id", "sku", "title"]
