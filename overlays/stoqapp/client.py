@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Generic, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Generic, Self, TypeVar, Unpack
 
 from attrs import evolve
 
@@ -12,7 +12,6 @@ from stoqapp.answers import IntentCreated
 from stoqapp.budget import Budget
 from stoqapp.errors import Answer, InvalidIntentError
 from stoqapp.http.options import HttpOptions, Timeout
-from stoqapp.http.transport import AsyncTransport, Transport
 from stoqapp.inputs import Prepared, prepare, takes
 from stoqapp.log import log_as_environment_says
 from stoqapp.retry import AttemptReport, Plan, deliver, deliver_async, plan
@@ -29,8 +28,11 @@ from stoqapp.settings import (
 )
 from stoqapp.spec import INTENTS_PATH
 
+if TYPE_CHECKING:
+    from stoqapp.http.transport import AsyncTransport, Transport
+
 Request = CreateIntentRequest | CreateIntentRequestDict
-AnyTransport = TypeVar("AnyTransport", Transport, AsyncTransport)
+AnyTransport = TypeVar("AnyTransport", "Transport", "AsyncTransport")
 
 
 def _content_from(request: Request) -> bytes:
@@ -44,7 +46,6 @@ def _content_from(request: Request) -> bytes:
 class _Client(Generic[AnyTransport]):
     """What both clients share: their settings, and the connections that copies use, too."""
 
-    _transport_class: type[AnyTransport]
     _transport: AnyTransport
     _settings: Settings
 
@@ -78,7 +79,12 @@ class _Client(Generic[AnyTransport]):
             app_name=app_name,
             headers=headers,
         )
-        self._transport = self._transport_class(self._settings.base_url + INTENTS_PATH, http)
+        self._transport = self._connect(self._settings.base_url + INTENTS_PATH, http)
+
+    @staticmethod
+    def _connect(url: str, http: HttpOptions) -> AnyTransport:
+        """Return the transport, imported here: httpcore and asyncio take a while to load."""
+        raise NotImplementedError
 
     @property
     def shop(self) -> str:
@@ -125,7 +131,7 @@ class _Client(Generic[AnyTransport]):
         return f"{type(self).__name__}(shop={self.shop!r}, base_url={self._settings.base_url!r})"
 
 
-class Stoq(_Client[Transport]):
+class Stoq(_Client["Transport"]):
     """Puts customers on the waitlists of one shop. Thread-safe; use it in a ``with`` block.
 
     Args:
@@ -156,7 +162,12 @@ class Stoq(_Client[Transport]):
         ConfigurationError: There is no shop, or another option is unusable.
     """
 
-    _transport_class = Transport
+    @staticmethod
+    def _connect(url: str, http: HttpOptions) -> "Transport":
+        from stoqapp.http.transport import Transport
+
+        return Transport(url, http)
+
     _sleep = staticmethod(time.sleep)
 
     def create_intent(
@@ -226,10 +237,15 @@ async def _sleep_async(seconds: float) -> None:
     await asyncio.sleep(seconds)
 
 
-class AsyncStoq(_Client[AsyncTransport]):
+class AsyncStoq(_Client["AsyncTransport"]):
     """`Stoq` for asyncio: the same arguments and guarantees, for the tasks of event loops."""
 
-    _transport_class = AsyncTransport
+    @staticmethod
+    def _connect(url: str, http: HttpOptions) -> "AsyncTransport":
+        from stoqapp.http.transport import AsyncTransport
+
+        return AsyncTransport(url, http)
+
     _sleep = staticmethod(_sleep_async)
 
     async def create_intent(

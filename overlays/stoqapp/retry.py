@@ -9,7 +9,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Generator
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from attrs import evolve, frozen
 
@@ -90,22 +90,19 @@ class RetryPolicy:
     on_attempt: Callable[[AttemptReport], object] | None
 
 
-@frozen
-class Send:
+class Send(NamedTuple):
     """Send the request; receives the answer or the error."""
 
     seconds_left: float
 
 
-@frozen
-class Wait:
+class Wait(NamedTuple):
     """Wait."""
 
     seconds: float
 
 
-@frozen
-class CallBudget:
+class CallBudget(NamedTuple):
     """Call the rate budget, which may do I/O; receives its result or error."""
 
     call: Callable[[], Any]

@@ -6,15 +6,17 @@ from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.request import getproxies, proxy_bypass
 
-import httpcore
 import httpx
 from attrs import Attribute, field, frozen
 
 from stoqapp.errors import ConfigurationError
 from stoqapp.spec import INTENTS_PATH
+
+if TYPE_CHECKING:
+    import httpcore
 
 TIMEOUT_SECONDS: Final = 10.0
 HTTPX_VERSION: Final = httpx.__version__
@@ -130,8 +132,8 @@ class Route:
         ssl_context: For the service and for an https proxy; None where no TLS is spoken.
     """
 
-    origin: httpcore.Origin
-    proxy: httpcore.Proxy | None
+    origin: "httpcore.Origin"
+    proxy: "httpcore.Proxy | None"
     ssl_context: ssl.SSLContext | None
 
 
@@ -141,6 +143,8 @@ def route_to(url: httpx.URL, http: HttpOptions) -> Route:
     Raises:
         ConfigurationError: Certificates or a proxy, of *http* or of the environment, are unusable.
     """
+    import httpcore
+
     origin = httpcore.Origin(
         url.raw_scheme, url.raw_host, url.port or {"http": 80, "https": 443}[url.scheme]
     )
@@ -164,7 +168,9 @@ def _proxy_of_environment(url: httpx.URL) -> str | None:
     return proxy if "://" in proxy else f"http://{proxy}"
 
 
-def _proxy_from(proxy: str, source: str, context: ssl.SSLContext | None) -> httpcore.Proxy:
+def _proxy_from(proxy: str, source: str, context: ssl.SSLContext | None) -> "httpcore.Proxy":
+    import httpcore
+
     try:
         read = httpx.Proxy(proxy)
     except (ValueError, TypeError, httpx.InvalidURL):
