@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Generic, Self, TypeVar, Unpack
 
 from attrs import evolve
 
-from stoq_public_api_client.models import CreateIntentRequest
-from stoq_public_api_client.typed_dicts import CreateIntentRequestDict
 from stoqapp.answers import IntentCreated
 from stoqapp.budget import Budget
 from stoqapp.errors import Answer, InvalidIntentError
@@ -29,13 +27,14 @@ from stoqapp.settings import (
 from stoqapp.spec import INTENTS_PATH
 
 if TYPE_CHECKING:
+    from stoq_public_api_client.models import CreateIntentRequest
+    from stoq_public_api_client.typed_dicts import CreateIntentRequestDict
     from stoqapp.http.transport import AsyncTransport, Transport
 
-Request = CreateIntentRequest | CreateIntentRequestDict
 AnyTransport = TypeVar("AnyTransport", "Transport", "AsyncTransport")
 
 
-def _content_from(request: Request) -> bytes:
+def _content_from(request: "CreateIntentRequest | CreateIntentRequestDict") -> bytes:
     """Return the JSON of *request*: of the very body that was checked."""
     violations, content = judged(request)
     if violations:
@@ -172,7 +171,7 @@ class Stoq(_Client["Transport"]):
 
     def create_intent(
         self,
-        request: Request,
+        request: "CreateIntentRequest | CreateIntentRequestDict",
         *,
         timeout: float | Timeout | None = None,
         total_timeout: float | None = None,
@@ -250,7 +249,7 @@ class AsyncStoq(_Client["AsyncTransport"]):
 
     async def create_intent(
         self,
-        request: Request,
+        request: "CreateIntentRequest | CreateIntentRequestDict",
         *,
         timeout: float | Timeout | None = None,
         total_timeout: float | None = None,

@@ -9,6 +9,7 @@ import textwrap
 from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import (
+    TYPE_CHECKING,
     Annotated,
     Any,
     Concatenate,
@@ -22,14 +23,19 @@ from typing import (
 
 from attrs import field, frozen
 
-from stoq_public_api_client.models.new_intent_channel import NewIntentChannel
-from stoq_public_api_client.typed_dicts import CreateIntentRequestDict
+from stoq_public_api_client.typed_dicts import CreateIntentRequestDict, NewIntentDict
 from stoqapp import readers
 from stoqapp.errors import InvalidIntentError, UnusableInputError
 from stoqapp.http.options import Timeout
 from stoqapp.readers import Change, Reading
 from stoqapp.rules import CHANNELS, Violation, judged
 from stoqapp.spec import SPEC
+
+if TYPE_CHECKING:
+    from stoq_public_api_client.models.new_intent_channel import NewIntentChannel
+else:
+    # The models take a while to import, and are not needed for anything else here.
+    NewIntentChannel = NewIntentDict.__annotations__["channel"]
 
 P = ParamSpec("P")
 R = TypeVar("R")

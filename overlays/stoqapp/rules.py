@@ -11,14 +11,16 @@ import json
 import operator
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from attrs import frozen
 
-from stoq_public_api_client.models import CreateIntentRequest
-from stoq_public_api_client.typed_dicts import CreateIntentRequestDict
 from stoqapp.body import plain
 from stoqapp.spec import SHOP_HEADER, SPEC, Schema
+
+if TYPE_CHECKING:
+    from stoq_public_api_client.models import CreateIntentRequest
+    from stoq_public_api_client.typed_dicts import CreateIntentRequestDict
 
 Origin = Literal["spec", "stoqapp"]
 Body = Mapping[str, Any]
@@ -350,7 +352,7 @@ def _stated(value: Any, schema: Schema, path: str, required: bool = True) -> Ite
             yield from _stated(item, schema.items, f"{path}[{index}]")
 
 
-def check(request: CreateIntentRequest | CreateIntentRequestDict) -> list[Violation]:
+def check(request: "CreateIntentRequest | CreateIntentRequestDict") -> list[Violation]:
     """Return every rule that *request* breaks; empty when it can be sent.
 
     *request* is a model, or a dict like the JSON body. First come the violations of the schemas,
