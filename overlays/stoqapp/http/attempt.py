@@ -17,6 +17,7 @@ from stoqapp.errors import UNIQUE, Answer, NotSentError, OutcomeUnknownError
 from stoqapp.http.options import Timeout
 
 LARGEST_BODY_BYTES: Final = 1024 * 1024
+_MOST_MEMBERS: Final = 100
 # No timeout of a system call needs to be longer, and some do not take it.
 _LONGEST_SECONDS: Final = 86_400.0
 
@@ -65,6 +66,7 @@ class Attempt:
     has_network: bool = False
     body_ended: bool = False
     received: bytearray = field(factory=bytearray, repr=False)
+    _head: bytes = field(default=b"", repr=False)
     _status: int | None = None
     _headers: dict[str, str] = field(factory=dict, repr=False)
     _body: bytearray = field(factory=bytearray, repr=False)
@@ -80,6 +82,21 @@ class Attempt:
         if left <= 0:
             raise TimeoutError
         return left if phase is None else min(left, phase)
+
+    def outgoing(self, buffer: bytes) -> bytes:
+        """Return what to write of *buffer* now, and note when the request begins to leave.
+
+        httpcore writes the head of a request before its body; here they leave in one write.
+        """
+        if buffer.startswith(b"POST ") and not self._head:
+            self._head = buffer
+            return b""
+        if self._head and buffer:
+            buffer, self._head = self._head + buffer, b""
+            # What a proxy answered to CONNECT is not for the call.
+            self.received.clear()
+            self.has_left = True
+        return buffer
 
     def takes_head(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
         """Keep status and headers."""
@@ -215,9 +232,9 @@ def _decoded(raw: bytes, encoding: str) -> tuple[bytes, bool]:
 
 
 def _inflated(raw: bytes, window_bits: int) -> tuple[bytes, bool]:
-    """Inflate one stream after another: gzip may have several members."""
-    body, whole = b"", False
-    while raw and len(body) <= LARGEST_BODY_BYTES:
+    """Inflate one stream after another, since gzip may have several members."""
+    body = b""
+    for _ in range(_MOST_MEMBERS):
         member = zlib.decompressobj(window_bits)
         try:
             body += member.decompress(raw, LARGEST_BODY_BYTES + 1 - len(body))
@@ -225,10 +242,10 @@ def _inflated(raw: bytes, window_bits: int) -> tuple[bytes, bool]:
             if not body:
                 raise
             return body, False
-        raw, whole = member.unused_data, member.eof
-        if not whole:
-            break
-    return body, whole and len(body) <= LARGEST_BODY_BYTES
+        raw = member.unused_data
+        if not (member.eof and raw) or len(body) > LARGEST_BODY_BYTES:
+            return body, member.eof and len(body) <= LARGEST_BODY_BYTES
+    return body, False
 
 
 def _chain(failure: BaseException | None) -> Iterator[BaseException]:

@@ -4,8 +4,8 @@ A line serves one call at a time. After an error, an interrupt, a cancellation o
 does not end clearly it is closed, never mended, and the next call makes a new one. So no lock
 and no state of httpcore outlives a call that went wrong.
 
-httpcore speaks HTTP over a line. Its network is a wire, made of httpcore's public interfaces,
-which bounds each step by the deadline of the call and keeps what the connection says.
+httpcore speaks HTTP over a line. Below it is a wire, made of httpcore's public interfaces, which
+bounds each step by the deadline of the call and keeps what the connection says.
 """
 
 import asyncio
@@ -14,8 +14,9 @@ import socket
 import ssl
 import time
 from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Any, Final, Generic, Self, TypeVar, cast
+from typing import Any, Final, Generic, Self, TypeVar
 
 import httpcore
 import httpx
@@ -23,55 +24,47 @@ import httpx
 from stoqapp.http.attempt import Attempt
 from stoqapp.http.options import Route
 
-# As httpx has it: many a server closes a connection that idles for longer, at any moment.
-IDLE_SECONDS: Final = 5.0
+# As in httpx: many a server closes a connection that idles for longer, at any moment.
+_IDLE_SECONDS: Final = 5.0
+_QUICK_SECONDS: Final = 0.3
 _WRITTEN_AT_ONCE: Final = 16 * 1024
 _SYSTEM: Final = httpcore.SyncBackend()
 
 
-class _Outgoing:
-    """What a wire is about to write.
+def _tries(
+    infos: list[Any], ends: float, clock: Callable[[], float]
+) -> Iterator[tuple[str, int, float]]:
+    """Yield address, port and seconds of each try to connect.
 
-    httpcore writes head and body of a request one after the other. They leave in one write here,
-    and the attempt knows of it before the first byte does.
+    All addresses are tried quickly before one is tried for long, so a dead one costs little.
     """
-
-    attempt: Attempt
-    _head = b""
-
-    def _ready(self, buffer: bytes) -> bytes:
-        """Return what to write now: nothing for the head of the POST, which waits for its body."""
-        if buffer.startswith(b"POST ") and not self._head:
-            self._head = buffer
-            return b""
-        if self._head and buffer:
-            buffer, self._head = self._head + buffer, b""
-            # An answer to a proxy's CONNECT, if any, is not for the call.
-            self.attempt.received.clear()
-            self.attempt.has_left = True
-        return buffer
+    quick = infos if len(infos) > 1 else []
+    for index, info in enumerate([*quick, *infos]):
+        share = max(0.001, (ends - clock()) / (len(quick) + len(infos) - index))
+        host, port = info[4][:2]
+        yield host, port, min(share, _QUICK_SECONDS) if index < len(quick) else share
 
 
-class Wire(_Outgoing, httpcore.NetworkBackend, httpcore.NetworkStream):
+class Wire(httpcore.NetworkBackend, httpcore.NetworkStream):
     """The network of a line that blocks."""
 
+    attempt: Attempt
     _stream: Any = None
 
     def connect_tcp(self, host: str, port: int, *_: Any, **__: Any) -> Self:
-        """Try the addresses of *host*, each for an equal share of the time."""
-        attempt = self.attempt
+        """Connect to one of the addresses of *host*."""
+        attempt, failure = self.attempt, Exception("the name has no address")
         attempt.has_network = True
         ends = time.monotonic() + attempt.seconds(attempt.timeout.connect)
         infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        for left, info in zip(range(len(infos), 0, -1), infos, strict=True):
-            share = max(0.001, (ends - time.monotonic()) / left)
+        for address, number, seconds in _tries(infos, ends, time.monotonic):
             try:
-                self._stream = _SYSTEM.connect_tcp(str(info[4][0]), int(info[4][1]), share)
-                break
-            except (httpcore.ConnectError, httpcore.ConnectTimeout):
-                if left == 1:
-                    raise
-        return self
+                self._stream = _SYSTEM.connect_tcp(address, number, seconds)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failure = error
+            else:
+                return self
+        raise failure
 
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, *_: Any, **__: Any
@@ -90,41 +83,38 @@ class Wire(_Outgoing, httpcore.NetworkBackend, httpcore.NetworkStream):
 
     def write(self, buffer: bytes, *_: Any, **__: Any) -> None:
         """Write in parts, so that a slow reader cannot outlast the call."""
-        buffer, attempt = self._ready(buffer), self.attempt
+        attempt = self.attempt
+        buffer = attempt.outgoing(buffer)
         for start in range(0, len(buffer), _WRITTEN_AT_ONCE):
             part = buffer[start : start + _WRITTEN_AT_ONCE]
             self._stream.write(part, attempt.seconds(attempt.timeout.write))
 
-    def hang_up(self) -> None:
+    def close(self) -> None:
         """Close the socket."""
         if self._stream is not None:
             self._stream.close()
-
-    close = hang_up
 
     def get_extra_info(self, info: str) -> Any:
         """Ask the socket."""
         return self._stream.get_extra_info(info)
 
 
-class AsyncWire(
-    _Outgoing, httpcore.AsyncNetworkBackend, httpcore.AsyncNetworkStream, asyncio.Protocol
-):
+class AsyncWire(httpcore.AsyncNetworkBackend, httpcore.AsyncNetworkStream, asyncio.Protocol):
     """The network of a line in an event loop.
 
     Attributes:
         limit: The timeout of the call; each wait sets it anew.
     """
 
+    attempt: Attempt
     limit: asyncio.Timeout
+    _transport: Any = None
+    _waiter: asyncio.Future[None] | None = None
+    _failure: Exception | None = None
+    _has_ended = _is_full = False
 
     def __init__(self) -> None:
-        self._transport: asyncio.Transport | None = None
         self._unread = bytearray()
-        self._is_full = False
-        self._ended = False
-        self._failure: Exception | None = None
-        self._waiter: asyncio.Future[None] | None = None
 
     def _bound(self, phase: float) -> float:
         """Let the next wait end with the phase, or with the call; return when, by the loop."""
@@ -138,20 +128,20 @@ class AsyncWire(
         await self._waiter
 
     async def connect_tcp(self, host: str, port: int, *_: Any, **__: Any) -> Self:
-        """Do as `Wire.connect_tcp`."""
-        loop = asyncio.get_running_loop()
+        """Connect to one of the addresses of *host*."""
+        loop, failure = asyncio.get_running_loop(), Exception("the name has no address")
         self.attempt.has_network = True
         ends = self._bound(self.attempt.timeout.connect)
         infos = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        for left, info in zip(range(len(infos), 0, -1), infos, strict=True):
+        for address, number, seconds in _tries(infos, ends, loop.time):
             try:
-                async with asyncio.timeout((ends - loop.time()) / left):
-                    await loop.create_connection(lambda: self, *info[4][:2])
-                break
-            except OSError:
-                if left == 1:
-                    raise
-        return self
+                async with asyncio.timeout(seconds):
+                    await loop.create_connection(lambda: self, address, number)
+            except OSError as error:
+                failure = error
+            else:
+                return self
+        raise failure
 
     async def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, *_: Any, **__: Any
@@ -159,14 +149,14 @@ class AsyncWire(
         """Speak TLS from here on."""
         self._bound(self.attempt.timeout.connect)
         self._transport = await asyncio.get_running_loop().start_tls(
-            self._open_transport, self, ssl_context, server_hostname=server_hostname
+            self._transport, self, ssl_context, server_hostname=server_hostname
         )
         return self
 
     async def read(self, *_: Any, **__: Any) -> bytes:
         """Read, and keep what was read."""
         attempt = self.attempt
-        if self._unread or self._ended:
+        if self._unread or self._has_ended:
             attempt.seconds(None)
         else:
             await self._wait(attempt.timeout.read)
@@ -179,53 +169,47 @@ class AsyncWire(
 
     async def write(self, buffer: bytes, *_: Any, **__: Any) -> None:
         """Do as `Wire.write`."""
-        buffer = self._ready(buffer)
+        buffer = self.attempt.outgoing(buffer)
         for start in range(0, len(buffer), _WRITTEN_AT_ONCE):
-            self._open_transport.write(buffer[start : start + _WRITTEN_AT_ONCE])
-            while self._is_full and not self._ended:
+            self._transport.write(buffer[start : start + _WRITTEN_AT_ONCE])
+            while self._is_full and not self._has_ended:
                 await self._wait(self.attempt.timeout.write)
 
-    @property
-    def _open_transport(self) -> asyncio.Transport:
-        if self._transport is None:
-            raise httpcore.ConnectError("no connection")
-        return self._transport
-
-    def hang_up(self) -> None:
+    def close(self) -> None:
         """Drop the connection, without a wait."""
         if self._transport is not None:
             self._transport.abort()
 
     async def aclose(self) -> None:
-        """Drop the connection."""
-        self.hang_up()
+        """Do as `close`."""
+        self.close()
 
     def get_extra_info(self, info: str) -> Any:
         """Say whether something came that was not asked for; else ask the socket."""
         if info == "is_readable":
-            # The event loop may not have run since the other side closed.
-            return bool(self._unread) or self._ended or _is_readable(self._open_transport)
-        return self._open_transport.get_extra_info(info)
+            # The event loop may not have run since it came.
+            socket_ = self._transport.get_extra_info("socket")
+            return bool(self._unread) or self._has_ended or _is_readable(socket_.fileno())
+        return self._transport.get_extra_info(info)
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    # What asyncio tells a protocol.
+    # asyncio calls these.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:  # noqa: D102
-        self._transport = cast("asyncio.Transport", transport)
+        self._transport = transport
 
     def data_received(self, data: bytes) -> None:  # noqa: D102
         self._unread += data
         self._wake()
 
     def eof_received(self) -> None:  # noqa: D102
-        self._ended = True
-        self._wake()
+        self.connection_lost(None)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: D102
-        self._ended, self._failure = True, exc
+        self._has_ended, self._failure = True, self._failure or exc
         self._wake()
 
     def pause_writing(self) -> None:  # noqa: D102
@@ -236,8 +220,7 @@ class AsyncWire(
         self._wake()
 
 
-def _is_readable(transport: asyncio.Transport) -> bool:
-    descriptor = transport.get_extra_info("socket").fileno()
+def _is_readable(descriptor: int) -> bool:
     if not hasattr(select, "poll"):
         return bool(select.select([descriptor], [], [], 0)[0])
     poll = select.poll()
@@ -245,51 +228,33 @@ def _is_readable(transport: asyncio.Transport) -> bool:
     return bool(poll.poll(0))
 
 
-class _Line:
-    """What both kinds of lines have in common."""
-
-    wire: Wire | AsyncWire
-    _pool: Any
-
-    def _lead(self, pool: type, wire: Wire | AsyncWire, route: Route) -> None:
-        self.wire = wire
-        made = pool(
-            ssl_context=route.ssl_context,
-            proxy=route.proxy,
-            keepalive_expiry=IDLE_SECONDS,
-            network_backend=wire,
-        )
-        # The one private name of another package: what `httpx.HTTPTransport.handle_request`,
-        # which test doubles and tracers replace, sends requests to. httpx has no public way to
-        # give it a connection, and its own pool does work that grows with the square of the
-        # number of connections.
-        self._pool = made.create_connection(route.origin)
-
-    def is_fit(self) -> bool:
-        """Whether the next call can use it."""
-        return bool(self._pool.is_idle() and not self._pool.has_expired())
-
-    def hang_up(self) -> None:
-        """Close the connection, without a wait."""
-        self.wire.hang_up()
+def _connection(pool: Callable[..., Any], wire: Any, route: Route) -> Any:
+    return pool(
+        ssl_context=route.ssl_context,
+        proxy=route.proxy,
+        keepalive_expiry=_IDLE_SECONDS,
+        network_backend=wire,
+    ).create_connection(route.origin)
 
 
-class Line(_Line, httpx.HTTPTransport):
+class Line(httpx.HTTPTransport):
     """One connection, for one call at a time."""
 
-    wire: Wire
-
     def __init__(self, route: Route) -> None:
-        self._lead(httpcore.ConnectionPool, Wire(), route)
+        self.wire = Wire()
+        # The one private name of another package. httpx's `handle_request`, which test doubles
+        # and tracers replace, sends through it, and there is no public way to give it a
+        # connection. The pool that httpx makes itself does work that grows with the square of
+        # the number of connections.
+        self._pool = _connection(httpcore.ConnectionPool, self.wire, route)
 
 
-class AsyncLine(_Line, httpx.AsyncHTTPTransport):
+class AsyncLine(httpx.AsyncHTTPTransport):
     """`Line` for asyncio."""
 
-    wire: AsyncWire
-
     def __init__(self, route: Route) -> None:
-        self._lead(httpcore.AsyncConnectionPool, AsyncWire(), route)
+        self.wire = AsyncWire()
+        self._pool = _connection(httpcore.AsyncConnectionPool, self.wire, route)
 
 
 AnyLine = TypeVar("AnyLine", Line, AsyncLine)
@@ -304,24 +269,33 @@ class FreeLines(Generic[AnyLine]):
         self._lines: deque[AnyLine] = deque()
         self._closed = False
 
-    def take(self) -> AnyLine:
-        """Return a line for one call."""
-        with suppress(IndexError):
-            while True:
+    def take(self, attempt: Attempt) -> AnyLine:
+        """Return a line for one attempt."""
+        line = self._newest_fit() or self._kind(self._route)
+        line.wire.attempt = attempt
+        return line
+
+    def _newest_fit(self) -> AnyLine | None:
+        while True:
+            try:
                 line = self._lines.pop()
-                if line.is_fit():
-                    return line
-                line.hang_up()
-        return self._kind(self._route)
+            except IndexError:
+                return None
+            if _is_fit(line):
+                return line
+            line.wire.close()
 
     def give_back(self, line: AnyLine) -> None:
-        """Keep *line* for a later call, and close the oldest one where it idled for too long."""
-        # IndexError: there is none; ValueError: another thread has just taken it.
+        """Keep *line* for a later call, or close it where this one did not end clearly."""
+        if not line.wire.attempt.is_clear:
+            line.wire.close()
+            return
+        # IndexError: there is no other; ValueError: another thread has just taken it.
         with suppress(IndexError, ValueError):
             oldest = self._lines[0]
-            if not oldest.is_fit():
+            if not _is_fit(oldest):
                 self._lines.remove(oldest)
-                oldest.hang_up()
+                oldest.wire.close()
         self._lines.append(line)
         if self._closed:
             self.close()
@@ -331,4 +305,9 @@ class FreeLines(Generic[AnyLine]):
         self._closed = True
         with suppress(IndexError):
             while True:
-                self._lines.pop().hang_up()
+                self._lines.pop().wire.close()
+
+
+def _is_fit(line: Any) -> bool:
+    """Whether the next call can use *line*."""
+    return line._pool.is_idle() and not line._pool.has_expired()

@@ -14,7 +14,7 @@ import weakref
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, closing
 from queue import Empty, SimpleQueue
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import httpx
 
@@ -69,21 +69,6 @@ class _Sender:
         return request
 
 
-class _Pool:
-    """The free lines of a process, and a turn for each call that may go on.
-
-    A `SimpleQueue`, written in C, cannot be left locked by an interrupt. Its free lines are closed
-    when nothing uses the pool any more.
-    """
-
-    def __init__(self, lines: FreeLines[Line], connections: int) -> None:
-        self.lines = lines
-        self.turns: SimpleQueue[None] = SimpleQueue()
-        for _ in range(connections):
-            self.turns.put(None)
-        weakref.finalize(self, lines.close)
-
-
 class Transport(_Sender):
     """Posts over the connections of one client. For many threads, and after a fork."""
 
@@ -96,7 +81,12 @@ class Transport(_Sender):
 
     def _begin_anew(self) -> None:
         lines = FreeLines(Line, self._route)
-        self._pool = _Pool(lines, self._max_connections)
+        # Written in C, so that an interrupt cannot leave it locked.
+        turns: SimpleQueue[None] = SimpleQueue()
+        for _ in range(self._max_connections):
+            turns.put(None)
+        self._pool = lines, turns
+        weakref.finalize(self, lines.close)
 
     def post(
         self, headers: Mapping[str, str], content: bytes, timeout: Timeout, seconds_left: float
@@ -122,33 +112,31 @@ class Transport(_Sender):
     ) -> Exception | None:
         """Return what went wrong, if anything; the attempt knows what came of it."""
         self.check_open()
-        pool = self._pool
+        pool = lines, turns = self._pool
         try:
             try:
-                pool.turns.get(timeout=attempt.seconds(attempt.timeout.pool))
+                turns.get(timeout=attempt.seconds(attempt.timeout.pool))
             except (Empty, TimeoutError):
                 return httpx.PoolTimeout("no turn")
             try:
                 self.check_open()
-                self._exchange(pool.lines, attempt, self._request(attempt, headers, content))
+                self._exchange(lines, attempt, self._request(attempt, headers, content))
             finally:
-                pool.turns.put(None)
+                turns.put(None)
         except ClientClosedError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it was, one of the outcomes follows
             return error.with_traceback(None)
         except BaseException:
-            # An interrupt can come between the taking of a turn and the promise to give it back.
+            # An interrupt may have lost a turn, or left a lock of httpcore's locked.
+            lines.close()
             if self._pool is pool:
                 self._begin_anew()
             raise
         return None
 
     def _exchange(self, lines: FreeLines[Line], attempt: Attempt, request: httpx.Request) -> None:
-        line: Any = self._given
-        if line is None:
-            line = lines.take()
-            line.wire.attempt = attempt
+        line: Any = lines.take(attempt) if self._given is None else self._given
         try:
             attempt.has_left = line is self._given
             response = line.handle_request(request)
@@ -163,16 +151,13 @@ class Transport(_Sender):
                 attempt.body_ended = True
         finally:
             if line is not self._given:
-                if attempt.is_clear:
-                    lines.give_back(line)
-                else:
-                    line.hang_up()
+                lines.give_back(line)
 
     def close(self) -> None:
         """Close the connections, those in use when their calls end; again, it does nothing."""
         if not self._closed:
             self._closed = True
-            self._pool.lines.close()
+            self._pool[0].close()
             if self._given is not None:
                 self._given.close()
 
@@ -184,6 +169,7 @@ def _after_fork() -> None:
     # The parent's connections are the parent's: a child that used them would mix the two
     # conversations. To close its own copies of the sockets harms nothing.
     for transport in list(_TRANSPORTS):
+        transport._pool[0].close()
         transport._begin_anew()
 
 
@@ -203,13 +189,12 @@ async def _kept(lines: FreeLines[AsyncLine]) -> AsyncGenerator[None]:
         lines.close()
 
 
-class _Home:
-    """The free lines of one event loop in one process, and a turn for each call."""
+class _Home(NamedTuple):
+    """What one event loop of one process has: free lines, and a turn for each call."""
 
-    def __init__(self, lines: FreeLines[AsyncLine], connections: int) -> None:
-        self.lines = lines
-        self.turns = asyncio.Semaphore(connections)
-        self.keeper = _kept(lines)
+    lines: FreeLines[AsyncLine]
+    turns: asyncio.Semaphore
+    keeper: AsyncGenerator[None]
 
 
 class AsyncTransport(_Sender):
@@ -228,7 +213,8 @@ class AsyncTransport(_Sender):
             for old in [old for old in list(self._homes) if old[1].is_closed()]:
                 self._homes.pop(old, None)
             lines = FreeLines(AsyncLine, self._route)
-            home = self._homes[key] = _Home(lines, self._max_connections)
+            turns = asyncio.Semaphore(self._max_connections)
+            home = self._homes[key] = _Home(lines, turns, _kept(lines))
             await anext(home.keeper)
         return home
 
@@ -269,8 +255,8 @@ class AsyncTransport(_Sender):
     ) -> None:
         line: Any = self._given
         if line is None:
-            line = lines.take()
-            line.wire.attempt, line.wire.limit = attempt, limit
+            line = lines.take(attempt)
+            line.wire.limit = limit
         try:
             attempt.has_left = line is self._given
             response = await line.handle_async_request(request)
@@ -285,10 +271,7 @@ class AsyncTransport(_Sender):
                 attempt.body_ended = True
         finally:
             if line is not self._given:
-                if attempt.is_clear:
-                    lines.give_back(line)
-                else:
-                    line.hang_up()
+                lines.give_back(line)
 
     async def close(self) -> None:
         """Do as `Transport.close`."""
