@@ -7,8 +7,9 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -21,6 +22,10 @@ from stoqapp import AsyncStoq, Budget, IntentCreated, Stoq
 from stoqapp.spec import BASE_URL
 from stoqapp_sandbox import Sandbox
 from stoqapp_sandbox.cassettes import SHOWN_HEADERS, scrubbed_answer
+
+if TYPE_CHECKING:
+    from faults import FaultServer
+    from outcomes import Make
 
 # A slow machine must not decide a test; whatever profile is in force keeps its other settings.
 settings.register_profile(
@@ -147,6 +152,22 @@ class Caller:
 def caller(request: pytest.FixtureRequest) -> Caller:
     """Both modes of the client, one test each."""
     return Caller(request.param)
+
+
+@pytest.fixture
+def session(caller: Caller) -> Iterator["Make"]:
+    """Make a client of either mode that lives for several calls, and is closed in the end."""
+    # It imports this module.
+    from outcomes import Session
+
+    with ExitStack() as stack:
+
+        def make(server: "FaultServer", **client: Any) -> Session:
+            made = Session(caller.mode, server, **client)
+            stack.callback(made.close)
+            return made
+
+        yield make
 
 
 @pytest.fixture

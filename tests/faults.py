@@ -49,8 +49,9 @@ class PeerLeftError(OSError):
 class Peer:
     """The server's end of one connection."""
 
-    def __init__(self, sock: socket.socket, server: "FaultServer") -> None:
+    def __init__(self, sock: socket.socket, server: "FaultServer", script: "Script") -> None:
         self._sock = sock
+        self._script = script
         self._server = server
         self._read = b""
         self.closed = False
@@ -119,6 +120,22 @@ class Peer:
         """Wait until the client has sent something, and leave it unread."""
         select.select([self._sock], [], [])
 
+    def fileno(self) -> int:
+        """Return the descriptor of the connection."""
+        return self._sock.fileno()
+
+    def pump(self, other: socket.socket) -> None:
+        """Hand on what comes from either side to the other, until one of them closes."""
+        onward = {self._sock: other, other: self._sock}
+        while True:
+            for sock in select.select(list(onward), [], [])[0]:
+                data = sock.recv(65536)
+                while getattr(sock, "pending", int)():
+                    data += sock.recv(65536)
+                if not data:
+                    return
+                onward[sock].sendall(data)
+
     def start_tls(self, context: ssl.SSLContext) -> None:
         """Speak TLS from here on."""
         self._sock = context.wrap_socket(self._sock, server_side=True)
@@ -143,7 +160,7 @@ class Peer:
 
     def _serve(self) -> None:
         try:
-            self._server._next_script()(self)
+            self._script(self)
             while not self.closed:
                 if not self._read:
                     self._read_more()
@@ -207,7 +224,8 @@ class FaultServer:
                 sock.close()
                 return
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            peer = Peer(sock, self)
+            # Chosen here, so that connections get their scripts in the order in which they came.
+            peer = Peer(sock, self, self._next_script())
             thread = threading.Thread(target=peer._serve)
             with self._lock:
                 self.connections += 1

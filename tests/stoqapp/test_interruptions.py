@@ -1,0 +1,215 @@
+"""Cancellation, interrupts and timeouts: they come through, and lose no connection."""
+
+import asyncio
+import random
+import signal
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from conftest import email_request
+from faults import FaultServer, Peer, Script, answers_and_hangs, http
+from outcomes import INTENT, LATEST_SECONDS, ONE, ONE_CONNECTION, answered, outcome_of
+
+from record_cassettes import SHOP
+from stoqapp import (
+    AsyncStoq,
+    HttpOptions,
+    IntentCreated,
+    NotSentError,
+    OutcomeUnknownError,
+    ProcessedWithErrorsError,
+    Stoq,
+)
+from stoqapp_sandbox import Sandbox
+
+YES = answered(201, INTENT)
+STARTS = {
+    "before the answer": b"",
+    "in the status line": b"HTTP/1.1 20",
+    "in the body": http(201, b"{", length=99),
+    "after a 100": b"HTTP/1.1 100 Continue\r\n\r\n",
+}
+# An interrupted or cancelled call must not be tried again, even where retries are wanted.
+RETRYING: dict[str, Any] = {"budget": None, "max_retries": 5, "retry_unknown": True}
+
+
+def begins(start: bytes, then: Any) -> Script:
+    def script(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(start)
+        then()
+        peer.wait_until_left()
+
+    return script
+
+
+@pytest.mark.parametrize("start", STARTS.values(), ids=STARTS.keys())
+def test_cancelling_a_task_cancels_its_call(start: bytes) -> None:
+    """CancelledError comes through, and the only connection is free for the next call."""
+    answering = threading.Event()
+
+    async def calls(server: FaultServer) -> IntentCreated:
+        async with AsyncStoq(SHOP, base_url=server.url(), http=ONE_CONNECTION, **RETRYING) as stoq:
+            task = asyncio.create_task(stoq.create_intent(email_request()))
+            await asyncio.to_thread(answering.wait)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            return await stoq.create_intent(email_request())
+
+    with FaultServer(begins(start, answering.set), YES) as server:
+        ONE.check(asyncio.run(calls(server)))
+        assert (server.connections, len(server.requests)) == (2, 2)
+
+
+def test_cancelling_a_task_that_waits_for_a_connection() -> None:
+    """A task that is cancelled while it waits for its turn takes no turn away."""
+    busy = threading.Event()
+    free = threading.Event()
+
+    def slow(peer: Peer) -> None:
+        peer.read_request()
+        busy.set()
+        free.wait()
+        peer.send(http(201, INTENT))
+
+    async def calls(server: FaultServer) -> list[IntentCreated]:
+        async with AsyncStoq(SHOP, base_url=server.url(), http=ONE_CONNECTION, **RETRYING) as stoq:
+            first, second, third = [
+                asyncio.create_task(stoq.create_intent(email_request())) for _ in range(3)
+            ]
+            await asyncio.to_thread(busy.wait)
+            second.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await second
+            free.set()
+            return await asyncio.gather(first, third)
+
+    with FaultServer(slow) as server:
+        assert len(asyncio.run(calls(server))) == 2
+        assert len(server.requests) == 2
+
+
+def test_cancelling_a_task_between_attempts() -> None:
+    """A task that waits to try again is cancelled at once, and tries no more."""
+
+    async def calls(server: FaultServer) -> None:
+        tried = asyncio.Event()
+        options = RETRYING | {"on_attempt": lambda attempt: tried.set()}
+        async with AsyncStoq(SHOP, base_url=server.url(), **options) as stoq:
+            task = asyncio.create_task(stoq.create_intent(email_request()))
+            await tried.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    with FaultServer(answered(429, b"{}", b"Retry-After: 30")) as server:
+        asyncio.run(calls(server))
+        assert len(server.requests) == 1
+
+
+def test_a_timeout_around_a_call_is_the_callers() -> None:
+    """asyncio.timeout of the caller ends the call as TimeoutError, and not as one of ours."""
+
+    async def calls(server: FaultServer) -> None:
+        async with AsyncStoq(SHOP, base_url=server.url(), budget=None) as stoq:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.2):
+                    await stoq.create_intent(email_request())
+
+    with FaultServer(answers_and_hangs()) as server:
+        asyncio.run(calls(server))
+
+
+@pytest.fixture
+def _ctrl_c_interrupts() -> Iterator[None]:
+    """Listen to SIGINT, which a shell lets its background jobs ignore."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_ctrl_c_interrupts")
+@pytest.mark.parametrize("start", STARTS.values(), ids=STARTS.keys())
+def test_an_interrupt_ends_a_call(start: bytes) -> None:
+    """KeyboardInterrupt comes through, and the only connection is free for the next call."""
+    main = threading.main_thread().ident
+    assert main is not None
+
+    def interrupt() -> None:
+        signal.pthread_kill(main, signal.SIGINT)
+
+    with (
+        FaultServer(begins(start, interrupt), YES) as server,
+        Stoq(SHOP, base_url=server.url(), http=ONE_CONNECTION, **RETRYING) as stoq,
+    ):
+        with pytest.raises(KeyboardInterrupt):
+            stoq.create_intent(email_request())
+        ONE.check(stoq.create_intent(email_request()))
+        assert (server.connections, len(server.requests)) == (2, 2)
+
+
+# A socket that is interrupted while it connects belongs to no line yet, and is closed as garbage.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.usefixtures("_ctrl_c_interrupts")
+def test_interrupts_at_any_moment_leave_a_client_that_works(sandbox: Sandbox) -> None:
+    """After hundreds of interrupts, wherever they came, the one connection is free or made anew."""
+    wanted = {"variant": 4711, "product": 42, "email": "ada@example.com"}
+    chance = random.Random(7)
+    client: dict[str, Any] = {"base_url": sandbox.base_url, "budget": None, "max_retries": 0}
+    interrupted = 0
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        with Stoq(SHOP, timeout=LATEST_SECONDS, http=ONE_CONNECTION, **client) as stoq:
+            stoq.subscribe(**wanted)
+            while interrupted < 150:
+                try:
+                    signal.setitimer(signal.ITIMER_REAL, chance.uniform(0.0001, 0.004))
+                    try:
+                        # Python swallows an interrupt that comes in a finalizer.
+                        for _ in range(100):
+                            outcome_of(lambda: stoq.subscribe(**wanted))
+                    finally:
+                        signal.setitimer(signal.ITIMER_REAL, 0)
+                except KeyboardInterrupt:
+                    interrupted += 1
+                if interrupted % 10 == 0:
+                    with pytest.raises(ProcessedWithErrorsError):
+                        stoq.subscribe(**wanted)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_timeouts_and_cancellations_lose_no_connection() -> None:
+    """After many calls that ran out of time or were cancelled, all connections can be used."""
+
+    def trickles(peer: Peer) -> None:
+        peer.read_request()
+        peer.trickle(http(201, INTENT), every_seconds=0.0002)
+
+    async def run(server: FaultServer) -> None:
+        chance = random.Random(7)
+        settings: dict[str, Any] = {"budget": None, "max_retries": 0, "timeout": LATEST_SECONDS}
+        settings["http"] = HttpOptions(max_connections=2)
+        async with AsyncStoq(SHOP, base_url=server.url(), **settings) as stoq:
+            ended = 0
+            while ended < 80:
+                seconds = chance.uniform(0.005, 0.03)
+                hurried = stoq.with_options(total_timeout=seconds) if ended % 2 else stoq
+                try:
+                    async with asyncio.timeout(None if ended % 2 else seconds):
+                        await hurried.create_intent(email_request())
+                except (TimeoutError, OutcomeUnknownError, NotSentError):
+                    ended += 1
+            server.will(YES)
+            for _ in range(3):
+                ONE.check(await stoq.create_intent(email_request()))
+
+    with FaultServer(trickles) as server:
+        asyncio.run(run(server))

@@ -1,0 +1,253 @@
+"""HttpOptions, transports of the user's own, and test doubles that stand in for httpx's."""
+
+import asyncio
+import gzip
+import json
+import os
+import ssl
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpcore
+import httpx
+import pytest
+from conftest import Caller, email_request
+from outcomes import INTENT, not_sent, outcome_of
+from vcr import VCR
+from vcr.record_mode import RecordMode
+
+from record_cassettes import CASSETTES, SHOP
+from stoqapp import (
+    AnswerError,
+    AsyncStoq,
+    ConfigurationError,
+    HttpOptions,
+    IntentCreated,
+    NotSentError,
+    OutcomeUnknownError,
+    ProcessedWithErrorsError,
+    RateLimitedError,
+    Stoq,
+)
+from stoqapp.http.attempt import LARGEST_BODY_BYTES
+from stoqapp_sandbox import Sandbox
+
+TLS = ssl.create_default_context()
+MOCK = httpx.MockTransport(lambda _request: httpx.Response(201))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"transport": "x"},
+        {"max_connections": 0},
+        {"max_connections": 10**9},
+        {"max_connections": True},
+        {"ca_file": "missing.pem"},
+        {"ca_file": 123},
+        {"ca_file": ""},
+        {"ssl_context": "x"},
+        {"ssl_context": TLS, "ca_file": "missing.pem"},
+        {"allow_http": "no"},
+        {"trust_env": 0},
+        {"transport": MOCK, "proxy": "http://127.0.0.1:1"},
+        {"transport": MOCK, "ssl_context": TLS},
+    ],
+    ids=lambda options: "-".join(options),
+)
+@pytest.mark.parametrize("client", [Stoq, AsyncStoq])
+def test_unusable_http_options(client: Any, options: dict[str, Any]) -> None:
+    """Connections that could not work are refused before a call."""
+    with pytest.raises(ConfigurationError):
+        client(SHOP, http=HttpOptions(**options))
+
+
+@pytest.mark.parametrize("name", ["SSL_CERT_FILE", "SSLKEYLOGFILE"])
+def test_certificates_of_the_environment_that_are_none(name: str, tmp_path: Path) -> None:
+    """What the environment has TLS set up with is named where it cannot be."""
+    program = (
+        "import stoqapp\ntry: stoqapp.Stoq('demo')\nexcept stoqapp.StoqError as e: print(repr(e))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {name: str(tmp_path / "no" / "such.pem")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.startswith("ConfigurationError(")
+    assert name in done.stdout
+
+
+# Transports of the user's own -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "kind"),
+    [
+        (201, {"intents": [{"id": "7"}]}, IntentCreated),
+        (200, {"errors": ["already exists"]}, ProcessedWithErrorsError),
+        (429, {"retry_after": 24}, RateLimitedError),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+def test_a_transport_that_has_read_the_body(
+    caller: Caller, status: int, content: Any, kind: type, encoding: str
+) -> None:
+    """httpx's own mock transport gives whole answers, of which no byte is lost."""
+    body = json.dumps(content).encode()
+    sent = gzip.compress(body) if encoding == "gzip" else body
+
+    def answer(_request: httpx.Request) -> httpx.Response:
+        return httpx.Response(status, content=sent, headers={"Content-Encoding": encoding})
+
+    http = HttpOptions(transport=httpx.MockTransport(answer))
+    outcome = outcome_of(lambda: caller.create_intent(email_request(), http=http))
+    assert type(outcome) is kind
+    assert isinstance(outcome, IntentCreated | AnswerError)
+    assert (body, True) == (outcome.answer.body, outcome.answer.complete)
+
+
+def test_a_body_that_a_transport_has_read_is_capped(caller: Caller) -> None:
+    """The cap on what is kept holds there, too."""
+    large = b" " * (LARGEST_BODY_BYTES + 7)
+    transport = httpx.MockTransport(lambda _request: httpx.Response(201, content=large))
+    created = caller.create_intent(email_request(), http=HttpOptions(transport=transport))
+    assert (LARGEST_BODY_BYTES, False) == (len(created.answer.body), created.answer.complete)
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind"),
+    [
+        (httpx.ConnectError("x"), NotSentError),
+        (httpx.ProxyError("x"), NotSentError),
+        (httpx.PoolTimeout("x"), NotSentError),
+        (httpx.UnsupportedProtocol("x"), NotSentError),
+        (httpx.ReadTimeout("x"), OutcomeUnknownError),
+        (httpx.RemoteProtocolError("x"), OutcomeUnknownError),
+        # httpx-aiohttp calls a lost connection by this name, too.
+        (httpx.ConnectTimeout("x"), OutcomeUnknownError),
+        (RuntimeError("x"), OutcomeUnknownError),
+    ],
+    ids=lambda value: getattr(value, "__name__", type(value).__name__),
+)
+def test_what_a_transport_raises(caller: Caller, raised: Exception, kind: type) -> None:
+    """Only what certainly comes before sending is told as not sent."""
+
+    def fails(_request: httpx.Request) -> httpx.Response:
+        raise raised
+
+    http = HttpOptions(transport=httpx.MockTransport(fails))
+    assert type(outcome_of(lambda: caller.create_intent(email_request(), http=http))) is kind
+
+
+def test_a_transport_that_others_use_too(sandbox: Sandbox) -> None:
+    """A transport of the user's own goes on serving a client of the user's own."""
+    transport = httpx.HTTPTransport()
+    with Stoq(SHOP, base_url=sandbox.base_url, http=HttpOptions(transport=transport)) as stoq:
+        stoq.create_intent(email_request())
+        other = httpx.Client(transport=transport)
+        assert other.get(f"{sandbox.url}/_sandbox/intents").status_code == 200
+
+
+# Test doubles ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["sync", "async"])
+def doubled(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Replace httpx's way to send, as vcrpy, pytest-httpx and tracers do, by a function."""
+
+    def replace(stand_in: Any) -> Caller:
+        async def stand_in_async(_transport: Any, asked: httpx.Request) -> httpx.Response:
+            return stand_in(asked)
+
+        if request.param == "sync":
+            monkeypatch.setattr(
+                httpx.HTTPTransport, "handle_request", lambda _transport, asked: stand_in(asked)
+            )
+        else:
+            monkeypatch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", stand_in_async)
+        return Caller(request.param)
+
+    return replace
+
+
+def test_a_double_sees_the_whole_request(doubled: Any) -> None:
+    """A double is asked in the place of the service, and sees URL, headers and body."""
+    seen: list[httpx.Request] = []
+
+    def answers(asked: httpx.Request) -> httpx.Response:
+        seen.append(asked)
+        return httpx.Response(201, content=INTENT)
+
+    created = doubled(answers).create_intent(email_request())
+    assert [intent["id"] for intent in created.intents] == ["77"]
+    (asked,) = seen
+    assert (asked.method, asked.url.host) == ("POST", asked.headers["host"])
+    assert asked.headers["content-length"] == str(len(asked.content))
+    assert json.loads(asked.content)["customer"] == {"email": "ada@example.com"}
+
+
+@pytest.mark.parametrize(
+    ("raised", "reason"),
+    [
+        (
+            httpx.TimeoutException("No response can be found for POST request on https://a with {"),
+            r"TimeoutException: No response can be found for POST request on https://a with$",
+        ),
+        (AssertionError("RESPX: <Request> not mocked!\nada"), "AssertionError: .* not mocked!$"),
+        (httpx.ConnectError("x"), "the host could not be found"),
+    ],
+)
+def test_what_a_double_refuses_was_not_sent(doubled: Any, raised: Exception, reason: str) -> None:
+    """What a double refuses is not sent; its reason is told up to where a body may begin."""
+
+    def refuses(_asked: httpx.Request) -> httpx.Response:
+        raise raised
+
+    with pytest.raises(NotSentError, match=reason):
+        doubled(refuses).create_intent(email_request())
+
+
+@pytest.mark.parametrize("kind", [httpx.ReadTimeout, httpx.ReadError, httpx.RemoteProtocolError])
+def test_a_double_can_play_a_fault_after_sending(doubled: Any, kind: Any) -> None:
+    """A double that raises what comes after sending leaves the outcome unknown."""
+
+    def fails(_asked: httpx.Request) -> httpx.Response:
+        raise kind("x")
+
+    outcome = outcome_of(lambda: doubled(fails).create_intent(email_request()))
+    assert type(outcome) is OutcomeUnknownError
+
+
+def test_what_a_cassette_does_not_hold_was_not_sent(caller: Caller) -> None:
+    """vcrpy's refusal is told with its reason, and without the body that it quotes."""
+    replayer = VCR(record_mode=RecordMode.NONE, match_on=["method", "uri", "body"])
+    with replayer.use_cassette(str(CASSETTES / "created_by_sms.yaml")):
+        outcome = outcome_of(lambda: caller.create_intent(email_request()))
+    not_sent.check(outcome)
+    assert "CannotOverwriteExistingCassetteException: Can't " in str(outcome)
+    assert "ada@example.com" not in str(outcome)
+
+
+def test_httpx_sends_through_its_pool() -> None:
+    """The HTTP layer rests on one private name: httpx's transports send through `_pool`."""
+
+    class Pool:
+        def handle_request(self, request: httpcore.Request) -> httpcore.Response:
+            return httpcore.Response(201, headers=[("X-Method", request.method)])
+
+        async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
+            return self.handle_request(request)
+
+    request = httpx.Request("POST", "https://app.stoqapp.com")
+    transports: Any = httpx.HTTPTransport(), httpx.AsyncHTTPTransport()
+    for transport in transports:
+        transport._pool = Pool()
+    answers = [
+        transports[0].handle_request(request),
+        asyncio.run(transports[1].handle_async_request(request)),
+    ]
+    assert [answer.headers["x-method"] for answer in answers] == ["POST", "POST"]
