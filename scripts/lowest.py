@@ -1,6 +1,6 @@
-"""Print constraints.txt with the lowest version that pyproject.toml allows of each dependency.
+"""Print constraints with the lowest version that pyproject.toml allows of each dependency.
 
-What only the development tools need keeps its pin.
+The development tools keep their pins of constraints.txt. What either brings along is left open.
 """
 
 import re
@@ -9,24 +9,24 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-_BOUND: Final = re.compile(r"([A-Za-z0-9._-]+)(?:\[[a-z,]+\])?>=([0-9.]+)")
+_BOUND: Final = re.compile(r"([A-Za-z0-9._-]+)(?:\[[a-z,]+\])?(?:[=>]=([0-9.]+))?")
 
 
-def _normal(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
+def _bounds(requirements: list[str]) -> dict[str, str]:
+    """Return the lower bound of each package, by its normal name."""
+    found = filter(None, map(_BOUND.match, requirements))
+    return {re.sub(r"[-_.]+", "-", bound[1]).lower(): bound[2] or "" for bound in found}
 
 
 def main() -> None:
     """Print one line for each package."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    project, groups = declared["project"], declared["dependency-groups"].values()
     extras = project["optional-dependencies"].values()
-    wanted = [*project["dependencies"], *(each for extra in extras for each in extra)]
-    bounds = filter(None, map(_BOUND.match, wanted))
-    lowest = {_normal(bound[1]): bound[2] for bound in bounds}
-    for line in (ROOT / "constraints.txt").read_text("utf-8").splitlines():
-        name = _normal(line.partition("==")[0])
-        print(f"{name}=={lowest.pop(name)}" if name in lowest else line)
-    for name, version in lowest.items():
+    lowest = _bounds([*project["dependencies"], *(each for extra in extras for each in extra)])
+    tools = _bounds([each for group in groups for each in group if isinstance(each, str)])
+    pins = _bounds((ROOT / "constraints.txt").read_text("utf-8").splitlines())
+    for name, version in ({name: pins[name] for name in tools if name in pins} | lowest).items():
         print(f"{name}=={version}")
 
 

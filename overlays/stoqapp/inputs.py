@@ -246,12 +246,11 @@ def prepare(
         InvalidIntentError: An input is unusable; the violations name every one, and every rule
             that the rest breaks.
     """
-    given = locals()
-    request = _Request({row.path: given[name] for name, row in INPUTS.items()})
+    request = _Request(locals())
     for row in INPUTS.values():
         request.take(row)
-    request.infer_channel()
     request.add(more or {})
+    request.infer_channel()
     body = cast(CreateIntentRequestDict, request.body())
     return Prepared(body, request.changes(), timeout, total_timeout)
 
@@ -279,18 +278,19 @@ INPUTS: Final = {
 class _Request:
     """Reads the inputs of one request; keeps what was changed and what is unusable."""
 
-    def __init__(self, given: dict[str, Any]) -> None:
-        self._given = {path: readers.as_python(value) for path, value in given.items()}
+    def __init__(self, arguments: dict[str, Any]) -> None:
+        values = {row.path: readers.as_python(arguments[row.name]) for row in INPUTS.values()}
+        self._given = {path: one for path, one in values.items() if not readers.is_missing(one)}
         self._values: dict[str, Any] = {}
         self._changes: dict[str, str] = {}
         self._unusable: dict[str, str] = {}
 
     def take(self, row: Row) -> None:
         """Read the input of a row into the form that is sent."""
-        given = row.default if self._is_missing(row.path) else self._given[row.path]
+        given = self._given.get(row.path, row.default)
         if given is None:
             return
-        if SPEC.field(row.path) is None:
+        if row.path in _GONE:
             if given != row.default:
                 self._unusable[row.path] = "is not a field of the API any more: leave it out"
             return
@@ -303,15 +303,29 @@ class _Request:
         if reading.change:
             self._changes[row.path] = reading.change
 
+    def add(self, more: Mapping[str, object]) -> None:
+        """Take fields that have no argument, as they are."""
+        for path, value in more.items():
+            if path in self._given:
+                self._unusable[path] = "is given twice: as an argument and in more"
+            elif "." in path and SPEC.field(path):
+                self._values[path] = self._given[path] = value
+            else:
+                from difflib import get_close_matches
+
+                close = get_close_matches(path, SPEC.fields, 1)
+                hint = f" (did you mean {close[0]!r}?)" if close else ""
+                self._unusable["more"] = (
+                    "names a field that the API does not have: give the path of one, like"
+                    f" 'customer.locale'{hint}"
+                )
+
     def infer_channel(self) -> None:
         """Choose the channel of the only contact that is given, unless there is a channel."""
         path = "intent.channel"
-        if path in self._values or path in self._unusable:
+        if path in self._given or SPEC.field(path) is None:
             return
-        channel_of: dict[str, str] = {}
-        for channel in CHANNELS:
-            channel_of.setdefault(channel.contact, channel.name)
-        given = [name for contact, name in channel_of.items() if not self._is_missing(contact)]
+        given = [name for contact, name in _CHANNEL_OF.items() if contact in self._given]
         if len(given) == 1:
             self._values[path] = given[0]
             self._changes[path] = "inferred from the only contact given"
@@ -321,27 +335,10 @@ class _Request:
                 " channel, too"
             )
         else:
-            *others, last = (row.name for row in INPUTS.values() if row.path in channel_of)
+            *others, last = (row.name for row in INPUTS.values() if row.path in _CHANNEL_OF)
             self._unusable[path] = (
                 f"is not known without a contact: give {', '.join(others)} or {last}"
             )
-
-    def add(self, more: Mapping[str, object]) -> None:
-        """Take fields that have no argument, as they are."""
-        for path, value in more.items():
-            if path in self._values or path in self._unusable:
-                self._unusable[path] = "is given twice: as an argument and in more"
-            elif "." not in path or SPEC.field(path) is None:
-                from difflib import get_close_matches
-
-                close = get_close_matches(path, SPEC.fields, 1)
-                hint = f" (did you mean {close[0]!r}?)" if close else ""
-                self._unusable["more"] = (
-                    "names a field that the API does not have: give the path of one, like"
-                    f" 'customer.locale'{hint}"
-                )
-            else:
-                self._values[path] = value
 
     def body(self) -> dict[str, Any]:
         """Return the request as nested dicts.
@@ -369,15 +366,18 @@ class _Request:
         """Return what was changed in the inputs."""
         return tuple(Change(path, description) for path, description in self._changes.items())
 
-    def _is_missing(self, path: str) -> bool:
-        return readers.is_missing(self._given.get(path))
-
     def _beside(self, path: str) -> Any:
-        if path in self._unusable or self._is_missing(path):
+        if path in self._unusable:
             return None
-        return self._values.get(path, self._given[path])
+        return self._values.get(path, self._given.get(path))
 
 
+# Where several channels need one contact, the contact alone means the first of them.
+_CHANNEL_OF: Final = {
+    contact: next(channel.name for channel in CHANNELS if channel.contact == contact)
+    for contact in (channel.contact for channel in CHANNELS)
+}
+_GONE: Final = frozenset(row.path for row in INPUTS.values() if SPEC.field(row.path) is None)
 # Required fields with one possible value, such as the source, are not asked for.
 _ONLY_CHOICES: Final = {
     f"{section}.{name}": part.properties[name].enum[0]

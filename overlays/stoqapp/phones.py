@@ -98,11 +98,13 @@ def begins_with_country_code(digits: str, code: str) -> bool:
 
 def _plain(given: str) -> str:
     """Return *given* with ASCII digits and blanks, and without characters that do not show."""
-    text = "".join(
-        str(unicodedata.decimal(char, char))
-        for char in given.translate(_FULL_WIDTH)
-        if unicodedata.category(char) != "Cf"
-    )
+    text = given
+    if not text.isascii():
+        text = "".join(
+            str(unicodedata.decimal(char, char))
+            for char in text.translate(_FULL_WIDTH)
+            if unicodedata.category(char) != "Cf"
+        )
     text = re.sub(r"\s+", " ", text).strip()
     if tel := _TEL.fullmatch(text):
         number, context = tel.groups()

@@ -35,6 +35,12 @@ _CODES: Final = """
     zm zw
 """
 COUNTRIES: Final = frozenset(_CODES.split())
+# Of ASCII, an unquoted local part takes what RFC 5322 calls atext; a domain takes letters, digits
+# and inner hyphens. Beyond ASCII, both take what is visible, as RFC 6531 allows.
+_ATEXT: Final = r"(?:[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]|[^\s\x00-\x7f])"
+_LOCAL_PART: Final = re.compile(rf"{_ATEXT}+(?:\.{_ATEXT}+)*")
+_DOTS: Final = re.compile("[.\u3002\uff0e\uff61]")
+_LABEL: Final = re.compile(r"(?!-)(?:[A-Za-z0-9-]|[^\s\x00-\x7f]){1,63}(?<!-)")
 _ALIASES: Final = {"uk": "gb"}
 
 
@@ -61,7 +67,7 @@ class Change:
 
 def as_python(given: Any) -> Any:
     """Return *given*, or the Python value that a NumPy scalar stands for."""
-    if isinstance(given, str | int | float) or not hasattr(given, "dtype"):
+    if given is None or isinstance(given, (str, int, float)) or not hasattr(given, "dtype"):
         return given
     try:
         return given.item()
@@ -330,21 +336,12 @@ def _lower_cased(given: str) -> Reading[str]:
 
 def _is_address(text: str) -> bool:
     local, _, domain = text.partition("@")
-    # Of ASCII, an unquoted local part takes what RFC 5322 calls atext; a domain takes letters,
-    # digits and hyphens. Of the rest, both take what is visible, as RFC 6531 allows.
-    atom = r"(?:[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]|[^\s\x00-\x7f])"
-    label = r"(?:[A-Za-z0-9-]|[^\s\x00-\x7f])"
-    dot = "[.\u3002\uff0e\uff61]"
-    labels = re.split(dot, domain)
+    labels = _DOTS.split(domain)
     return (
-        re.fullmatch(rf"{atom}+(?:\.{atom}+)*", local) is not None
+        _LOCAL_PART.fullmatch(local) is not None
         and len(labels) > 1
-        and all(
-            re.fullmatch(rf"{label}+", part) and len(part) < 64 and part.strip("-") == part
-            for part in labels
-        )
-        and re.search(r"[^0-9]", labels[-1]) is not None
-        and not re.fullmatch("[A-Za-z]", labels[-1])
+        and all(_LABEL.fullmatch(label) for label in labels)
+        and not re.fullmatch("[0-9]+|[A-Za-z]", labels[-1])
         and len(local.encode()) <= 64
         and len(text.encode()) <= 254
     )

@@ -11,6 +11,7 @@ import json
 import operator
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from attrs import frozen
@@ -34,7 +35,23 @@ INVISIBLE: Final = (
     r"\u2028-\u202e\u2060-\u206f\u2800\u3164\ufeff\uffa0\ufff9-\ufffb"
 )
 JOINERS: Final = r"\u200c\u200d"
-SELECTORS: Final = r"\ufe00-\ufe0f\U000e0000-\U000e0fff"
+_UNSEEN: Final = rf"{INVISIBLE}{JOINERS}\ufe00-\ufe0f\U000e0000-\U000e0fff"
+_VISIBLE: Final = re.compile(rf"[^\s{_UNSEEN}]")
+_LETTER: Final = rf"[^\x00-\x7f{_UNSEEN}]"
+_HIDDEN: Final = re.compile(rf"(?<={_LETTER})[{JOINERS}](?={_LETTER})|([{_UNSEEN}])")
+_DIGITS: Final = re.compile("[0-9]+")
+# Texts that are compared as a whole: an address, ids, a token, codes.
+_COMPARED: Final = frozenset(
+    {
+        "customer.id",
+        "customer.email",
+        "customer.push",
+        "customer.country_code",
+        "customer.locale",
+        "customer.shopify_customer_id",
+        "product.sku",
+    }
+)
 
 
 @frozen
@@ -115,26 +132,45 @@ def _rule(origin: Origin, *quotes: Quote) -> Callable[[_Find], _Find]:
     return listed
 
 
-def _value(body: Body, path: str) -> Any:
-    """Return what *body* has at *path*, None where it has nothing."""
-    value: Any = body
-    for name in path.split("."):
-        value = value.get(name) if isinstance(value, dict) else None
-    return value
+def _section(body: Body, name: str) -> Body:
+    section = body.get(name)
+    return section if isinstance(section, dict) else {}
+
+
+def _paths_of(type_: str) -> dict[str, dict[str, str]]:
+    """Return the path of each field of a type, by section and name."""
+    return {
+        section: {
+            name: f"{section}.{name}" for name, one in part.properties.items() if type_ in one.types
+        }
+        for section, part in SPEC.request.properties.items()
+    }
+
+
+_INTEGERS: Final = _paths_of("integer")
+_TEXTS: Final = _paths_of("string")
+
+
+def _present(
+    body: Body, paths: dict[str, dict[str, str]], type_: type
+) -> Iterator[tuple[str, Any]]:
+    """Yield path and value of each field in *paths* that *body* has with a value of the type."""
+    for section, names in paths.items():
+        for name, value in _section(body, section).items():
+            if name in names and isinstance(value, type_) and value is not True:
+                yield names[name], value
 
 
 @_rule("spec", *(Quote("intent.channel", channel.words) for channel in CHANNELS))
 def channel_contact(body: Body) -> Breaches:
     """The customer can be reached on the channel, by a contact that is not blank."""
-    chosen = _value(body, "intent.channel")
+    chosen = _section(body, "intent").get("channel")
     for channel in CHANNELS:
         section, _, name = channel.contact.partition(".")
         if channel.name != chosen or not isinstance(body.get(section), dict):
             continue
         contact = body[section].get(name, "")
-        if isinstance(contact, str) and not re.search(
-            rf"[^\s{INVISIBLE}{JOINERS}{SELECTORS}]", contact
-        ):
+        if isinstance(contact, str) and not _VISIBLE.search(contact):
             message = f"is needed by channel {channel.name!r}: set it, or choose another channel"
             yield channel.contact, message
 
@@ -142,8 +178,8 @@ def channel_contact(body: Body) -> Breaches:
 @_rule("spec", Quote("customer.phone", "with country code but without '+'"))
 def phone_digits(body: Body) -> Breaches:
     """A phone number is its country code and number, in the digits 0-9 alone."""
-    phone = _value(body, "customer.phone")
-    if isinstance(phone, str) and not re.fullmatch("[0-9]+", phone):
+    phone = _section(body, "customer").get("phone")
+    if isinstance(phone, str) and not _DIGITS.fullmatch(phone):
         yield (
             "customer.phone",
             "must be the country code and number in digits 0-9 alone, with no '+' and no spaces,"
@@ -158,10 +194,10 @@ def phone_e164(body: Body) -> Breaches:
     There a country code begins with 1-9, and country code and number have at most 15 digits. The
     lower bound, 7 digits, is ours: the shortest numbers in use have as many.
     """
-    phone = _value(body, "customer.phone")
-    if not isinstance(phone, str) or not re.fullmatch("[0-9]+", phone):
+    phone = _section(body, "customer").get("phone")
+    if not isinstance(phone, str) or not _DIGITS.fullmatch(phone):
         return
-    if not re.fullmatch("[1-9][0-9]{6,14}", phone):
+    if phone.startswith("0") or not 7 <= len(phone) <= 15:
         yield (
             "customer.phone",
             "must be 7 to 15 digits that begin with the country code, so not with 0, like"
@@ -176,17 +212,16 @@ def phone_e164(body: Body) -> Breaches:
 )
 def positive_id(body: Body) -> Breaches:
     """A Shopify id is a positive 64-bit integer."""
-    for path in _INTEGER_IDS:
-        value = _value(body, path)
-        if _has_type(value, "integer") and not 0 < value <= LARGEST_ID:
+    for path, value in _present(body, _INTEGERS, int):
+        if path.endswith("_id") and not 0 < value <= LARGEST_ID:
             yield path, "must be a Shopify id: a whole number from 1 to 2^63 - 1"
 
 
 @_rule("stoqapp", Quote("intent.quantity", "The quantity of the Variant they want"))
 def positive_quantity(body: Body) -> Breaches:
     """A customer waits for at least one item."""
-    quantity = _value(body, "intent.quantity")
-    if _has_type(quantity, "integer") and quantity < 1:
+    quantity = _section(body, "intent").get("quantity")
+    if isinstance(quantity, int) and not isinstance(quantity, bool) and quantity < 1:
         yield "intent.quantity", "must be at least 1"
 
 
@@ -194,46 +229,21 @@ def positive_quantity(body: Body) -> Breaches:
     "stoqapp",
     Quote("customer.email", "Customer email address"),
     Quote("customer.push", "Push notification token"),
-    Quote("intent.channel", "The notification channel"),
 )
 def characters(body: Body) -> Breaches:
-    """A text has no NUL, and what is compared as a whole has no invisible character.
+    """A text has no NUL, and one that is compared as a whole has no invisible character.
 
     A joiner between two letters that are not ASCII is part of how some scripts are written.
     """
-    for path in _TEXTS:
-        text = _value(body, path)
-        if not isinstance(text, str) or (text.isascii() and text.isprintable()):
+    for path, text in _present(body, _TEXTS, str):
+        if text.isascii() and text.isprintable():
             continue
         if "\x00" in text:
             yield path, "must not hold the character NUL"
         elif re.search("[\ud800-\udfff]", text):
             yield path, "must be valid Unicode: it holds half of a surrogate pair"
-        elif path in _COMPARED and _HIDDEN.search(text):
+        elif path in _COMPARED and any(found[1] for found in _HIDDEN.finditer(text)):
             yield path, "must not hold invisible or control characters: type it again"
-
-
-_COMPARED: Final = frozenset(
-    {
-        "customer.id",
-        "customer.email",
-        "customer.push",
-        "customer.country_code",
-        "customer.locale",
-        "customer.shopify_customer_id",
-        "product.sku",
-    }
-)
-_LETTER: Final = rf"[^\x00-\x7f{INVISIBLE}{JOINERS}{SELECTORS}]"
-_HIDDEN: Final = re.compile(
-    rf"[{INVISIBLE}{SELECTORS}]|(?<!{_LETTER})[{JOINERS}]|[{JOINERS}](?!{_LETTER})"
-)
-_INTEGER_IDS: Final = tuple(
-    path
-    for path, schema in SPEC.fields.items()
-    if path.endswith("_id") and "integer" in schema.types
-)
-_TEXTS: Final = tuple(path for path, schema in SPEC.fields.items() if "string" in schema.types)
 
 
 @_rule("spec", Quote(SHOP_HEADER, "The Shopify shop domain"))
@@ -263,7 +273,7 @@ _SHOP_DOMAIN: Final = next(rule for rule in RULES if rule.find is shop_domain)
 _OF_BODY: Final = tuple(rule for rule in RULES if rule is not _SHOP_DOMAIN)
 
 
-_PYTHON_TYPE: Final[Mapping[str, tuple[type, ...]]] = {
+_PYTHON_TYPES: Final[Mapping[str, tuple[type, ...]]] = {
     "integer": (int,),
     "number": (int, float),
     "string": (str,),
@@ -286,70 +296,85 @@ _PATTERN_IN_WORDS: Final = {
     "^[a-z]{2}$": "must be two lower-case letters from a to z, like 'us'",
     "^[A-Z]{2}$": "must be two upper-case letters from A to Z, like 'US'",
 }
-_Comparison = Callable[[Any, Any], bool]
-_BOUNDS: Final[tuple[tuple[str, type | tuple[type, ...], _Comparison, str], ...]] = (
-    ("minimum", (int, float), operator.ge, "must be at least {}"),
-    ("maximum", (int, float), operator.le, "must be at most {}"),
-    ("exclusiveMinimum", (int, float), operator.gt, "must be more than {}"),
-    ("exclusiveMaximum", (int, float), operator.lt, "must be less than {}"),
-    ("minLength", str, operator.ge, "must have at least {} characters"),
-    ("maxLength", str, operator.le, "must have at most {} characters"),
-    ("minItems", list, operator.ge, "must have at least {} items"),
-    ("maxItems", list, operator.le, "must have at most {} items"),
-)
+_NUMBER: Final = (int, float)
+_BOUNDS: Final[Mapping[str, tuple[Any, Callable[[Any, Any], bool], str]]] = {
+    "minimum": (_NUMBER, operator.ge, "must be at least {}"),
+    "maximum": (_NUMBER, operator.le, "must be at most {}"),
+    "exclusiveMinimum": (_NUMBER, operator.gt, "must be more than {}"),
+    "exclusiveMaximum": (_NUMBER, operator.lt, "must be less than {}"),
+    "minLength": (str, operator.ge, "must have at least {} characters"),
+    "maxLength": (str, operator.le, "must have at most {} characters"),
+    "minItems": (list, operator.ge, "must have at least {} items"),
+    "maxItems": (list, operator.le, "must have at most {} items"),
+}
 # The keywords of a schema that are checked, and those that state nothing about the value.
 CHECKED: Final = frozenset(
-    {"type", "required", "properties", "items", "enum", "pattern", *(row[0] for row in _BOUNDS)}
+    {"type", "nullable", "required", "properties", "items", "enum", "const", "pattern", *_BOUNDS}
 )
 ANNOTATIONS: Final = frozenset(
     {"title", "description", "default", "example", "examples", "deprecated", "format", "$comment"}
 )
 
 
-def _has_type(value: object, type_: str) -> bool:
+@cache
+def _python_types(types: tuple[str, ...]) -> tuple[type, ...]:
+    return tuple(python for type_ in types for python in _PYTHON_TYPES[type_])
+
+
+def _has_type(value: object, types: tuple[str, ...]) -> bool:
+    wanted = _python_types(types)
     if isinstance(value, bool):
-        return type_ == "boolean"
-    return isinstance(value, _PYTHON_TYPE[type_])
+        return not wanted or bool in wanted
+    return not wanted or isinstance(value, wanted)
 
 
 def _kind(value: object) -> str:
     return "None" if value is None else type(value).__name__
 
 
-def _stated(value: Any, schema: Schema, path: str, required: bool = True) -> Iterator[Violation]:
-    """Yield what *value* breaks of *schema*, and the parts of both of each other."""
-    if schema.types and not any(_has_type(value, type_) for type_ in schema.types):
+def _judge(
+    value: Any, schema: Schema, path: str, found: list[Violation], required: bool = True
+) -> None:
+    """Add to *found* what *value* breaks of *schema*, and its parts of the parts of that."""
+    if not _has_type(value, schema.types):
         wanted = " or ".join(_ARTICLE[type_] for type_ in schema.types)
         leave_out = " (leave the field out instead)" if value is None and not required else ""
-        yield Violation(path, "type", f"must be {wanted}, not {_kind(value)}{leave_out}", "spec")
+        found.append(
+            Violation(path, "type", f"must be {wanted}, not {_kind(value)}{leave_out}", "spec")
+        )
         return
     if schema.enum and value not in schema.enum:
-        yield Violation(path, "enum", f"must be {' or '.join(map(repr, schema.enum))}", "spec")
-    if isinstance(value, str) and schema.pattern and not schema.pattern.search(value):
-        pattern = schema.keywords["pattern"]
-        message = _PATTERN_IN_WORDS.get(pattern, f"must match the pattern {pattern}")
-        yield Violation(path, "pattern", message, "spec")
-    for keyword, types, holds, message in _BOUNDS:
-        if keyword not in schema.keywords or not isinstance(value, types):
-            continue
-        bound = schema.keywords[keyword]
-        if not holds(len(value) if isinstance(value, str | list) else value, bound):
-            yield Violation(path, "bounds", message.format(bound), "spec")
+        found.append(
+            Violation(path, "enum", f"must be {' or '.join(map(repr, schema.enum))}", "spec")
+        )
     if isinstance(value, dict):
         below = f"{path}." if path else ""
         for name in schema.required:
             if name not in value:
                 part = schema.properties.get(name)
-                types_of_part = part.types if part else ()
-                wanted = " or ".join(_ARTICLE[type_] for type_ in types_of_part) or "a value"
-                message = f"is required: set it to {wanted}"
-                yield Violation(f"{below}{name}", "required", message, "spec")
-        for name, part in schema.properties.items():
-            if name in value:
-                yield from _stated(value[name], part, below + name, name in schema.required)
-    elif isinstance(value, list) and schema.items:
+                wanted = " or ".join(_ARTICLE[type_] for type_ in part.types) if part else ""
+                message = f"is required: set it to {wanted or 'a value'}"
+                found.append(Violation(below + name, "required", message, "spec"))
+        for name, item in value.items():
+            if name in schema.properties:
+                part = schema.properties[name]
+                _judge(item, part, below + name, found, name in schema.required)
+        return
+    if schema.pattern and isinstance(value, str) and not schema.pattern.search(value):
+        pattern = schema.keywords["pattern"]
+        message = _PATTERN_IN_WORDS.get(pattern, f"must match the pattern {pattern}")
+        found.append(Violation(path, "pattern", message, "spec"))
+    for keyword, bound in schema.bounds.items():
+        types, holds, message = _BOUNDS[keyword]
+        size = len(value) if isinstance(value, str | list) else value
+        if isinstance(value, types) and not holds(size, bound):
+            found.append(Violation(path, "bounds", message.format(bound), "spec"))
+    if isinstance(value, list) and schema.items:
         for index, item in enumerate(value):
-            yield from _stated(item, schema.items, f"{path}[{index}]")
+            _judge(item, schema.items, f"{path}[{index}]", found)
+
+
+_encode: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
 def check(request: "CreateIntentRequest | CreateIntentRequestDict") -> list[Violation]:
@@ -365,13 +390,13 @@ def judged(request: object) -> tuple[list[Violation], bytes]:
     """Return what `check` does, and the JSON that was checked; empty where there are violations."""
     try:
         body = plain(request)
-        violations = [*_stated(body, SPEC.request, "")]
+        violations: list[Violation] = []
+        _judge(body, SPEC.request, "", violations)
         if isinstance(body, dict):
             violations += [broken for rule in _OF_BODY for broken in rule.violations(body)]
         if violations:
             return violations, b""
-        text = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        return [], text.encode()
+        return [], _encode(body).encode()
     except (TypeError, ValueError, RecursionError):
         return [
             Violation(

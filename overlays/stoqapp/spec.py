@@ -1,8 +1,7 @@
 """Read what `openapi.json`, the vendor's file, states of the request that creates an intent.
 
-Everything here is read from the file when this module is imported, so that a field, pattern or
-server that the vendor changes is followed without an edit. Schemas are those of OpenAPI 3.0 and
-3.1, with `$ref` and `allOf` resolved.
+It is read when this module is imported, so that a field, pattern or server that the vendor changes
+is followed without an edit. OpenAPI 3.0 and 3.1 are read, with `$ref` resolved.
 """
 
 import json
@@ -21,6 +20,9 @@ FILE_NAME: Final = "openapi.json"
 INTENTS_PATH: Final = "/intents.json"
 SHOP_HEADER: Final = "X-Shopify-Shop-Domain"
 
+_BOUNDS_OF_3_0: Final = (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum"))
+_BOUNDS: Final = (*sum(_BOUNDS_OF_3_0, ()), "minLength", "maxLength", "minItems", "maxItems")
+
 _IN_WHEEL: Final = Path(__file__).with_name(FILE_NAME)
 _IN_CHECKOUT: Final = Path(__file__).parents[2] / FILE_NAME
 
@@ -30,7 +32,7 @@ class Schema:
     """A schema of the file.
 
     Attributes:
-        keywords: What it states, without `$ref`, `allOf` and `nullable`, which are resolved.
+        keywords: What it states, such as ``"maxLength"``.
         document: The file that it is part of.
     """
 
@@ -41,15 +43,14 @@ class Schema:
     def types(self) -> tuple[str, ...]:
         """The JSON types that are allowed; empty where any is."""
         stated = self.keywords.get("type", ())
-        return (stated,) if isinstance(stated, str) else tuple(stated)
+        types = (stated,) if isinstance(stated, str) else tuple(stated)
+        return (*types, "null") if types and self.keywords.get("nullable") else types
 
     @cached_property
     def properties(self) -> dict[str, "Schema"]:
         """The schema of each property, by name."""
-        return {
-            name: _schema(part, self.document)
-            for name, part in self.keywords.get("properties", {}).items()
-        }
+        stated = self.keywords.get("properties", {})
+        return {name: _schema(part, self.document) for name, part in stated.items()}
 
     @cached_property
     def items(self) -> "Schema | None":
@@ -65,26 +66,35 @@ class Schema:
     @cached_property
     def enum(self) -> tuple[Any, ...]:
         """The values that are allowed; empty where none are listed."""
-        return tuple(self.keywords.get("enum", ()))
+        one = [self.keywords["const"]] if "const" in self.keywords else []
+        return tuple(self.keywords.get("enum", one))
+
+    @cached_property
+    def bounds(self) -> dict[str, float]:
+        """The bounds of a number, and of how long a string or array is, by keyword."""
+        bounds = {
+            keyword: self.keywords[keyword] for keyword in _BOUNDS if keyword in self.keywords
+        }
+        for exclusive, inclusive in _BOUNDS_OF_3_0:
+            # OpenAPI 3.0 says with a boolean that the other bound is exclusive.
+            if isinstance(bounds.get(exclusive), bool) and bounds.pop(exclusive):
+                bounds[exclusive] = bounds.pop(inclusive)
+        return bounds
 
     @cached_property
     def pattern(self) -> re.Pattern[str] | None:
-        """The pattern of a string, where ``$`` is the very end, as in ECMAScript."""
+        """The pattern of a string. Its ``$`` is the very end, and its ``\\d`` is 0-9."""
         stated = self.keywords.get("pattern")
         if stated is None:
             return None
-        ends = re.sub(r"(\\.|\[(?:\\.|[^\]\\])*\])|\$", lambda part: part[1] or r"\Z", stated)
+        escapes_and_classes = r"(\\.|\[(?:\\.|[^\]\\])*\])|\$"
+        ends = re.sub(escapes_and_classes, lambda part: part[1] or r"\Z", stated)
         return re.compile(ends, re.ASCII)
-
-    @property
-    def description(self) -> str:
-        """The vendor's words about it."""
-        return str(self.keywords.get("description", ""))
 
 
 @frozen(slots=False)
 class Spec:
-    """An OpenAPI document, as far as the request that creates an intent is concerned."""
+    """An OpenAPI document, as far as it describes how an intent is created."""
 
     document: Mapping[str, Any]
 
@@ -97,28 +107,26 @@ class Spec:
     def operation(self) -> Mapping[str, Any]:
         """The operation object of ``POST /intents.json``."""
         path_item = _resolved(self.document["paths"][INTENTS_PATH], self.document)
-        return _resolved(path_item["post"], self.document)
+        own = path_item["post"]
+        parameters = [*path_item.get("parameters", []), *own.get("parameters", [])]
+        return {**own, "parameters": parameters}
 
     @cached_property
     def headers(self) -> dict[str, Mapping[str, Any]]:
         """The parameter object of each header of the operation, by name."""
-        path_item = _resolved(self.document["paths"][INTENTS_PATH], self.document)
-        listed = [*path_item.get("parameters", ()), *self.operation.get("parameters", ())]
-        parameters = [_resolved(parameter, self.document) for parameter in listed]
-        return {one["name"]: one for one in parameters if one["in"] == "header"}
+        listed = [_resolved(one, self.document) for one in self.operation["parameters"]]
+        return {one["name"]: one for one in listed if one["in"] == "header"}
 
     @cached_property
     def request(self) -> Schema:
         """The schema of the JSON body."""
         content = _resolved(self.operation["requestBody"], self.document)["content"]
-        for media_type, described in content.items():
-            if media_type.partition(";")[0].strip().lower() == "application/json":
-                return _schema(described["schema"], self.document)
-        raise KeyError("application/json")
+        of_json = (part for name, part in content.items() if name.startswith("application/json"))
+        return _schema(next(of_json)["schema"], self.document)
 
     @cached_property
     def fields(self) -> dict[str, Schema]:
-        """Every field below the body's sections by its dotted path, such as ``customer.email``."""
+        """Every field of the body's sections by its path, such as ``customer.email``."""
         return {
             f"{section}.{name}": schema
             for section, part in self.request.properties.items()
@@ -134,39 +142,13 @@ class Spec:
 
     def words_at(self, place: str) -> str:
         """Return the vendor's description of a field or header; empty where there is none."""
-        if place in self.headers:
-            return str(self.headers[place].get("description", ""))
         schema = self.field(place)
-        return schema.description if schema else ""
+        described = schema.keywords if schema else self.headers.get(place, {})
+        return str(described.get("description", ""))
 
 
 def _schema(stated: Mapping[str, Any], document: Mapping[str, Any]) -> Schema:
-    keywords = dict(_resolved(stated, document))
-    for part in keywords.pop("allOf", ()):
-        keywords = _merged(_schema(part, document).keywords, keywords)
-    if keywords.pop("nullable", False) and isinstance(keywords.get("type"), str):
-        keywords["type"] = (keywords["type"], "null")
-        if "enum" in keywords:
-            keywords["enum"] = [*keywords["enum"], None]
-    if "const" in keywords:
-        keywords["enum"] = [keywords.pop("const")]
-    for bound in ("minimum", "maximum"):
-        exclusive = f"exclusiveM{bound[1:]}"
-        # OpenAPI 3.0 says with a boolean that the other bound is exclusive.
-        if keywords.get(exclusive) is True and bound in keywords:
-            keywords[exclusive] = keywords.pop(bound)
-        elif isinstance(keywords.get(exclusive), bool):
-            del keywords[exclusive]
-    return Schema(keywords, document)
-
-
-def _merged(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the keywords of both; those of *other* win, but for lists of what there is."""
-    merged = {**one, **other}
-    for keyword in one.keys() & other.keys() & {"properties", "required"}:
-        both = (one[keyword], other[keyword])
-        merged[keyword] = [*both[0], *both[1]] if keyword == "required" else both[0] | both[1]
-    return merged
+    return Schema(_resolved(stated, document), document)
 
 
 def _resolved(part: Mapping[str, Any], document: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -64,12 +64,12 @@ def rooms() -> set[str]:
 
 def named_rooms() -> set[str]:
     """Return what the second column of the table in CONTRIBUTING.md names, in full."""
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    table = text.partition("## Where a change goes")[2].partition("\n## ")[0]
     named = set()
-    for row in re.findall(
-        r"^\| .*? \| (.*`.*) \|$", (ROOT / "CONTRIBUTING.md").read_text("utf-8"), re.M
-    ):
+    for row in re.findall(r"^\| .*? \| (.*`.*) \|$", table, re.M):
         folder = ""
-        for name in re.findall(r"`([^`]+)`", row):
+        for name in re.findall(r"`([^`]+[./][^`]*)`", row):
             # `a/b.py`, `c.py` names b.py and c.py in a.
             place = name if "/" in name.rstrip("/") else folder + name
             folder = place[: place.rstrip("/").rfind("/") + 1]

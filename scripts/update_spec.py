@@ -1,0 +1,113 @@
+#!/usr/bin/env python3
+"""Bring openapi.json in step with the vendor's page, and explain the change before writing it.
+
+PAGE is a saved Markdown page, a raw OpenAPI file (JSON or YAML) or an https URL; several pages
+become one spec. Without PAGE, the page that openapi.json came from is read again
+(scripts/openapi_source.json).
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from pipeline import advice, changes, document, pages
+from pipeline.exits import ROOT, Exit, Parser, RunError, ended
+from stoqapp.rules import RULES
+
+SPEC = ROOT / "openapi.json"
+SOURCE = ROOT / "scripts" / "openapi_source.json"
+CORRECTIONS = ROOT / "scripts" / "corrections.json"
+
+
+def parser() -> Parser:
+    """Return the parser of the command line."""
+    made = Parser(__doc__)
+    add = made.add_argument
+    add("pages", nargs="*", metavar="PAGE", help="see above")
+    add("--dry-run", action="store_true", help="write nothing; the exit code tells the class")
+    add("--yes", action="store_true", help="write without asking")
+    text = "then run scripts/regenerate.py and scripts/test as well"
+    add("--all", action="store_true", help=text)
+    return made
+
+
+def update(arguments: Sequence[str] | None = None) -> Exit:
+    """Do what the command line asks for."""
+    chosen = parser().parse_args(arguments)
+    known = json.loads(SOURCE.read_bytes())["pages"]
+    read = [pages.read_page(name) for name in chosen.pages or [page["from"] for page in known]]
+    new = pages.merged(read)
+    document.check(new, " and ".join(page.source for page in read))
+    old = document.parsed(SPEC.read_bytes(), "openapi.json")
+    found = changes.changes(old, new)
+    explain(new, found)
+    if chosen.dry_run:
+        return {
+            None: Exit.DONE,
+            "prose": Exit.PROSE,
+            "compatible": Exit.COMPATIBLE,
+            "breaking": Exit.BREAKING,
+        }[changes.worst(found)]
+    if found and not chosen.yes and not agreed():
+        print("Nothing is written.")
+        return Exit.DIFFERS
+    if found:
+        SPEC.write_text(json.dumps(new, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        today = datetime.datetime.now(datetime.UTC).date().isoformat()
+        origin = [{"from": page.source, "date": today, "sha256": page.sha256} for page in read]
+        SOURCE.write_text(json.dumps({"pages": origin}, indent=2) + "\n", "utf-8")
+        print("Written: openapi.json and scripts/openapi_source.json.", flush=True)
+    commands = (["scripts/regenerate.py"], ["scripts/test"]) if chosen.all else ()
+    for command in commands:
+        words = [sys.executable, *command] if command[0].endswith(".py") else command
+        if subprocess.run(words, cwd=ROOT, check=False).returncode != 0:
+            raise RunError(Exit.TOOL, f"{command[0]} failed; see above what to edit, then go on")
+    return Exit.DONE
+
+
+def explain(new: dict[str, Any], found: list[changes.Change]) -> None:
+    """Print what changed, what became of rules and corrections, and what to edit by hand."""
+    if not found:
+        print("Nothing new: openapi.json says what the page says.")
+        return
+    operation = ""
+    for change in found:
+        if change.operation != operation:
+            operation = change.operation
+            print(f"{operation}:")
+        print(f"  {change.severity:10}  {change}")
+    print("Words that rules quote:")
+    lost = advice.lost_words(new)
+    for each in lost:
+        print(f"  {', '.join(each.rules)}: {each.place} said {each.words!r}\n    now: {each.now}")
+    there = [rule.name for rule in RULES if not any(rule.name in each.rules for each in lost)]
+    print(f"  still there: {', '.join(there) or 'none'}")
+    print("Corrections:")
+    for name, state in advice.fitting(new, CORRECTIONS):
+        print(f"  {name}: {state}")
+    print("To edit by hand:")
+    for edit in list(advice.edits(found, new, CORRECTIONS)) or ["nothing"]:
+        print(f"  {edit}")
+
+
+def agreed() -> bool:
+    """Ask whether to write; no answer is a no."""
+    try:
+        return input("Write openapi.json? [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        print()
+        return False
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; a failure is one line on stderr and an exit code."""
+    return ended("update_spec", lambda: update(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

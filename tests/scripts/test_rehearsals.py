@@ -1,0 +1,473 @@
+"""Rehearsals: for each change that the vendor may make, what update_spec says and what then works.
+
+Each row is tried on a copy of the tree: the spec is changed, the package regenerated, and nothing
+else is edited but what the row says. STOQAPP_THOROUGH tries all rows so, else a few.
+"""
+
+import copy
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import field, frozen
+
+from pipeline import advice, corrections, package
+from pipeline.changes import changes, worst
+
+ROOT = Path(__file__).resolve().parents[2]
+SPEC = json.loads((ROOT / "openapi.json").read_bytes())
+CORRECTIONS = ROOT / "scripts" / "corrections.json"
+THOROUGH = bool(os.environ.get("STOQAPP_THOROUGH"))
+BY_EMAIL = {"variant": 4711, "product": 42, "email": "ada@example.com"}
+Change = Callable[[dict[str, Any]], object]
+
+
+def operation(spec: dict[str, Any]) -> dict[str, Any]:
+    """The operation that creates an intent."""
+    found: dict[str, Any] = spec["paths"]["/intents.json"]["post"]
+    return found
+
+
+def body(spec: dict[str, Any]) -> dict[str, Any]:
+    """The schema of its request."""
+    found: dict[str, Any] = operation(spec)["requestBody"]["content"]["application/json"]["schema"]
+    return found
+
+
+def section(spec: dict[str, Any], name: str = "customer") -> dict[str, Any]:
+    """The schema of a section of the request."""
+    found: dict[str, Any] = body(spec)["properties"][name]
+    return found
+
+
+def answers(spec: dict[str, Any]) -> dict[str, Any]:
+    """The schema of an intent in the answer 201."""
+    content = operation(spec)["responses"]["201"]["content"]["application/json"]
+    found: dict[str, Any] = content["schema"]["properties"]["intents"]["items"]
+    return found
+
+
+def customer_field(name: str, **schema: Any) -> Change:
+    """Add a field of the customer."""
+    return lambda spec: section(spec)["properties"].update({name: schema})
+
+
+def required_consent(spec: dict[str, Any]) -> None:
+    """Add a field of the customer that is required."""
+    section(spec)["properties"]["consent"] = {"type": "boolean", "description": "Has agreed"}
+    section(spec).setdefault("required", []).append("consent")
+
+
+def whatsapp(spec: dict[str, Any]) -> None:
+    """Add a channel, with its sentence."""
+    channel = section(spec, "intent")["properties"]["channel"]
+    channel["enum"].append("whatsapp")
+    channel["description"] = channel["description"][:-1] + ", whatsapp requires customer.phone)"
+
+
+def type_lists(spec: dict[str, Any]) -> None:
+    """Write the optional fields as OpenAPI 3.1 does."""
+    spec["openapi"] = "3.1.0"
+    for name in ("name", "locale", "country"):
+        section(spec)["properties"][name]["type"] = ["string", "null"]
+
+
+def behind_reference(spec: dict[str, Any]) -> None:
+    """Move the request, and each of its sections, into the components."""
+    moved = {f"The{name.title()}": section(spec, name) for name in body(spec)["properties"]}
+    for name in body(spec)["properties"]:
+        body(spec)["properties"][name] = {"$ref": f"#/components/schemas/The{name.title()}"}
+    schemas = {"IntentRequest": body(spec), **moved}
+    spec["components"] = {"schemas": schemas}
+    content = operation(spec)["requestBody"]["content"]["application/json"]
+    content["schema"] = {"$ref": "#/components/schemas/IntentRequest"}
+
+
+def keyed_operation(spec: dict[str, Any]) -> None:
+    """Add another operation, which asks for a key."""
+    key = {"type": "apiKey", "in": "header", "name": "X-Auth-Token"}
+    spec["components"] = {"securitySchemes": {"ApiKeyAuth": key}}
+    listing = {"responses": {"200": {"description": "All"}}, "security": [{"ApiKeyAuth": []}]}
+    spec["paths"]["/external/intents.json"] = {"get": listing | {"operationId": "list_intents"}}
+
+
+def typed_answer(spec: dict[str, Any]) -> None:
+    """Say which fields an intent in the answer has."""
+    answers(spec)["properties"] = {"id": {"type": "string"}, "created_at": {"type": "string"}}
+
+
+@frozen
+class Try:
+    """A request and what becomes of it: the violations that check finds, else it is created."""
+
+    given: dict[str, Any]
+    breaks: list[list[str]] = field(factory=list)
+
+
+@frozen
+class Rehearsal:
+    """A change of the spec.
+
+    Attributes:
+        change: What the vendor does.
+        severity: What update_spec classes it as.
+        edits: How each line of "To edit by hand" begins; for none, nothing is to edit.
+        tries: Arguments of `subscribe`, on the new spec, before anything is edited.
+        generated: A text that a generated file then has, by its path.
+        edit: The edit that is asked for: file, text there, its replacement.
+        then: Tries after the edit.
+        quick: Whether it is tried on a copy of the tree in each run.
+    """
+
+    change: Change
+    severity: str | None
+    edits: tuple[str, ...] = ()
+    tries: tuple[Try, ...] = (Try(BY_EMAIL),)
+    generated: tuple[str, str] | None = None
+    edit: tuple[str, str, str] | None = None
+    then: tuple[Try, ...] = ()
+    quick: bool = False
+
+
+def more(path: str, value: Any, *breaks: list[str]) -> Try:
+    """Send a field that has no argument."""
+    return Try({**BY_EMAIL, "more": {path: value}}, list(breaks))
+
+
+BY_PHONE = {"variant": 4711, "product": 42, "phone": "+44 7911 123456"}
+CUSTOMER, REQUEST = "models/customer.py", "models/create_intent_request.py"
+
+REHEARSALS = {
+    "optional string": Rehearsal(
+        customer_field("nickname", type="string"),
+        "compatible",
+        tries=(
+            more("customer.nickname", "Ada"),
+            more("customer.nickname", 7, ["customer.nickname", "type"]),
+        ),
+        generated=(CUSTOMER, "nickname: str | Unset"),
+    ),
+    "optional array": Rehearsal(
+        customer_field("tags", type="array", items={"type": "string"}),
+        "compatible",
+        tries=(
+            more("customer.tags", ["vip"]),
+            more("customer.tags", ["vip", 7], ["customer.tags[1]", "type"]),
+        ),
+        generated=("typed_dicts.py", "tags: NotRequired[list[str]]"),
+        quick=True,
+    ),
+    "optional enum": Rehearsal(
+        customer_field("size", type="string", enum=["s", "m"]),
+        "compatible",
+        tries=(
+            more("customer.size", "s"),
+            more("customer.size", "l", ["customer.size", "enum"]),
+        ),
+    ),
+    "removed field": Rehearsal(
+        lambda spec: section(spec)["properties"].pop("locale"),
+        "breaking",
+        tries=(
+            Try(BY_EMAIL),
+            Try({**BY_EMAIL, "locale": "en"}, [["customer.locale", "usable_input"]]),
+        ),
+        quick=True,
+    ),
+    "other pattern": Rehearsal(
+        lambda spec: section(spec)["properties"]["country"].update(pattern="^[A-Z]{2}$"),
+        "breaking",
+        tries=(Try({**BY_EMAIL, "country": "us"}), Try({**BY_EMAIL, "country": "US"})),
+    ),
+    "new answer": Rehearsal(
+        lambda spec: operation(spec)["responses"].update({"422": {"description": "Unusable"}}),
+        "compatible",
+        generated=("api/intents/create_intent.py", "422"),
+    ),
+    "vendor's operationId": Rehearsal(
+        lambda spec: operation(spec).update(operationId="createCustomerIntent"),
+        "prose",
+        generated=("api/intents/create_intent.py", "def sync_detailed("),
+    ),
+    "vendor's title": Rehearsal(
+        lambda spec: body(spec).update(title="Intent request"),
+        "prose",
+        generated=(REQUEST, "class CreateIntentRequest"),
+    ),
+    "no Content-Type": Rehearsal(lambda spec: operation(spec)["parameters"].pop(), "prose"),
+    "other server": Rehearsal(
+        lambda spec: spec["servers"][0].update(url="https://api.stoqapp.com/v2"),
+        "breaking",
+    ),
+    "type lists": Rehearsal(
+        type_lists,
+        "compatible",
+        generated=("typed_dicts.py", "locale: NotRequired[str | None]"),
+    ),
+    "behind $ref": Rehearsal(
+        behind_reference,
+        "prose",
+        tries=(
+            Try(BY_EMAIL),
+            Try({**BY_EMAIL, "quantity": 0}, [["intent.quantity", "positive_quantity"]]),
+        ),
+        generated=(REQUEST, "class CreateIntentRequest"),
+        quick=True,
+    ),
+    "OpenAPI 3.1": Rehearsal(lambda spec: spec.update(openapi="3.1.0"), "prose"),
+    "reworded": Rehearsal(
+        lambda spec: section(spec)["properties"]["name"].update(description="Full name"), "prose"
+    ),
+    "typed answer": Rehearsal(
+        typed_answer, "compatible", generated=("models/created_intent.py", "id: str | Unset")
+    ),
+    "new operation": Rehearsal(
+        keyed_operation, "compatible", generated=("api/default/list_intents.py", "def _get_kwargs")
+    ),
+    "new source": Rehearsal(
+        lambda spec: section(spec, "intent")["properties"]["source"]["enum"].append("app"),
+        "compatible",
+        edits=("overlays/stoqapp/inputs.py: give intent.source, which is required, a row",),
+        tries=(Try(BY_EMAIL, [["intent.source", "required"]]), more("intent.source", "app")),
+    ),
+    "new bounds": Rehearsal(
+        lambda spec: section(spec, "intent")["properties"]["quantity"].update(maximum=5),
+        "breaking",
+        tries=(Try({**BY_EMAIL, "quantity": 6}, [["intent.quantity", "bounds"]]),),
+    ),
+    "required field": Rehearsal(
+        required_consent,
+        "breaking",
+        edits=("overlays/stoqapp/inputs.py: give customer.consent, which is required, a row",),
+        tries=(Try(BY_EMAIL, [["customer.consent", "required"]]), more("customer.consent", True)),
+        edit=(
+            "overlays/stoqapp/inputs.py",
+            "    more: Annotated[\n",
+            "    consent: Annotated[\n        bool | None,\n"
+            '        Input("customer.consent", readers.as_given, "has agreed"),\n'
+            "    ] = None,\n    more: Annotated[\n",
+        ),
+        then=(Try({**BY_EMAIL, "consent": True}),),
+    ),
+    "new channel": Rehearsal(
+        whatsapp,
+        "compatible",
+        edits=("overlays/stoqapp/rules.py, CHANNELS: add, with its quote, the channel 'whatsapp'",),
+        tries=(Try({**BY_PHONE, "channel": "whatsapp"}), Try(BY_PHONE)),
+        edit=(
+            "overlays/stoqapp/rules.py",
+            '    Channel("push",',
+            '    Channel("whatsapp", "customer.phone", "whatsapp requires customer.phone"),\n'
+            '    Channel("push",',
+        ),
+        then=(
+            Try(BY_PHONE),
+            Try(
+                {**BY_EMAIL, "channel": "whatsapp"},
+                [["customer.phone", "channel_contact"]],
+            ),
+        ),
+        quick=True,
+    ),
+    "channel gone": Rehearsal(
+        lambda spec: section(spec, "intent")["properties"]["channel"]["enum"].remove("push"),
+        "breaking",
+        edits=("overlays/stoqapp/rules.py, CHANNELS: take out the channel 'push'",),
+        tries=(
+            Try(BY_EMAIL),
+            Try(
+                {"variant": 4711, "product": 42, "push": "token"},
+                [["intent.channel", "enum"]],
+            ),
+        ),
+    ),
+    "changed rule": Rehearsal(
+        lambda spec: section(spec)["properties"]["phone"].update(
+            description="Customer phone number with country code and '+' (required for sms)"
+        ),
+        "prose",
+        edits=("overlays/stoqapp/rules.py, phone_digits: see whether the rule and its message",),
+        edit=(
+            "overlays/stoqapp/rules.py",
+            "with country code but without '+'",
+            "with country code and '+'",
+        ),
+    ),
+    "moved path": Rehearsal(
+        lambda spec: spec["paths"].update({"/v2/intents.json": spec["paths"].pop("/intents.json")}),
+        "breaking",
+        edits=(
+            "scripts/corrections.json, operation-create_intent: correction",
+            *["scripts/corrections.json, title-"] * 7,
+            "overlays/stoqapp/spec.py: say in INTENTS_PATH where POST /intents.json is now",
+        ),
+        tries=(),
+    ),
+    "own credentials": Rehearsal(
+        lambda spec: (keyed_operation(spec), operation(spec).update(security=[{"ApiKeyAuth": []}])),
+        "breaking",
+        edits=("overlays/stoqapp/settings.py: give the clients an argument for ApiKeyAuth",),
+    ),
+    "removed section": Rehearsal(
+        lambda spec: body(spec)["properties"].pop("product"),
+        "breaking",
+        edits=("scripts/corrections.json, title-Product: correction 'title-Product' does not fit",),
+        tries=(),
+    ),
+}
+
+
+def changed(rehearsal: Rehearsal) -> dict[str, Any]:
+    """The spec after the change."""
+    spec = copy.deepcopy(SPEC)
+    rehearsal.change(spec)
+    return spec
+
+
+@pytest.mark.parametrize("rehearsal", REHEARSALS.values(), ids=REHEARSALS.keys())
+def test_the_change_is_classed_and_the_edits_are_named(rehearsal: Rehearsal) -> None:
+    """update_spec names each edit that is needed, and none that is not."""
+    spec = changed(rehearsal)
+    found = changes(SPEC, spec)
+    assert rehearsal.severity == worst(found)
+    edits = list(advice.edits(found, spec, CORRECTIONS))
+    assert len(rehearsal.edits) == len(edits), edits
+    assert all(map(str.startswith, edits, rehearsal.edits)), edits
+
+
+# Runs in the copy of the tree: takes tries as JSON, and prints what became of each.
+PROBE = """
+import json, sys
+import httpx
+from pipeline import advice
+from stoqapp import InvalidIntentError, Stoq, check
+from stoqapp.inputs import prepare
+from stoqapp.spec import BASE_URL, INTENTS_PATH, SHOP_HEADER, SPEC
+from stoqapp_sandbox import Sandbox
+
+results = []
+with Sandbox() as sandbox, Stoq("demo", base_url=sandbox.base_url) as stoq:
+    for variant, given in enumerate(json.loads(sys.argv[1]), 1):
+        given["variant"] = variant
+        try:
+            stoq.subscribe(**given)
+        except InvalidIntentError as error:
+            breaks = [[broken.path, broken.rule] for broken in error.violations]
+        else:
+            breaks = []
+            assert [] == check(prepare(**given).body)
+        status = None
+        if breaks and "more" in given:
+            # Another client, which checks nothing, is refused by the sandbox.
+            body = prepare(**{k: v for k, v in given.items() if k != "more"}).body
+            for path, value in given["more"].items():
+                section, _, name = path.partition(".")
+                body[section][name] = value
+            url, headers = sandbox.base_url + INTENTS_PATH, {SHOP_HEADER: "demo.myshopify.com"}
+            status = httpx.post(url, json=body, headers=headers).status_code
+        results.append([breaks, status])
+    stored = len(sandbox.intents)
+print(json.dumps({
+    "results": results,
+    "stored": stored,
+    "url": BASE_URL,
+    "lost": [each.place for each in advice.lost_words(SPEC.document)],
+}))
+"""
+
+
+class Tree:
+    """A copy of what a changed spec concerns."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        for name in ("overlays/stoqapp", "overlays/stoqapp_sandbox", "scripts/pipeline"):
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).symlink_to(ROOT / name)
+
+    def regenerate(self, spec: dict[str, Any]) -> None:
+        """Do what update_spec.py and regenerate.py do."""
+        content = json.dumps(spec).encode()
+        (self.root / "openapi.json").write_bytes(content)
+        found = corrections.corrected(spec, corrections.load(CORRECTIONS), "openapi.json")
+        made, left_out = package.build(found, content, partial=False)
+        assert [] == left_out
+        output = self.root / "generated" / "stoq_public_api_client"
+        output.parent.mkdir()
+        package.replace(output, made)
+
+    def edit(self, name: str, there: str, instead: str) -> None:
+        """Replace a text in a file, of which a copy is made."""
+        folder = self.root / Path(name).parent
+        folder.unlink()
+        shutil.copytree(ROOT / Path(name).parent, folder)
+        text = (self.root / name).read_text("utf-8")
+        assert 1 == text.count(there)
+        (self.root / name).write_text(text.replace(there, instead), "utf-8")
+
+    def probe(self, tries: tuple[Try, ...]) -> dict[str, Any]:
+        """Make the requests against a sandbox, and return what became of them."""
+        places = [str(self.root / name) for name in ("overlays", "generated", "scripts")]
+        done = subprocess.run(
+            [sys.executable, "-c", PROBE, json.dumps([each.given for each in tries])],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(places)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert 0 == done.returncode, done.stderr
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
+
+
+def assert_as_expected(found: dict[str, Any], tries: tuple[Try, ...]) -> None:
+    """Assert that each try ended as it should, in the client and in the sandbox."""
+    assert [each.breaks for each in tries] == [breaks for breaks, _ in found["results"]]
+    assert {None, 400} >= {status for _, status in found["results"]}
+    assert sum(not each.breaks for each in tries) == found["stored"]
+
+
+@pytest.mark.parametrize(
+    "rehearsal",
+    [
+        pytest.param(each, id=name)
+        for name, each in REHEARSALS.items()
+        if each.tries and (THOROUGH or each.quick)
+    ],
+)
+def test_what_then_works(rehearsal: Rehearsal, tmp_path: Path) -> None:
+    """Client, check and sandbox follow the new spec; the edit that is named mends the rest."""
+    spec = changed(rehearsal)
+    tree = Tree(tmp_path)
+    tree.regenerate(spec)
+    if rehearsal.generated:
+        name, text = rehearsal.generated
+        made = tmp_path / "generated" / "stoq_public_api_client" / name
+        assert text in made.read_text("utf-8")
+    found = tree.probe(rehearsal.tries)
+    assert_as_expected(found, rehearsal.tries)
+    assert spec["servers"][0]["url"] == found["url"]
+    assert bool(found["lost"]) == ("phone_digits" in "".join(rehearsal.edits))
+    if rehearsal.edit:
+        tree.edit(*rehearsal.edit)
+        found = tree.probe(rehearsal.then)
+        assert_as_expected(found, rehearsal.then)
+        assert [] == found["lost"]
+
+
+def test_a_new_field_changes_two_generated_files() -> None:
+    """One more field touches its model and the TypedDicts, and no other generated file."""
+    trees = []
+    for spec in (SPEC, changed(REHEARSALS["optional string"])):
+        found = corrections.corrected(spec, corrections.load(CORRECTIONS), "openapi.json")
+        trees.append(package.build(found, json.dumps(spec).encode(), partial=False)[0])
+    old, new = trees
+    assert {"models/customer.py", "typed_dicts.py"} == {
+        name for name in old | new if old.get(name) != new.get(name)
+    }

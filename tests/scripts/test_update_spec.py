@@ -1,0 +1,564 @@
+"""scripts/update_spec.py: from the vendor's pages to one spec, explained before it is written."""
+
+import copy
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+import update_spec
+from pipeline import pages
+from pipeline.changes import changes, worst
+from pipeline.exits import Exit, RunError
+from pipeline.pages import Page, find_openapi, merged, read_page
+
+ROOT = Path(__file__).resolve().parents[2]
+SPEC = json.loads((ROOT / "openapi.json").read_bytes())
+PAGES = Path(__file__).with_name("pages")
+KEYED = ["list-intents.md", "get-an-intent.md", "notify-an-intent.md"]
+SMALL = '{"openapi": "3.0.3", "info": {"title": "A", "version": "1"}, "paths": {}}'
+OTHER = SMALL.replace('"A"', '"B"')
+
+
+def page_with(*blocks: str) -> str:
+    """A page in the vendor's form, with a fenced JSON block of each text."""
+    fenced = "\n\n".join(f"Some prose.\n\n```json\n{block}\n```" for block in blocks)
+    return f"> Index: llms.txt\n\n# Create an Intent\n\n{fenced}\n\n---\n\n# Instructions\n"
+
+
+# --- the block in a page
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        SMALL,
+        "\ufeff" + SMALL,
+        json.dumps(json.loads(SMALL), indent=2),
+        "# comment\nopenapi: 3.0.3\ninfo: {title: A, version: '1'}\npaths: {}\n",
+        page_with(SMALL),
+        page_with(SMALL).replace("\n", "\r\n"),
+        "\ufeff" + page_with(SMALL),
+        page_with('{"error": "Not found"}', SMALL, "{broken"),
+        page_with(SMALL, SMALL),
+        page_with(SMALL).replace("```json", "~~~").replace("```", "~~~"),
+        page_with(SMALL).replace("```json\n", "```json {% code %}\n"),
+        page_with("info: {title: A, version: '1'}\nopenapi: 3.0.3\npaths: {}"),
+        f"- in a list:\n\n  ```json\n  {SMALL}\n  ```\n",
+        f"Indented:\n\n    {SMALL}\n",
+    ],
+)
+def test_the_block_is_found_whatever_surrounds_it(text: str) -> None:
+    """JSON, YAML and pages with other blocks, CRLF or a byte order mark give the same document."""
+    assert json.loads(SMALL) == find_openapi(text.encode(), "page.md")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"# Nothing here\n", "page.md: none of its 0 code blocks is an OpenAPI document"),
+        (page_with('{"error": 1}').encode(), "none of its 1 code blocks"),
+        (
+            page_with(SMALL, OTHER).encode(),
+            "page.md, the block at line 7 and the block at line 13 hold different OpenAPI",
+        ),
+        (
+            page_with(SMALL[:-1]).encode(),
+            "page.md, the block at line 7 is not JSON: Expecting ',' delimiter",
+        ),
+        (page_with("openapi: 3.0.3\n  a: [").encode(), "the block at line 7 is not YAML"),
+        (b"openapi: 3.0.3\nopenapi: 3.0.3\n", "page.md is not YAML"),
+        (SMALL[:-1].encode(), "page.md is not JSON"),
+        (b"\xff", "page.md: byte 0 is not UTF-8"),
+    ],
+)
+def test_what_is_wrong_with_a_page_is_told_with_its_place(content: bytes, said: str) -> None:
+    """A page with no OpenAPI, two different ones or a broken one ends in one clear line."""
+    with pytest.raises(RunError) as stopped:
+        find_openapi(content, "page.md")
+    assert said in str(stopped.value)
+    assert Exit.SPEC == stopped.value.code
+
+
+def test_dates_in_yaml_are_strings() -> None:
+    """A date in YAML comes out as JSON has it."""
+    text = "openapi: 3.0.3\ninfo: {title: A, version: 2026-09-01}\npaths: {}\n"
+    assert "2026-09-01" == find_openapi(text.encode(), "page.yaml")["info"]["version"]
+
+
+# --- pages from the network
+
+
+def answering(handle: Callable[[httpx.Request], httpx.Response]) -> httpx.Client:
+    """A client whose requests `handle` answers."""
+    return httpx.Client(transport=httpx.MockTransport(handle), follow_redirects=True)
+
+
+def test_a_page_is_fetched() -> None:
+    """An https URL gives its page, by the URL that was asked."""
+    client = answering(lambda request: httpx.Response(200, text=page_with(SMALL)))
+    page = read_page("https://docs.example.com/create.md", client)
+    assert ("https://docs.example.com/create.md", json.loads(SMALL)) == (page.source, page.document)
+    assert hashlib.sha256(page_with(SMALL).encode()).hexdigest() == page.sha256
+
+
+def slow(request: httpx.Request) -> httpx.Response:
+    raise httpx.ReadTimeout("timed out")
+
+
+@pytest.mark.parametrize(
+    ("handle", "said"),
+    [
+        (lambda request: httpx.Response(404), "404 Not Found"),
+        (slow, "timed out"),
+        (lambda request: httpx.Response(200, text="x" * 5_000_001), "larger than 5,000,000 bytes"),
+        (
+            lambda request: (
+                httpx.Response(200, text=SMALL)
+                if request.url.scheme == "http"
+                else httpx.Response(302, headers={"Location": "http://docs.example.com/a.md"})
+            ),
+            "which is not https",
+        ),
+    ],
+)
+def test_a_page_that_cannot_be_fetched_is_told(
+    handle: Callable[[httpx.Request], httpx.Response], said: str
+) -> None:
+    """An error of the server, a timeout, a huge page or one without TLS ends in one line."""
+    with pytest.raises(RunError, match=said) as stopped:
+        read_page("https://docs.example.com/a.md", answering(handle))
+    assert Exit.SPEC == stopped.value.code
+
+
+def test_a_page_that_trickles_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole page has to arrive within the time limit, not only each part of it."""
+    monkeypatch.setattr(pages, "MOST_SECONDS", -1.0)
+    client = answering(lambda request: httpx.Response(200, text=SMALL))
+    with pytest.raises(RunError, match="takes longer than"):
+        read_page("https://docs.example.com/a.md", client)
+
+
+def test_other_schemes_are_refused() -> None:
+    """Only https URLs and files are read."""
+    with pytest.raises(RunError) as stopped:
+        read_page("http://docs.example.com/a.md")
+    assert Exit.USAGE == stopped.value.code
+
+
+# --- several pages
+
+
+def document(
+    server: str = "https://app.example.com/api/v1", path: str = "/a", **more: Any
+) -> dict[str, Any]:
+    """A document with one operation."""
+    operation = {"responses": {"204": {"description": "Done"}}}
+    return {
+        "openapi": "3.0.3",
+        "info": {"title": path, "version": "1"},
+        "servers": [{"url": server}],
+        "paths": {path: {"get": operation}},
+        **more,
+    }
+
+
+def merge(*documents: dict[str, Any]) -> dict[str, Any]:
+    """Merge documents as pages a.md, b.md, ..."""
+    named = zip("abc", documents, strict=False)
+    return merged([Page(f"{name}.md", b"", each) for name, each in named])
+
+
+def test_the_keyed_pages_become_one_spec_with_ours() -> None:
+    """Paths are rebased on the common server; only the keyed operations ask for the key."""
+    read = [Page("create.md", b"", SPEC), *(read_page(str(PAGES / name)) for name in KEYED)]
+    spec = merged(read)
+    assert SPEC["servers"] == spec["servers"]
+    assert SPEC["info"] == spec["info"]
+    assert [
+        "/intents.json",
+        "/external/intents.json",
+        "/external/intents/{id}.json",
+        "/external/intents/{id}/notify.json",
+    ] == list(spec["paths"])
+    assert ["Intent"] == list(spec["components"]["schemas"])
+    assert "security" not in spec
+    asks = {
+        path: operation.get("security")
+        for path, item in spec["paths"].items()
+        for operation in item.values()
+    }
+    assert None is asks.pop("/intents.json")
+    assert [[{"ApiKeyAuth": []}]] * 3 == list(asks.values())
+    assert {"compatible"} == {each.severity for each in changes(SPEC, spec)}
+
+
+def test_one_page_is_taken_as_it_is() -> None:
+    """A single page's document is not rearranged."""
+    assert SPEC is merged([Page("a.md", b"", SPEC)])
+
+
+@pytest.mark.parametrize(
+    ("servers", "paths"),
+    [
+        (("https://x.io/v1", "https://x.io/v1"), ["/a", "/b"]),
+        (("https://x.io/v1", "https://x.io/v1/external"), ["/a", "/external/b"]),
+        (("https://x.io/v1/external", "https://x.io/v1"), ["/external/a", "/b"]),
+        (("https://x.io/v1/", "https://x.io/v10"), ["/v1/a", "/v10/b"]),
+    ],
+)
+def test_paths_are_rebased_on_the_common_server(servers: tuple[str, str], paths: list[str]) -> None:
+    """The server of all is the longest path that they share, part by part."""
+    spec = merge(document(servers[0]), document(servers[1], "/b"))
+    assert paths == list(spec["paths"])
+    reached = [spec["servers"][0]["url"] + path for path in paths]
+    assert [servers[0].rstrip("/") + "/a", servers[1] + "/b"] == reached
+
+
+def test_equal_parts_merge() -> None:
+    """A component or an operation that two pages state equally is there once."""
+    both = {"components": {"schemas": {"A": {"type": "string"}}}}
+    spec = merge(document(**both), document(**both))
+    assert (["A"], ["/a"]) == (list(spec["components"]["schemas"]), list(spec["paths"]))
+
+
+@pytest.mark.parametrize(
+    ("second", "said"),
+    [
+        (
+            document(path="/b", components={"schemas": {"A": {"type": "integer"}}}),
+            "components/schemas/A differs between a.md and b.md",
+        ),
+        (
+            document(paths={"/a": {"get": {"responses": {}}}}),
+            "GET /a differs between a.md and b.md",
+        ),
+        (document("https://other.example.com/api/v1", "/b"), "and b.md by https://other."),
+        (document(path="/b", openapi="3.1.0"), "a.md is OpenAPI 3.0.3, and b.md is 3.1.0"),
+    ],
+)
+def test_pages_that_contradict_each_other_are_named(second: dict[str, Any], said: str) -> None:
+    """What two pages state differently is an error that names both."""
+    first = document(components={"schemas": {"A": {"type": "string"}}})
+    with pytest.raises(RunError) as stopped:
+        merge(first, second)
+    assert said in str(stopped.value)
+
+
+# --- the class of a change
+
+FIELD = {"type": "string"}
+FIELDS = {"type": "object", "properties": {"a": FIELD}}
+
+
+def sent(schema: Any, **more: Any) -> dict[str, Any]:
+    """A document whose operation takes `schema`."""
+    spec = document(**more)
+    spec["paths"]["/a"]["get"]["requestBody"] = {
+        "content": {"application/json": {"schema": schema}}
+    }
+    return spec
+
+
+def answered(schema: Any) -> dict[str, Any]:
+    """A document whose operation answers `schema`."""
+    spec = document()
+    content = {"application/json": {"schema": schema}}
+    spec["paths"]["/a"]["get"]["responses"]["200"] = {"description": "D", "content": content}
+    return spec
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "when_sent", "when_answered"),
+    [
+        (FIELDS, {**FIELDS, "properties": {"a": FIELD, "b": FIELD}}, "compatible", "compatible"),
+        (FIELDS, {**FIELDS, "properties": {}}, "breaking", "breaking"),
+        (
+            FIELDS,
+            {"type": "object", "properties": {"a": FIELD, "b": FIELD}, "required": ["b"]},
+            "breaking",
+            "compatible",
+        ),
+        (FIELDS, {**FIELDS, "required": ["a"]}, "breaking", "compatible"),
+        ({**FIELDS, "required": ["a"]}, FIELDS, "compatible", "breaking"),
+        (FIELD, {"type": "integer"}, "breaking", "breaking"),
+        (FIELD, {"type": "string", "nullable": True}, "compatible", "breaking"),
+        ({"type": "string", "nullable": True}, FIELD, "breaking", "compatible"),
+        ({"enum": ["a"]}, {"enum": ["a", "b"]}, "compatible", "compatible"),
+        ({"enum": ["a", "b"]}, {"enum": ["a"]}, "breaking", "compatible"),
+        ({"enum": ["a", "b"]}, {"enum": ["b", "a"]}, "prose", "prose"),
+        (FIELD, {**FIELD, "pattern": "^a$"}, "breaking", "compatible"),
+        ({**FIELD, "pattern": "^a$"}, FIELD, "compatible", "compatible"),
+        (FIELD, {**FIELD, "format": "date-time"}, "breaking", "breaking"),
+        (FIELD, {**FIELD, "description": "New"}, "prose", "prose"),
+        (FIELD, {**FIELD, "example": "a", "x-order": 1}, "prose", "prose"),
+        (
+            {"type": "object"},
+            {"type": "object", "properties": {"description": FIELD}},
+            "compatible",
+            "compatible",
+        ),
+        (FIELD, FIELD, None, None),
+    ],
+)
+def test_a_change_of_a_schema_is_classed(
+    old: Any, new: Any, when_sent: str | None, when_answered: str | None
+) -> None:
+    """What is breaking in a request may be compatible in an answer, and the other way round."""
+    assert when_sent == worst(changes(sent(old), sent(new)))
+    assert when_answered == worst(changes(answered(old), answered(new)))
+
+
+def holding(spec: dict[str, Any]) -> dict[str, Any]:
+    """The operation of a document that `document` made."""
+    operation: dict[str, Any] = spec["paths"]["/a"]["get"]
+    return operation
+
+
+KEY = {"components": {"securitySchemes": {"Key": {"type": "apiKey", "in": "header", "name": "K"}}}}
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (
+            lambda spec: spec["paths"].update({"/b": {"get": {"responses": {}}}}),
+            "compatible GET /b new: operation",
+        ),
+        (lambda spec: spec["paths"].clear(), "breaking GET /a gone: operation"),
+        (
+            lambda spec: holding(spec)["responses"].update({"422": {"description": "No"}}),
+            "compatible GET /a new: answer 422",
+        ),
+        (lambda spec: holding(spec)["responses"].clear(), "breaking GET /a gone: answer 204"),
+        (
+            lambda spec: holding(spec).update(operationId="getA"),
+            'prose GET /a new: operationId: "getA"',
+        ),
+        (
+            lambda spec: holding(spec).update(
+                parameters=[{"in": "query", "name": "q", "schema": FIELD}]
+            ),
+            "compatible GET /a new: query q",
+        ),
+        (
+            lambda spec: holding(spec).update(
+                parameters=[{"in": "query", "name": "q", "required": True, "schema": FIELD}]
+            ),
+            "breaking GET /a new: query q",
+        ),
+        (
+            lambda spec: holding(spec).update(
+                parameters=[{"in": "header", "name": "Content-Type", "schema": FIELD}]
+            ),
+            "prose the whole file changed: written otherwise, with the same meaning",
+        ),
+        (
+            lambda spec: spec["servers"].insert(0, {"url": "https://b.example.com"}),
+            'breaking the whole file changed: server: "https://app.example.com/api/v1" ->'
+            ' "https://b.example.com"',
+        ),
+        (
+            lambda spec: spec.update(openapi="3.1.0"),
+            'prose the whole file changed: openapi: "3.0.3" -> "3.1.0"',
+        ),
+        (
+            lambda spec: spec.update(security=[{"Key": []}], **KEY),
+            "breaking GET /a new: credentials Key",
+        ),
+    ],
+)
+def test_a_change_of_an_operation_is_classed(
+    change: Callable[[dict[str, Any]], object], told: str
+) -> None:
+    """Operations, answers, parameters, servers and credentials each have their class."""
+    old = document()
+    new = copy.deepcopy(old)
+    change(new)
+    assert [told] == [f"{each.severity} {each.operation} {each}" for each in changes(old, new)]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        (
+            FIELDS,
+            {**FIELDS, "properties": {"a": FIELD, "b": {"type": "array", "items": FIELD}}},
+            "new: request b (optional, array)",
+        ),
+        (
+            FIELDS,
+            {**FIELDS, "properties": {"a": {**FIELD, "maxLength": 3}}},
+            "new: request a maxLength: 3",
+        ),
+        (
+            {"type": "array", "items": FIELDS},
+            {"type": "array", "items": {"type": "object"}},
+            "gone: request [].a (optional, string)",
+        ),
+    ],
+)
+def test_a_change_names_its_field(old: Any, new: Any, told: str) -> None:
+    """A field is named by its dotted path, with what it is."""
+    assert [told] == [str(each) for each in changes(sent(old), sent(new))]
+
+
+def test_a_move_behind_a_reference_changes_nothing() -> None:
+    """A schema that moves into the components, also one that holds itself, means the same."""
+    node = {"type": "object", "properties": {"next": {"$ref": "#/components/schemas/N"}}}
+    old = sent({"$ref": "#/components/schemas/N"}, components={"schemas": {"N": node}})
+    assert [] == changes(old, copy.deepcopy(old))
+    new = sent({"$ref": "#/components/schemas/F"}, components={"schemas": {"F": FIELDS}})
+    assert "prose" == worst(changes(sent(FIELDS), new))
+
+
+# --- the command
+
+
+class Command:
+    """Runs update_spec.py in process on a spec and a provenance file of its own."""
+
+    def __init__(self, folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+        self.folder, self._capfd = folder, capfd
+        self.spec, self.source = folder / "openapi.json", folder / "openapi_source.json"
+        self.spec.write_text(json.dumps(SPEC, indent=2) + "\n", "utf-8")
+        self.source.write_text('{"pages": [{"from": "gone.md"}]}', "utf-8")
+
+    def page(self, spec: dict[str, Any], name: str = "page.md") -> str:
+        """Write a page with `spec` in it; return its path."""
+        path = self.folder / name
+        path.write_text(page_with(json.dumps(spec, separators=(",", ":"))), "utf-8")
+        return str(path)
+
+    def __call__(self, *arguments: str) -> tuple[int, str]:
+        """Return the exit code and what was printed."""
+        code = update_spec.main(arguments)
+        printed = self._capfd.readouterr()
+        return code, printed.out + printed.err
+
+
+@pytest.fixture
+def command(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Command:
+    """The command in an empty folder."""
+    made = Command(tmp_path, capfd)
+    monkeypatch.setattr(update_spec, "SPEC", made.spec)
+    monkeypatch.setattr(update_spec, "SOURCE", made.source)
+    return made
+
+
+def with_tags() -> dict[str, Any]:
+    """Our spec with a field that is new."""
+    spec = copy.deepcopy(SPEC)
+    body = spec["paths"]["/intents.json"]["post"]["requestBody"]["content"]["application/json"]
+    customer = body["schema"]["properties"]["customer"]
+    customer["properties"]["tags"] = {"type": "array", "items": {"type": "string"}}
+    return spec
+
+
+def test_nothing_new(command: Command) -> None:
+    """A page that says what openapi.json says changes no file."""
+    before = command.spec.read_bytes(), command.source.read_bytes()
+    for arguments in ([], ["--yes"], ["--dry-run"]):
+        code, said = command(command.page(SPEC), *arguments)
+        assert (Exit.DONE, "Nothing new: openapi.json says what the page says.\n") == (code, said)
+    assert before == (command.spec.read_bytes(), command.source.read_bytes())
+
+
+def test_a_dry_run_tells_the_class_by_its_exit_code(command: Command) -> None:
+    """CI learns whether there is something new, and how grave it is, and nothing is written."""
+    before = command.spec.read_bytes()
+    prose = {**SPEC, "info": {"title": "STOQ API", "version": "1.0.1"}}
+    breaking = {**SPEC, "servers": [{"url": "https://api.stoqapp.com/v2"}]}
+    for spec, code in (
+        (prose, Exit.PROSE),
+        (with_tags(), Exit.COMPATIBLE),
+        (breaking, Exit.BREAKING),
+    ):
+        assert code == command(command.page(spec), "--dry-run")[0]
+    assert before == command.spec.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_written"), [("y\n", True), ("n\n", False), ("\n", False), ("", False)]
+)
+def test_it_asks_before_it_writes(
+    answer: str, is_written: bool, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only a yes writes the spec; without an answer nothing is written."""
+    (command.folder / "answer").write_text(answer)
+    with (command.folder / "answer").open() as stdin:
+        monkeypatch.setattr("sys.stdin", stdin)
+        code, said = command(command.page(with_tags()))
+    assert (Exit.DONE if is_written else Exit.DIFFERS) == code
+    assert "compatible  new: request customer.tags (optional, array)" in said
+    assert (with_tags() if is_written else SPEC) == json.loads(command.spec.read_bytes())
+
+
+def test_what_is_written(command: Command) -> None:
+    """--yes writes the spec pretty-printed in the page's order, and where it came from."""
+    path = command.page(with_tags())
+    assert Exit.DONE == command(path, "--yes")[0]
+    pretty = json.dumps(with_tags(), indent=2, ensure_ascii=False) + "\n"
+    assert pretty.encode() == command.spec.read_bytes()
+    [origin] = json.loads(command.source.read_bytes())["pages"]
+    assert ("page.md", hashlib.sha256(Path(path).read_bytes()).hexdigest()) == (
+        origin["from"],
+        origin["sha256"],
+    )
+    assert 10 == len(origin["date"])
+
+
+def test_without_a_page_it_reads_the_one_that_the_spec_came_from(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The provenance file says which page; the committed one names the vendor's."""
+    command.page(with_tags(), "gone.md")
+    monkeypatch.chdir(command.folder)
+    assert Exit.COMPATIBLE == command("--dry-run")[0]
+    [origin] = json.loads((ROOT / "scripts" / "openapi_source.json").read_bytes())["pages"]
+    assert origin["from"].startswith("https://docs.stoqapp.com/")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["missing.md"], Exit.SPEC, "cannot read missing.md: No such file"),
+        (["--chekc"], Exit.USAGE, "--chekc"),
+        (["ftp://example.com/a.md"], Exit.USAGE, "neither a file nor an https URL"),
+    ],
+)
+def test_a_failure_is_one_line(
+    arguments: list[str], code: Exit, said: str, command: Command
+) -> None:
+    """What cannot be read or understood ends in one line and an exit code."""
+    found, line = command(*arguments)
+    assert (code, 1) == (found, line.count("\n"))
+    assert said in line
+
+
+def test_a_page_with_an_invalid_spec_is_refused(command: Command) -> None:
+    """What is no valid OpenAPI is told with its place, before anything is compared."""
+    code, line = command(command.page({"openapi": "3.0.3", "info": {}, "paths": {}}), "--yes")
+    assert Exit.SPEC == code
+    assert "page.md is not valid OpenAPI: /info: 'title' is a required property" in line
+
+
+def test_all_runs_the_chain(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """--all writes, then runs regenerate.py and test, and stops where one of them fails."""
+    monkeypatch.setattr(update_spec, "ROOT", command.folder)
+    scripts = command.folder / "scripts"
+    scripts.mkdir()
+    (scripts / "regenerate.py").write_text("print('regenerated')")
+    (scripts / "test").write_text("#!/bin/sh\necho tested\nexit 1\n")
+    (scripts / "test").chmod(0o755)
+    code, said = command(command.page(with_tags()), "--all", "--yes")
+    assert Exit.TOOL == code
+    assert "regenerated\ntested\n" in said
+    assert said.endswith("scripts/test failed; see above what to edit, then go on\n")
+    assert with_tags() == json.loads(command.spec.read_bytes())
