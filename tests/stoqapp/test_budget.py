@@ -376,7 +376,7 @@ def test_processes_and_threads_against_the_limit(
     together at the first. The service is a count for each window: requests arrive half of the
     slack after their points were taken.
     """
-    points, window, step, windows = 120, 60.0, 0.75, 6
+    points, window, step, windows = 120, 60.0, 0.75, 4
     place = place_of(kind, tmp_path, request)
     begin = [sys.executable, "-c", SENDER, kind, place, str(points), "4"]
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}

@@ -62,7 +62,7 @@ class RedisStore:
         if not isinstance(prefix, str) or not prefix:
             raise ConfigurationError("prefix must be text, the beginning of the keys in Redis")
         try:
-            self._pool = redis.ConnectionPool.from_url(url, retry=Retry(NoBackoff(), 0))
+            self._pool: Any = redis.ConnectionPool.from_url(url, retry=Retry(NoBackoff(), 0))
         except (ValueError, TypeError, AttributeError):
             # Without the cause: its text may hold the password.
             raise ConfigurationError(
@@ -100,24 +100,30 @@ class RedisStore:
 
     def close(self) -> None:
         """Close the connections; twice is fine."""
-        while self._idle:
-            self._idle.pop().disconnect()
+        while (connection := self._take_idle()) is not None:
+            connection.disconnect()
 
     def _swap(
         self, deadline: float, shop: str, expected: str | bytes, text: str, keep_ms: int
     ) -> Any:
         command = ("EVAL", _SWAP, 1, f"{self._prefix}:{shop}", expected, text, keep_ms)
-        if self._pid != os.getpid():
-            # In a forked child: the parent's connections are the parent's.
-            self._idle, self._pid = [], os.getpid()
-        while self._idle:
-            # One that the server has closed meanwhile is no reason to fail.
+        while (connection := self._take_idle()) is not None:
+            # The server may have closed it meanwhile.
             with suppress(self._lost):
-                return self._ask(self._idle.pop(), deadline, command)
-        connection: Any = self._pool.make_connection()
+                return self._ask(connection, deadline, command)
+        connection = self._pool.make_connection()
         seconds_left = max(0.001, deadline - time.monotonic())
         connection.socket_timeout = connection.socket_connect_timeout = seconds_left
         return self._ask(connection, deadline, command)
+
+    def _take_idle(self) -> Any:
+        if self._pid != os.getpid():
+            # In a forked child: these connections are the parent's.
+            self._idle, self._pid = [], os.getpid()
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return None
 
     def _ask(self, connection: Any, deadline: float, command: tuple[Any, ...]) -> Any:
         try:
