@@ -1,10 +1,16 @@
-"""The command line: arguments in, exit code out, and nobody's data in its messages."""
+"""The command line: arguments in, exit code out, and no personal data in its messages."""
 
+import inspect
+import io
 import json
 import os
 import re
+import signal
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
@@ -15,77 +21,97 @@ from stoqapp.cli import main
 from stoqapp.inputs import INPUTS
 from stoqapp_sandbox import Sandbox
 
-README = Path(__file__).parents[2] / "README.md"
 FIELDS = ["--shop", "demo", "--variant", "4711", "--product", "42"]
 EMAIL = ["--email", "ada@example.com"]
+ONCE = ["--max-retries", "0"]
+COMMANDS = ["create", *sorted(point.name for point in entry_points(group="stoqapp.commands"))]
+COMMAND = [sys.executable, "-m", "stoqapp"]
+HANG_SECONDS = 60
 
 
 def create(sandbox: Sandbox, *words: str) -> int:
     return main(["create", "--base-url", sandbox.base_url, *FIELDS, *words])
 
 
+def help_of(capsys: pytest.CaptureFixture[str], *command: str) -> str:
+    with pytest.raises(SystemExit) as caught:
+        main([*command, "--help"])
+    assert caught.value.code == 0
+    return capsys.readouterr().out
+
+
+# -- what is sent ----------------------------------------------------------------------------------
+
+
 def test_created(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
-    """A created intent ends with 0 and names the intent."""
-    assert create(sandbox, *EMAIL) == 0
-    assert capsys.readouterr().out.splitlines()[0] == "created: intent 1"
+    """A created intent ends with 0 and names the intent and what was changed."""
+    assert create(sandbox, *EMAIL, "--country", "US") == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "created: intent 1",
+        "  --country: lower-cased",
+        "  --channel: inferred from the only contact given",
+    ]
     assert len(sandbox.intents) == 1
 
 
 def test_every_field_can_be_given(sandbox: Sandbox) -> None:
-    """Each argument of subscribe has its option, and its value arrives."""
-    words = {
-        "phone": "(555) 010-9999",
-        "push": "push-token",
-        "channel": "sms",
-        "quantity": "2",
-        "market": "gid://shopify/Market/7",
-        "name": "Ada",
-        "country": "US",
-        "country-code": "1",
-        "locale": "en",
-        "customer-id": "1",
-        "customer-market": "8",
-        "shopify-customer-id": "815",
-        "product-title": "Lamp",
-        "variant-title": "Blue",
-        "variant-count": "3",
-        "vendor": "Example",
-        "sku": "LAMP-BLUE",
+    """Each argument of subscribe has its option, and its value arrives in its field."""
+    values: dict[str, tuple[str, Any]] = {
+        "variant": ("4711", 4711),
+        "product": ("gid://shopify/Product/42", 42),
+        "email": ("ada@example.com", "ada@example.com"),
+        "phone": ("(555) 010-9999", "15550109999"),
+        "push": ("push-token", "push-token"),
+        "channel": ("SMS", "sms"),
+        "quantity": ("2", 2),
+        "market": ("gid://shopify/Market/7", 7),
+        "name": ("Ada", "Ada"),
+        "country": ("US", "us"),
+        "country_code": ("1", "1"),
+        "locale": ("en", "en"),
+        "customer_id": ("1", "1"),
+        "customer_market": ("8", 8),
+        "shopify_customer_id": ("815", "815"),
+        "product_title": ("Lamp", "Lamp"),
+        "variant_title": ("Blue", "Blue"),
+        "variant_count": ("3", 3),
+        "vendor": ("Example", "Example"),
+        "sku": ("LAMP-BLUE", "LAMP-BLUE"),
     }
-    given = [word for name, value in words.items() for word in (f"--{name}", value)]
-    assert create(sandbox, *EMAIL, *given, "--no-accepts-marketing") == 0
-    assert sandbox.intents[0]["request"] == {
-        "intent": {
-            "shopify_variant_id": 4711,
-            "shopify_product_id": 42,
-            "shopify_market_id": 7,
-            "channel": "sms",
-            "quantity": 2,
-            "source": "api",
-        },
-        "customer": {
-            "id": "1",
-            "name": "Ada",
-            "email": "ada@example.com",
-            "phone": "15550109999",
-            "push": "push-token",
-            "country_code": "1",
-            "country": "us",
-            "accepts_marketing": False,
-            "locale": "en",
-            "shopify_market_id": 8,
-            "shopify_customer_id": "815",
-        },
-        "product": {
-            "variant_count": 3,
-            "title": "Lamp",
-            "variant_title": "Blue",
-            "vendor": "Example",
-            "sku": "LAMP-BLUE",
-        },
+    given = [
+        word
+        for name, (value, _) in values.items()
+        for word in (f"--{name.replace('_', '-')}", value)
+    ]
+    assert create(sandbox, *given, "--no-accepts-marketing") == 0
+    sent = {
+        f"{section}.{name}": value
+        for section, fields in sandbox.intents[0]["request"].items()
+        for name, value in fields.items()
     }
-    options = {name.replace("-", "_") for name in words} | {"variant", "product", "email"}
-    assert options | {"accepts_marketing"} == set(INPUTS)
+    expected = {INPUTS[name].path: value for name, (_, value) in values.items()}
+    assert sent == expected | {"customer.accepts_marketing": False, "intent.source": "api"}
+    arguments = set(inspect.signature(Stoq.subscribe).parameters) - {"self"}
+    assert {*values, "accepts_marketing", "more", "timeout", "total_timeout"} == arguments
+
+
+def test_fields_without_an_option(sandbox: Sandbox) -> None:
+    """--more sends any field of the spec as JSON."""
+    assert create(sandbox, *EMAIL, "--more", 'customer.locale="en"') == 0
+    assert sandbox.intents[0]["request"]["customer"]["locale"] == "en"
+
+
+@pytest.mark.parametrize("option", ["--email", "--push"])
+def test_a_contact_from_standard_input(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    """A contact given as '-' is the first line of standard input."""
+    monkeypatch.setattr("sys.stdin", io.StringIO(" ada@example.com\nother\n"))
+    assert create(sandbox, option, "-") == 0
+    assert sandbox.intents[0]["request"]["customer"] == {option[2:]: "ada@example.com"}
+
+
+# -- outcomes --------------------------------------------------------------------------------------
 
 
 def test_the_json_of_a_created_intent(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
@@ -98,154 +124,60 @@ def test_the_json_of_a_created_intent(sandbox: Sandbox, capsys: pytest.CaptureFi
 
 
 @pytest.mark.parametrize(
-    ("status", "code", "outcome", "carried_out"),
+    ("status", "headers", "code", "outcome", "carried_out"),
     [
-        (200, 3, "refused", False),
-        (400, 3, "refused", False),
-        (401, 3, "refused", False),
-        (404, 3, "refused", False),
-        (429, 6, "turned away", False),
-        (500, 5, "unknown", None),
-        (503, 5, "unknown", None),
-        (302, 5, "unknown", None),
+        (200, {}, 3, "refused", False),
+        (400, {}, 3, "refused", False),
+        (404, {}, 3, "refused", False),
+        (429, {}, 6, "turned away", False),
+        (500, {}, 5, "unknown", None),
+        (503, {}, 5, "unknown", None),
+        (503, {"Retry-After": "7"}, 6, "turned away", False),
+        (302, {}, 5, "unknown", None),
     ],
 )
 def test_other_answers(
     sandbox: Sandbox,
     capsys: pytest.CaptureFixture[str],
     status: int,
+    headers: dict[str, str],
     code: int,
     outcome: str,
     carried_out: bool | None,
 ) -> None:
-    """Each kind of answer has its exit code; what the service said is in the JSON alone."""
-    sandbox.fail_next(status, body={"errors": ["words of the service"]})
-    assert create(sandbox, *EMAIL, "--max-retries", "0", "--json") == code
-    said = capsys.readouterr()
+    """Each kind of answer has its exit code; what the service said is shown when asked for."""
+    body = {"errors": ["words\x1b[2J of the service"]}
+    for words in ([], ["--show-words"], ["--json"]):
+        sandbox.fail_next(status, body=body, headers=headers)
+        assert create(sandbox, *EMAIL, *ONCE, *words) == code
+        said = capsys.readouterr()
+        assert f"stoqapp create: STOQ answered {status}" in said.err
+        assert (r"'words\x1b[2J of the service'" in said.err) is ("--show-words" in words)
     report = json.loads(said.out)
     assert (report["outcome"], report["carried_out"]) == (outcome, carried_out)
-    assert (report["status"], report["messages"]) == (status, ["words of the service"])
-    assert f"STOQ answered {status}" in said.err
-    assert "words of the service" not in said.err
+    assert (report["status"], report["messages"]) == (status, body["errors"])
 
 
-def test_texts_name_what_the_command_line_has(
-    sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["--total-timeout", "x"], 2, "stoqapp create: --total-timeout must be"),
+        (["--timeout", "soon"], 2, "stoqapp create: --timeout must be"),
+        (["--max-retries", "-1"], 2, "stoqapp create: --max-retries must be"),
+        (["--base-url", "http://example.com"], 2, "stoqapp create: --base-url must be"),
+        (["--base-url", "http://127.0.0.1:1", *ONCE], 4, "stoqapp create: 127.0.0.1:1: nothing"),
+        ([*EMAIL], 3, "--show-words"),
+    ],
+)
+def test_messages_name_options_and_hosts(
+    sandbox: Sandbox, capsys: pytest.CaptureFixture[str], words: list[str], code: int, says: str
 ) -> None:
-    """Where an error names something of the Python API, the command names what it has itself."""
+    """Where an error names a Python argument, the command names its option; and the host."""
     assert create(sandbox, *EMAIL) == 0
-    assert create(sandbox, *EMAIL) == 3
-    assert "messages in --json holds what the service said" in capsys.readouterr().err
-    assert create(sandbox, *EMAIL, "--total-timeout", "x") == 2
-    assert capsys.readouterr().err.startswith("stoqapp create: --total-timeout must be")
-    assert main(["create", *FIELDS, *EMAIL, "--base-url", sandbox.url]) == 3
-    assert "--base-url is the API's" in capsys.readouterr().err
-
-
-def test_not_sent(capsys: pytest.CaptureFixture[str]) -> None:
-    """Without a connection the exit code says that nothing was sent."""
-    words = ["create", *FIELDS, *EMAIL, "--base-url", "http://127.0.0.1:1", "--json"]
-    words += ["--max-retries", "0"]
-    assert main(words) == 4
-    said = capsys.readouterr()
-    assert json.loads(said.out)["outcome"] == "not sent"
-    assert said.err.startswith("stoqapp create: nothing was sent")
-
-
-@pytest.mark.parametrize(
-    ("words", "says"),
-    [
-        ([], "stoqapp: give a command: create, sandbox or verify; see stoqapp --help"),
-        (["secret@example.com"], "no such command: give create, sandbox or verify"),
-        (["create"], "stoqapp create: required: --variant, --product; see stoqapp create --help"),
-        (["create", *FIELDS, "--email"], "--email: needs a value"),
-        (["create", *FIELDS, "--name", "-secret"], "given as --name=VALUE"),
-        (["create", *FIELDS, "-esecret@example.com"], "unknown option;"),
-        (["create", *FIELDS, "--secret@example.com"], "unknown option;"),
-        (["create", *FIELDS, "--product-titel", "secret"], "(--product-title?)"),
-        (["create", *FIELDS, "secret@example.com"], "stray argument"),
-        (
-            ["create", *FIELDS, "--emial", "secret@example.com"],
-            "unknown option --emial (--email?);",
-        ),
-        (["create", *FIELDS, "--emial=secret@example.com"], "unknown option --emial (--email?);"),
-        (["create", *FIELDS, "--accepts-marketing=secret"], "takes no value"),
-        (["create", *FIELDS, "--quantity", "secret@example.com"], "--quantity: must be a whole"),
-        (["create", *FIELDS, "--quantity", "1.5"], "--quantity: must be a whole"),
-        (["create", *FIELDS, "--quantity", "9" * 5000], "--quantity: must be a whole"),
-        (["create", *FIELDS, "--quantity", "0", *EMAIL], "\n  --quantity must be at least 1"),
-        (["create", *FIELDS], "give email, phone or push"),
-        (["create", *FIELDS, *EMAIL, "--channel", "sms"], "--phone is needed"),
-        (["create", *FIELDS, "--phone", "5550109999"], "--phone does not say whose"),
-        (["create", *FIELDS, *EMAIL, "--timeout", "soon"], "timeout must be"),
-        (["create", *FIELDS, *EMAIL, "--base-url", "http://example.com"], "must be https"),
-        (["create", "--variant", "1", "--product", "2", *EMAIL], "no shop"),
-        (["sandbox", "--port", "secret@example.com"], "--port: must be a whole"),
-        (["sandbox", "--port", "70000"], "--port: must be a whole number from 0 to 65535"),
-        (["sandbox", "--rate-limit", "secret@example.com/60"], "points and seconds, like 360/60"),
-        (["sandbox", "--rate-limit", "360/secret@example.com"], "points and seconds, like 360/60"),
-        (["sandbox", "--rate-limit", "7"], "points and seconds, like 360/60"),
-    ],
-)
-def test_usage_and_broken_rules(
-    capsys: pytest.CaptureFixture[str], words: list[str], says: str
-) -> None:
-    """What cannot be sent ends with 2, says why, and does not repeat what was typed."""
-    assert main(words) == 2
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert says in said.err
-    assert "secret" not in said.err
-    assert "ada@" not in said.err
-
-
-@pytest.mark.parametrize("value", ["e", "a", "option", "-", "must be a whole number", "secret"])
-@pytest.mark.parametrize("option", ["--quantity", "--json=", "--emial", "--max-retries"])
-def test_usage_is_told_in_whole_words(
-    capsys: pytest.CaptureFixture[str], option: str, value: str
-) -> None:
-    """What was typed changes nothing about the words of the complaint."""
-    words = [option + value] if option.endswith("=") else [option, value]
-    assert main(["create", *FIELDS, *words]) == 2
-    other = [f"{option}zz"] if option.endswith("=") else [option, "zz"]
+    assert create(sandbox, *EMAIL, *words) == code
     said = capsys.readouterr().err
-    assert main(["create", *FIELDS, *other]) == 2
-    assert said == capsys.readouterr().err or value == "-"
-
-
-@pytest.mark.parametrize(
-    ("words", "error"),
-    [
-        (["create", "--json"], "UsageError"),
-        (["create", *FIELDS, "--json", "--quantity", "secret"], "UsageError"),
-        (["create", *FIELDS, "--json", "--nmae=secret"], "UsageError"),
-        (["create", *FIELDS, *EMAIL, "--json", "--timeout", "secret"], "ConfigurationError"),
-        (["create", *FIELDS, "--json"], "InvalidIntentError"),
-    ],
-)
-def test_the_json_of_what_was_not_sent(
-    capsys: pytest.CaptureFixture[str], words: list[str], error: str
-) -> None:
-    """With --json, errors of usage have the form and the stream of all others."""
-    assert main(words) == 2
-    said = capsys.readouterr()
-    report = json.loads(said.out)
-    assert ("invalid", False, error) == (report["outcome"], report["carried_out"], report["error"])
-    assert report["message"]
-    assert report["attempts"] == 0
-    assert "secret" not in said.out + said.err
-
-
-def test_turned_away_for_now(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
-    """A 503 that says when to come back was not carried out, which its exit code tells."""
-    sandbox.fail_next(503, headers={"Retry-After": "7"})
-    assert create(sandbox, *EMAIL, "--max-retries", "0", "--json") == 6
-    report = json.loads(capsys.readouterr().out)
-    assert ("turned away", False, 7) == (
-        report["outcome"],
-        report["carried_out"],
-        report["retry_after_seconds"],
-    )
+    assert says in said
+    assert not re.search(r"[a-z]_[a-z]|\.messages", said.replace("is_duplicate in --json", ""))
 
 
 @pytest.mark.parametrize(
@@ -275,108 +207,132 @@ def test_an_id_that_no_terminal_can_show(
     assert capsys.readouterr().out.startswith(r"created: intent \x1b[2J\ud800")
 
 
-@pytest.mark.parametrize("form", [[], ["--json"]])
+# -- what is not understood ------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize(
-    "streams", [">&-", "2>&-", ">&- 2>&-", "> /dev/full", "2> /dev/full", "> /dev/full 2>&1", None]
+    ("words", "says"),
+    [
+        ([], f"stoqapp: give a command: {', '.join(COMMANDS[:-1])} or {COMMANDS[-1]}; see stoqapp"),
+        (["secret@example.com"], "stoqapp: there is no such command; give a command: create"),
+        (["craete"], "no such command (did you mean create?)"),
+        (["sandbx"], "no such command (did you mean sandbox?)"),
+        (["create", "--shop", "demo", *EMAIL], "\n  --variant is required: set it"),
+        (["create", *FIELDS, "--email"], "--email: needs a value"),
+        (["create", *FIELDS, "--name", "-secret"], "given as --name=VALUE"),
+        (["create", *FIELDS, "-esecret@example.com"], "unknown option;"),
+        (["create", *FIELDS, "--secret@example.com"], "unknown option;"),
+        (["create", *FIELDS, "--product-titel", "secret"], "(did you mean --product-title?)"),
+        (["create", *FIELDS, "secret@example.com"], "stray argument"),
+        (["create", *FIELDS, "--emial", "secret"], "option --emial (did you mean --email?);"),
+        (["create", *FIELDS, "--emial=secret"], "option --emial (did you mean --email?);"),
+        (["create", *FIELDS, "--accepts-marketing=secret"], "takes no value"),
+        (["create", *FIELDS, "--channel", "secret"], "--channel: must be email, sms or push;"),
+        (["create", *FIELDS, "--channel", "emial"], "sms or push (did you mean email?);"),
+        (["create", *FIELDS, "--quantity", "secret@example.com"], "--quantity: must be a whole"),
+        (["create", *FIELDS, "--quantity", "1.5"], "--quantity: must be a whole"),
+        (["create", *FIELDS, "--quantity", "9" * 5000], "--quantity: must be a whole"),
+        (["create", *FIELDS, "--quantity", "0", *EMAIL], "\n  --quantity must be at least 1"),
+        (["create", *FIELDS, "--more", "secret"], "--more: must be the path of a field"),
+        (["create", *FIELDS, "--more", "customer.name=secret"], "--more: must be the path"),
+        (["create", *FIELDS, *EMAIL, "--more", "a.b=1", "--more", "a.b=2"], "names a field twice"),
+        (["create", *FIELDS, *EMAIL, "--more", "customer.locle=1"], "'customer.locale'"),
+        (["create", *FIELDS, "--email", "-", "--push", "-"], "only one contact"),
+        (["create", *FIELDS, "--email", "-"], "--email: standard input holds no line"),
+        (["create", *FIELDS], "give email, phone or push"),
+        (["create", *FIELDS, *EMAIL, "--channel", "sms"], "--phone is needed"),
+        (["create", *FIELDS, "--phone", "5550109999"], "--phone does not say whose"),
+        (["create", "--variant", "1", "--product", "2", *EMAIL], "no shop"),
+        (["--print-completion", "bahs"], "zsh or fish (did you mean bash?); see stoqapp --help"),
+    ],
 )
-@pytest.mark.parametrize(("status", "code"), [(201, 0), (404, 3)])
-def test_the_exit_code_tells_the_outcome_whoever_listens(
-    sandbox: Sandbox, status: int, code: int, streams: str | None, form: list[str]
+def test_usage_and_broken_rules(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+    says: str,
 ) -> None:
-    """Output that nobody takes changes neither the exit code, nor does it end in a traceback."""
-    if status != 201:
-        sandbox.fail_next(status)
-    command = [sys.executable, "-m", "stoqapp", "create", "--base-url", sandbox.base_url]
-    command += [*FIELDS, *EMAIL, *form]
-    if streams is None:
-        reader, writer = os.pipe()
-        os.close(reader)
-        ran = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
-        os.close(writer)
-    else:
-        command = ["sh", "-c", f'exec "$@" {streams}', "sh", *command]
-        ran = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert ran.returncode == code
-    assert "Traceback" not in ran.stderr
-    assert "Exception ignored" not in ran.stderr
-    if form and streams == "2>&-":
-        assert json.loads(ran.stdout)["outcome"] == ("created" if code == 0 else "refused")
+    """What cannot be sent ends with 2, says why, and does not repeat what was typed."""
+    monkeypatch.setattr("sys.stdin", None)
+    assert main(words) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert says in said.err
+    assert "secret" not in said.err
+    assert "ada@" not in said.err
 
 
 @pytest.mark.parametrize(
-    ("words", "code"),
+    ("words", "error"),
     [
-        (["--help"], 0),
-        (["create", "--help"], 0),
-        (["create"], 2),
-        (["sandbox", "--assume", "list"], 0),
-        (["sandbox", "--assume", "x"], 2),
-        (["sandbox", "--fault", "x"], 2),
-        (["verify", "--only", "list"], 0),
-        (["verify"], 2),
+        (["create", *FIELDS, "--json", "--quantity", "secret"], "UsageError"),
+        (["create", *FIELDS, "--json", "--nmae=secret"], "UsageError"),
+        (["create", *FIELDS, *EMAIL, "--json", "--timeout", "secret"], "ConfigurationError"),
+        (["create", *FIELDS, "--json"], "InvalidIntentError"),
     ],
-    ids=str,
 )
-def test_other_output_that_nobody_takes(words: list[str], code: int) -> None:
-    """Neither a listing nor a complaint fails when the other end of the pipe is gone."""
-    command = [sys.executable, "-m", "stoqapp", *words]
-    reader, writer = os.pipe()
-    os.close(reader)
-    for unbuffered in ("", "1"):
-        settings: dict[str, Any] = {"env": os.environ | {"PYTHONUNBUFFERED": unbuffered}}
-        ran = subprocess.run(command, stdout=writer, stderr=writer, check=False, **settings)
-        assert ran.returncode == code
-        ran = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, **settings)
-        assert (ran.returncode, "Traceback" in ran.stderr) == (code, False)
-    os.close(writer)
+def test_the_json_of_what_was_not_sent(
+    capsys: pytest.CaptureFixture[str], words: list[str], error: str
+) -> None:
+    """With --json, errors of usage have the form and the stream of all others."""
+    assert main(words) == 2
+    said = capsys.readouterr()
+    report = json.loads(said.out)
+    assert ("invalid", False, error) == (report["outcome"], report["carried_out"], report["error"])
+    assert report["message"]
+    assert report["attempts"] == 0
+    assert "secret" not in said.out + said.err
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["create", *FIELDS],
-        ["sandbox", "--assume", "x"],
-        ["sandbox", "--fault", "x"],
-        ["verify", "--shop", "demo"],
-        ["verify", "--shop", "demo", "--json"],
-    ],
-    ids=" ".join,
-)
-def test_complaints_with_standard_error_closed(words: list[str]) -> None:
-    """What belongs on standard error goes nowhere when it is closed, not to standard output."""
-    ran = subprocess.run(
-        ["sh", "-c", 'exec "$@" 2>&-', "sh", sys.executable, "-m", "stoqapp", *words],
-        stdout=subprocess.PIPE,
-        text=True,
-        check=False,
+# -- help and commands -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", [[], ["create"]], ids=str)
+def test_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """--help of every command shows examples that name it, and each exit code once."""
+    text = help_of(capsys, *command)
+    examples = text.partition("\nexamples:\n")[2].partition("\n\n")[0]
+    assert "stoqapp " + " ".join(command) in examples
+    codes = re.findall(r"^  (\d+) +\w", text, re.MULTILINE)
+    assert codes[:3] == ["0", "1", "2"]
+    assert len(codes) == len(set(codes))
+    if command in ([], ["create"]):
+        assert codes == ["0", "1", "2", "3", "4", "5", "6", "130"]
+
+
+def test_the_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    """stoqapp --help names the commands of all entry points."""
+    assert set(COMMANDS) <= set(re.findall(r"^    ([a-z]+) ", help_of(capsys), re.MULTILINE))
+
+
+def test_completion(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """--print-completion prints a script that bash can read and that knows commands and options."""
+    with pytest.raises(SystemExit) as caught:
+        main(["--print-completion", "bash"])
+    assert caught.value.code == 0
+    script = capsys.readouterr().out
+    assert all(word in script for word in [*COMMANDS, "--email", "--accepts-marketing", "sms"])
+    subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+
+
+def test_an_extra_that_is_missing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command whose package is missing says in one line what installs it; others work."""
+    broken = EntryPoint("broken", "uvicorn_is_missing:add_to", "stoqapp.commands")
+    monkeypatch.setattr("stoqapp.cli.run.entry_points", lambda group: [broken])
+    assert main(["broken"]) == 1
+    said = capsys.readouterr()
+    assert said.err == (
+        "stoqapp broken: needs the package 'uvicorn_is_missing', which is not installed\n"
     )
-    assert (2, "") == (ran.returncode, ran.stdout)
+    assert "broken" in help_of(capsys)
+    monkeypatch.setitem(sys.modules, "shtab", None)
+    assert main(["--print-completion", "bash"]) == 1
+    assert "pip install 'stoqapp[completion]'" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("words", "limit"), [([], None), (["--rate-limit", "360/2.5"], (360, 2.5))]
-)
-def test_the_rate_limit_of_the_sandbox(
-    monkeypatch: pytest.MonkeyPatch, words: list[str], limit: tuple[int, float] | None
-) -> None:
-    """The sandbox is told the limit as points and seconds, and none where none is given."""
-    told: list[Any] = []
-    monkeypatch.setattr("stoqapp_sandbox.serve", lambda **given: told.append(given["rate_limit"]))
-    assert main(["sandbox", *words]) == 0
-    assert told == [limit]
-
-
-@pytest.mark.parametrize("limit", ["0/60", "360/0", "360/nan", "360/inf"])
-def test_a_rate_limit_that_is_none(capsys: pytest.CaptureFixture[str], limit: str) -> None:
-    """A limit that makes no sense ends with 2 and one line."""
-    assert main(["sandbox", "--rate-limit", limit]) == 2
-    assert re.fullmatch("stoqapp sandbox: rate limit must be [^\n]*\n", capsys.readouterr().err)
-
-
-def test_a_sandbox_that_cannot_start(capsys: pytest.CaptureFixture[str], sandbox: Sandbox) -> None:
-    """A port that cannot be had ends with 1 and one line."""
-    assert main(["sandbox", "--port", str(sandbox.port)]) == 1
-    assert re.fullmatch("stoqapp sandbox: [^\n]*port[^\n]*\n", capsys.readouterr().err)
+# -- signals and streams ---------------------------------------------------------------------------
 
 
 def test_an_interrupted_call(
@@ -394,76 +350,95 @@ def test_an_interrupted_call(
     assert json.loads(said.out)["carried_out"] is None
 
 
-def test_an_interrupt_while_arguments_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C before a command has begun ends it without a traceback."""
+def test_a_termination(tmp_path: Path) -> None:
+    """SIGTERM during a call is reported as Ctrl-C is."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        command = [*COMMAND, "create", *FIELDS, *EMAIL, "--json", "--base-url", url]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            connection, _ = silent.accept()
+            with connection:
+                assert connection.recv(1) == b"P"
+                process.send_signal(signal.SIGTERM)
+                out, err = process.communicate(timeout=HANG_SECONDS)
+    assert process.returncode == 130
+    assert b"Traceback" not in err
+    assert json.loads(out)["outcome"] == "interrupted"
 
-    def interrupted(*_: Any) -> None:
-        raise KeyboardInterrupt
 
-    monkeypatch.setattr("stoqapp.cli._arguments_from", interrupted)
-    assert main(["sandbox"]) == 130
+@pytest.fixture(params=["closed", "full", "unread"])
+def deaf(request: pytest.FixtureRequest) -> Iterator[io.TextIOWrapper | None]:
+    """A stream that takes nothing: closed, a full disk, a pipe that is not read any more."""
+    if request.param == "closed":
+        yield None
+        return
+    if request.param == "full":
+        stream = open("/dev/full", "w")  # noqa: PTH123, SIM115
+    else:
+        reader, writer = os.pipe()
+        os.close(reader)
+        stream = os.fdopen(writer, "w")
+    yield stream
+    stream.close()
 
 
-ALL_CODES = ["0", "1", "2", "3", "4", "5", "6", "130"]
-
-
+@pytest.mark.parametrize("name", ["stdout", "stderr"])
 @pytest.mark.parametrize(
-    ("command", "codes"),
-    [([], ALL_CODES), (["create"], ALL_CODES), (["sandbox"], ["0", "1", "2"])],
-)
-def test_help_documents_the_exit_codes(
-    command: list[str], codes: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    """--help of every command lists each exit code."""
-    with pytest.raises(SystemExit) as caught:
-        main([*command, "--help"])
-    assert caught.value.code == 0
-    listed = re.findall(r"^  (\d+) +\w", capsys.readouterr().out, re.MULTILINE)
-    assert listed == codes
-
-
-@pytest.mark.parametrize(
-    ("word", "says"),
+    ("words", "status", "code"),
     [
-        (None, ""),
-        ("", ""),
-        (" ", ""),
-        ("warning", ""),
-        ("error", ""),
-        ("Debug", "stoqapp DEBUG attempt 1: POST 127.0.0.1: 201 in"),
-        ("bogus", "WARNING STOQ_LOG must be one of debug, info, warning, error; using warning"),
-        ("notset", "WARNING STOQ_LOG must be one of debug, info, warning, error; using warning"),
+        (["--json"], 201, 0),
+        ([], 201, 0),
+        (["--json"], 404, 3),
+        (["--show-words"], 404, 3),
+        (["--emial"], 201, 2),
     ],
 )
-def test_the_log_that_the_environment_asks_for(
-    sandbox: Sandbox, word: str | None, says: str
+def test_the_exit_code_tells_the_outcome_whoever_reads(
+    sandbox: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+    deaf: io.TextIOWrapper | None,
+    name: str,
+    words: list[str],
+    status: int,
+    code: int,
 ) -> None:
-    """STOQ_LOG names a level; a word that is none is told, and costs nobody a sign-up."""
+    """Output that cannot be written changes no exit code; the other stream still gets its lines."""
+    if status != 201:
+        sandbox.fail_next(status, body={"error": "words"})
+    other = io.StringIO()
+    monkeypatch.setattr(sys, "stderr" if name == "stdout" else "stdout", other)
+    monkeypatch.setattr(sys, name, deaf)
+    assert create(sandbox, *EMAIL, *words) == code
+    if name == "stderr" and words == ["--json"]:
+        assert json.loads(other.getvalue())["outcome"] == ("created" if code == 0 else "refused")
+
+
+def test_a_process_whose_output_is_not_read() -> None:
+    """Also at the end of the interpreter, a pipe that is not read any more is no failure."""
+    reader, writer = os.pipe()
+    os.close(reader)
     ran = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "stoqapp",
-            "create",
-            "--base-url",
-            sandbox.base_url,
-            *FIELDS,
-            *EMAIL,
-        ],
-        env={name: value for name, value in os.environ.items() if name != "STOQ_LOG"}
-        | ({} if word is None else {"STOQ_LOG": word}),
+        [*COMMAND, "--version"], stdout=writer, stderr=subprocess.PIPE, check=False
+    )
+    os.close(writer)
+    assert (ran.returncode, ran.stderr) == (0, b"")
+
+
+def test_it_runs_as_a_module() -> None:
+    """``python -m stoqapp`` is the same command, and STOQ_LOG asks for its log."""
+    ran = subprocess.run(
+        [*COMMAND, "create", *FIELDS, *EMAIL, *ONCE, "--base-url", "http://127.0.0.1:1"],
+        env=os.environ | {"STOQ_LOG": "Debug"},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert ran.returncode == 0
-    assert (says in ran.stderr) if says else (ran.stderr == "")
-    assert ran.stderr.count("\n") == (1 if says else 0)
+    assert ran.returncode == 4
+    assert "stoqapp DEBUG attempt 1: POST 127.0.0.1: " in ran.stderr
 
 
-def test_it_runs_as_a_module() -> None:
-    """``python -m stoqapp`` is the same command."""
-    ran = subprocess.run(
-        [sys.executable, "-m", "stoqapp", "--version"], capture_output=True, text=True, check=True
-    )
-    assert ran.stdout == f"stoqapp {__version__}\n"
+def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+    """--version prints the version."""
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert capsys.readouterr().out == f"stoqapp {__version__}\n"

@@ -1,0 +1,298 @@
+"""The command ``stoqapp create``: options in, one intent, its outcome as text or JSON."""
+
+import argparse
+import json
+import re
+import signal
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final, get_args
+from urllib.parse import urlsplit
+
+from stoqapp.answers import IntentCreated
+from stoqapp.cli.parser import Parser, UsageError, listed, whole_number
+from stoqapp.client import Stoq
+from stoqapp.errors import (
+    BudgetExhaustedError,
+    ConfigurationError,
+    IntentRefusedError,
+    InvalidIntentError,
+    NotSentError,
+    RateLimitedError,
+    ServerError,
+    StoqError,
+    UnusableInputError,
+)
+from stoqapp.http.options import HttpOptions
+from stoqapp.inputs import INPUTS, Row
+from stoqapp.settings import MAX_RETRIES, TOTAL_TIMEOUT_SECONDS, base_url_from
+from stoqapp.terminal import complain, mention, show
+
+CREATED: Final = 0
+FAILED: Final = 1
+BROKEN_RULE: Final = 2
+REFUSED: Final = 3
+NOT_SENT: Final = 4
+UNKNOWN: Final = 5
+TURNED_AWAY: Final = 6
+INTERRUPTED: Final = 130
+
+EXIT_CODES: Final = """\
+exit codes:
+  0    created: the intent is on the list
+  1    the command itself failed
+  2    usage, or a broken rule: nothing was sent
+  3    refused by the service (200 with errors, 4xx): not on the list
+  4    not sent: no connection came about, or the rate budget had no room in time
+  5    outcome unknown: no answer, or one that does not tell (5xx, any other status)
+  6    turned away for now (429, or 503 with Retry-After): not on the list; send again later
+  130  interrupted (SIGINT or SIGTERM); the intent may be on the list
+"""
+_EXAMPLES: Final = """\
+examples:
+  stoqapp create --shop demo --variant 4711 --product 42 --email ada@example.com
+  stoqapp create --shop demo --variant 4711 --product 42 --phone "+1 555 010 9999" --json
+  printf 'ada@example.com' | stoqapp create --shop demo --variant 4711 --product 42 --email -
+  stoqapp create ... --base-url http://127.0.0.1:8765/api/v1 --more 'customer.tags=["vip"]'
+
+environment:
+  STOQ_SHOP, STOQ_BASE_URL, STOQ_TIMEOUT  used where the option is not given
+  STOQ_LOG                                debug, info, warning or error: logs on standard error
+
+"""
+_FROM_STDIN: Final = ("email", "phone", "push")
+# Arguments of `stoqapp.Stoq`, and what argparse is to know of their options.
+_CLIENT_OPTIONS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "shop": {"help": "the shop: demo, demo.myshopify.com or URL ($STOQ_SHOP)"},
+    "base_url": {"metavar": "URL", "help": "where the API is ($STOQ_BASE_URL)"},
+    "timeout": {"metavar": "SECONDS", "help": "for each phase of an attempt ($STOQ_TIMEOUT)"},
+    "total_timeout": {
+        "metavar": "SECONDS",
+        "default": TOTAL_TIMEOUT_SECONDS,
+        "help": "for all attempts and waits together (default: %(default)g)",
+    },
+    "max_retries": {
+        "metavar": "N",
+        "type": whole_number,
+        "default": MAX_RETRIES,
+        "help": "how often to retry what was certainly not carried out (default: %(default)s)",
+    },
+    "retry_unknown": {
+        "action": "store_true",
+        "help": "also retry what may have been carried out",
+    },
+}
+_OPTIONS: Final = {
+    name: f"--{name.replace('_', '-')}" for name in (*INPUTS, *_CLIENT_OPTIONS, "more")
+}
+_OPTION_OF_PATH: Final = _OPTIONS | {row.path: _OPTIONS[name] for name, row in INPUTS.items()}
+# What messages for Python call something that is an option here: a name with an underscore
+# anywhere, any other where the message begins with it.
+_PYTHON: Final = re.compile(
+    rf"(?<![\w.-])({'|'.join(name for name in _OPTIONS if '_' in name)})(?![\w=])"
+    rf"|^({'|'.join(_OPTIONS)})(?= must )"
+)
+_MESSAGES: Final = (
+    (".messages holds", "--show-words prints"),
+    (".messages", "--show-words"),
+    (".is_duplicate", "is_duplicate in --json"),
+    (", unless HttpOptions(allow_http=True) says otherwise", ""),
+)
+
+
+def add_to(commands: Any) -> None:
+    """Add the command to those of ``stoqapp``."""
+    parser: Parser = commands.add_parser(
+        "create",
+        help="put one customer on the waitlist of one variant",
+        description="Put one customer on the waitlist of one variant. The channel is inferred"
+        f" when only one contact is given. A contact that is '-' ({_names(_FROM_STDIN)}) is read"
+        " from standard input, one line.",
+        usage="%(prog)s --variant ID --product ID (--email | --phone | --push) CONTACT [options]",
+        epilog=_EXAMPLES + EXIT_CODES,
+    )
+    parser.set_defaults(run=run)
+    for row in INPUTS.values():
+        parser.add_argument(_OPTIONS[row.name], **_settings(row))
+    parser.add_argument(
+        _OPTIONS["more"],
+        metavar="FIELD=JSON",
+        action="append",
+        type=_field,
+        default=[],
+        help="a field that has no option yet, like 'customer.tags=[\"vip\"]'; may be repeated",
+    )
+    for name, settings in _CLIENT_OPTIONS.items():
+        parser.add_argument(_OPTIONS[name], **settings)
+    parser.add_argument("--json", action="store_true", help="print the outcome as one JSON object")
+    parser.add_argument(
+        "--show-words",
+        action="store_true",
+        help="print what the service said, on standard error; it may repeat personal data",
+    )
+
+
+def _settings(row: Row) -> dict[str, Any]:
+    """Return what argparse is to know of an input's option."""
+    types = get_args(row.type) or (row.type,)
+    if bool in types:
+        return {"action": argparse.BooleanOptionalAction, "help": row.help}
+    note = " (required)" if row.required else ""
+    if row.default is not None:
+        note = f" (default: {row.default})"
+    settings: dict[str, Any] = {"help": row.help + note}
+    if choices := [choice for part in types for choice in get_args(part)]:
+        return settings | {"choices": choices, "type": str.lower}
+    if int in types and str not in types:
+        settings["type"] = whole_number
+    return settings | {"metavar": "N" if "type" in settings else "TEXT"}
+
+
+def _names(names: tuple[str, ...]) -> str:
+    return listed([_OPTIONS[name] for name in names])
+
+
+def _field(text: str) -> tuple[str, Any]:
+    path, equals, value = text.partition("=")
+    try:
+        if equals and path:
+            return path, json.loads(value)
+    except (ValueError, RecursionError):
+        pass
+    raise argparse.ArgumentTypeError(
+        "must be the path of a field and its value as JSON, like 'customer.tags=[\"vip\"]'"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Create the intent, print the outcome and return the exit code."""
+    fields = {name: getattr(arguments, name) for name in INPUTS}
+    client = {name: getattr(arguments, name) for name in _CLIENT_OPTIONS}
+    try:
+        with _termination_as_interrupt():
+            fields |= _contact_from_stdin(fields)
+            with Stoq(**client) as stoq:
+                created = stoq.subscribe(**fields, more=_more(arguments.more))
+    except StoqError as error:
+        code, outcome = _outcome_of(error)
+        text = _text_of(error, arguments.base_url)
+        complain("stoqapp create", text)
+        _show_words(arguments, getattr(error, "messages", ()))
+        if arguments.json:
+            report = error.to_dict(personal_data=True)
+            print_json({"outcome": outcome} | report | {"message": text})
+        return code
+    except KeyboardInterrupt:
+        message = "interrupted; the intent may be on the list"
+        complain("stoqapp create", message)
+        if arguments.json:
+            report = {"outcome": "interrupted", "carried_out": None, "error": "KeyboardInterrupt"}
+            print_json(report | {"message": message})
+        return INTERRUPTED
+    _show_words(arguments, created.messages)
+    if arguments.json:
+        print_json({"outcome": "created"} | created.to_dict(personal_data=True))
+    else:
+        _print_created(created)
+    return CREATED
+
+
+@contextmanager
+def _termination_as_interrupt() -> Iterator[None]:
+    """Let SIGTERM raise KeyboardInterrupt in here."""
+    try:
+        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    except ValueError:
+        # Signals are handled in the main thread alone.
+        return (yield)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _contact_from_stdin(fields: Mapping[str, Any]) -> dict[str, str]:
+    """Return the contact that was given as ``-``, if any, by its argument's name."""
+    names = [name for name in _FROM_STDIN if fields.get(name) == "-"]
+    if not names:
+        return {}
+    if len(names) > 1:
+        raise UsageError("stoqapp create", "only one contact can come from standard input")
+    try:
+        line = sys.stdin.readline().strip() if sys.stdin else ""
+    except (OSError, ValueError):
+        line = ""
+    if not line:
+        raise UsageError(
+            "stoqapp create", f"{_OPTIONS[names[0]]}: standard input holds no line of text"
+        )
+    return {names[0]: line}
+
+
+def _more(given: list[tuple[str, Any]]) -> dict[str, Any]:
+    more = dict(given)
+    if len(more) < len(given):
+        raise UsageError("stoqapp create", "--more: names a field twice")
+    return more
+
+
+def _outcome_of(error: StoqError) -> tuple[int, str]:
+    """Return the exit code for *error*, and the word for it."""
+    if error.carried_out is None:
+        return UNKNOWN, "unknown"
+    if isinstance(error, InvalidIntentError | ConfigurationError | UnusableInputError):
+        return BROKEN_RULE, "invalid"
+    if isinstance(error, RateLimitedError | ServerError):
+        return TURNED_AWAY, "turned away"
+    if isinstance(error, IntentRefusedError):
+        return REFUSED, "refused"
+    return NOT_SENT, "not sent"
+
+
+def _text_of(error: StoqError, base_url: str | None) -> str:
+    """Return the text of *error* in the words of the command line."""
+    if isinstance(error, InvalidIntentError):
+        faults = [
+            f"{_OPTION_OF_PATH.get(fault.path, fault.path)} {fault.message}"
+            for fault in error.violations
+        ]
+        return "\n  ".join(["nothing was sent:", *faults])
+    text = str(error)
+    for python, option in _MESSAGES:
+        text = text.replace(python, option)
+    text = _PYTHON.sub(lambda found: _OPTIONS[found[0]], text)
+    if isinstance(error, NotSentError) and not isinstance(error, BudgetExhaustedError):
+        url = urlsplit(base_url_from(base_url, HttpOptions()))
+        text = f"{url.netloc}: {text}"
+    return text
+
+
+def _show_words(arguments: argparse.Namespace, messages: tuple[str, ...]) -> None:
+    for message in messages if arguments.show_words else ():
+        # Control characters could steer the terminal; repr() escapes them.
+        mention(f"  the service said: {message!r}")
+
+
+def print_json(report: Mapping[str, Any]) -> None:
+    """Print *report* as JSON."""
+    try:
+        text = json.dumps(report, indent=2, allow_nan=False)
+    except (ValueError, RecursionError):
+        # Of the report, only what the service said of the intents can be like that.
+        text = json.dumps({**report, "intents": None}, indent=2)
+    show(text)
+
+
+def _print_created(created: IntentCreated) -> None:
+    ids = [ascii(given).strip("'") for given in created.ids]
+    lines = [f"created{': intent ' if ids else ''}{', '.join(ids)}"]
+    lines += [
+        f"  {_OPTION_OF_PATH.get(change.path, change.path)}: {change.description}"
+        for change in created.changes
+    ]
+    if created.messages:
+        lines.append(
+            f"  the service said more, in {len(created.messages)} message(s): --show-words"
+        )
+    show("\n".join(lines))
