@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -120,8 +120,10 @@ class Caller:
     def __repr__(self) -> str:
         return self.mode
 
-    def create_intent(self, request: CreateIntentRequest, **client: Any) -> IntentCreated:
-        return self._call(lambda stoq: stoq.create_intent(request), **client)
+    def create_intent(
+        self, request: CreateIntentRequest, call: Mapping[str, Any] | None = None, **client: Any
+    ) -> IntentCreated:
+        return self._call(lambda stoq: stoq.create_intent(request, **call or {}), **client)
 
     def subscribe(self, fields: dict[str, Any], **client: Any) -> IntentCreated:
         return self._call(lambda stoq: stoq.subscribe(**fields), **client)

@@ -109,10 +109,11 @@ class StoqError(Exception):
     def __init__(self, message: str = "", state: Mapping[str, Any] | None = None) -> None:
         super().__init__(message)
         self._message = str(message)
+        # A result store may have turned the state, or a value of it, into text.
+        given = state if isinstance(state, Mapping) else {}
         for name, types in _STATE.items():
-            # A result store may have turned values into text.
-            if state and isinstance(state.get(name, ...), types):
-                setattr(self, name, state[name])
+            if isinstance(given.get(name, ...), types):
+                setattr(self, name, given[name])
 
     @property
     def args(self) -> tuple[Any, ...]:  # type: ignore[override]

@@ -1,32 +1,27 @@
 """What each answer means: the status line decides, whatever the body is."""
 
 import json
-import pickle
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
-import stoqapp
 from stoqapp import (
     Answer,
     AnswerError,
     BadRequestError,
     ConflictError,
     ForbiddenError,
+    IntentCreated,
     IntentRefusedError,
-    InvalidIntentError,
     NotFoundError,
-    NotSentError,
-    OutcomeUnknownError,
     PayloadTooLargeError,
     ProcessedWithErrorsError,
     RateLimitedError,
     ServerError,
-    StoqError,
     UnauthorizedError,
     UnexpectedAnswerError,
     UnprocessableIntentError,
-    Violation,
 )
 from stoqapp.answers import created_from_answer
 
@@ -206,59 +201,99 @@ def test_only_the_header_says_that_a_503_was_turned_away(
     assert (error.carried_out, said in str(error)) == (carried_out, True)
 
 
-def errors() -> list[StoqError]:
-    violation = Violation("customer.email", "channel_contact", "is needed", "spec")
-    said = {"errors": [f"{PERSON} is taken"], "retry_after": 5}
-    statuses = [200, 302, 400, 401, 403, 404, 409, 413, 418, 422, 429, 500]
-    return [
-        InvalidIntentError([violation]),
-        NotSentError("nothing was sent: no network"),
-        OutcomeUnknownError("sent, and no answer"),
-        *(error_from(answer(status, said, set_cookie=PERSON)) for status in statuses),
-    ]
+def created(**intent: Any) -> IntentCreated:
+    return created_from_answer(answer(201, {"intents": [intent], "errors": [PERSON]}), NOW)
 
 
-@pytest.mark.parametrize("error", errors(), ids=lambda error: type(error).__name__)
-def test_errors_travel_between_processes(error: StoqError) -> None:
-    """Every error survives pickling with all that it carries."""
-    copy = pickle.loads(pickle.dumps(error))
-    assert type(copy) is type(error)
-    assert (str(copy), repr(copy), vars(copy)) == (str(error), repr(error), vars(error))
-    assert copy.carried_out is error.carried_out
+@pytest.mark.parametrize(
+    ("intents", "ids"),
+    [
+        ([{"id": "9"}, {"id": "10"}], ("9", "10")),
+        ([{"id": 9, "status": "a word of a later version"}], ("9",)),
+        ([{"id": "9", "created_at": "soon", "notified_at": None, "channel": "fax"}], ("9",)),
+        ([{"email": PERSON}, {"id": None}, {"id": True}, {"id": ""}, {"id": "9"}], ("9",)),
+        ([], ()),
+    ],
+)
+def test_ids(intents: list[Any], ids: tuple[str, ...]) -> None:
+    """The intents' ids are text, whatever else is odd about an intent; its fields are kept."""
+    outcome = created_from_answer(answer(201, {"intents": intents}), NOW)
+    assert (ids, next(iter(ids), None)) == (outcome.ids, outcome.id)
+    assert intents == list(outcome.intents)
 
 
-@pytest.mark.parametrize("error", errors(), ids=lambda error: type(error).__name__)
-def test_errors_say_what_to_do_and_nothing_personal(error: StoqError) -> None:
-    """The text of an error is there, and holds nothing that the service said."""
-    assert str(error)
-    told = str(error) + repr(error) + repr(getattr(error, "answer", "")) + repr(error.args)
-    assert PERSON not in told
+SEPTEMBER = datetime(2026, 9, 1, 10, 0, tzinfo=UTC)
 
 
-def test_the_tree_of_errors_is_drawn_where_it_lives() -> None:
-    """Every class of error is public, is in the drawing, and hangs where the drawing says."""
-    drawing = (stoqapp.errors.__doc__ or "").split("::")[1]
-    tree: dict[str, str] = {}
-    above: list[str] = []
-    for line in drawing.splitlines():
-        stem, _, rest = line[4:].rpartition("── ")
-        name = rest.split()[0] if rest.split() else ""
-        if name.endswith("Error"):
-            depth = (len(stem) + 3) // 4 if stem else 0
-            tree[name] = above[depth - 1] if depth else "Exception"
-            above[depth:] = [name]
-    classes = {
-        name: value
-        for name, value in vars(stoqapp.errors).items()
-        if isinstance(value, type) and issubclass(value, Exception)
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2026-09-01T10:00:00.000Z", SEPTEMBER),
+        ("2026-09-01 10:00:00 UTC", SEPTEMBER),
+        ("2026-09-01T10:00:00", SEPTEMBER),
+        ("Tue, 01 Sep 2026 10:00:00 GMT", SEPTEMBER),
+        ("2026-09-01T12:00:00+02:00", SEPTEMBER.astimezone(timezone(timedelta(hours=2)))),
+        ("2026-09-01 10:00:00 EST", None),
+        ("2026-02-30T10:00:00Z", None),
+        ("2026-09", None),
+        ("10", None),
+        ("soon", None),
+        ("9" * 400, None),
+        (1788256800, None),
+        (None, None),
+    ],
+)
+def test_created_at(text: object, moment: datetime | None) -> None:
+    """A date has a zone, in whatever form a service writes it; a guess is never made."""
+    assert moment == created(created_at=text).created_at
+
+
+def test_what_a_created_intent_is_as_json() -> None:
+    """A dict holds what a log may hold; what the service said is there when it is asked for."""
+    outcome = created(id=9, email=PERSON, created_at="2026-09-01T10:00:00Z")
+    told = {
+        "carried_out": True,
+        "status": 201,
+        "ids": ["9"],
+        "created_at": "2026-09-01T10:00:00+00:00",
+        "request_id": None,
+        "attempts": 1,
+        "waited_seconds": 0.0,
+        "confirmed_by_duplicate": False,
+        "changes": [],
     }
-    assert {name: value.__bases__[0].__name__ for name, value in classes.items()} == tree
-    assert set(classes) <= set(stoqapp.__all__)
+    assert told == outcome.to_dict()
+    words = {"intents": list(outcome.intents), "messages": [PERSON]}
+    assert told | words == json.loads(json.dumps(outcome.to_dict(personal_data=True)))
+    assert PERSON not in repr(outcome)
 
 
-def test_the_repr_of_a_created_intent_is_silent() -> None:
-    """What was created can be printed without telling who the customer is."""
-    content = {"intents": [{"email": PERSON}], "errors": [PERSON]}
-    created = created_from_answer(answer(201, content), NOW)
-    assert PERSON not in repr(created)
-    assert "intents=1" in repr(created)
+DUPLICATES = [
+    ("customer: already waits for this variant", True),
+    ("Intent Already exists", True),
+    ("Duplicate intent", True),
+    ("Email has been taken", True),
+    ("email is invalid", False),
+    ("mistaken identity", False),
+    ("this item is already in stock", False),
+    ("customer does not exist", False),
+    ("customer already unsubscribed", False),
+    ("the existing plan does not allow names", False),
+    ("has been refused", False),
+    ("No duplicate found, but the email is invalid", False),
+    ("Shop already exists under another domain", False),
+    ("", False),
+]
+
+
+@pytest.mark.parametrize(("message", "is_duplicate"), DUPLICATES)
+@pytest.mark.parametrize("status", [200, 409, 422])
+def test_duplicates(message: str, is_duplicate: bool, status: int) -> None:
+    """A refusal that says that the intent is there already is marked as a duplicate."""
+    assert is_duplicate is error_from(answer(status, {"errors": ["other", message]})).is_duplicate
+
+
+@pytest.mark.parametrize("status", [202, 400, 404, 429, 500])
+def test_other_statuses_are_no_duplicates(status: int) -> None:
+    """An answer that is not a refusal of this intent says nothing of one that is there."""
+    assert error_from(answer(status, {"errors": ["already exists"]})).is_duplicate is False

@@ -22,7 +22,6 @@ from stoqapp import (
     ServerError,
     StoqError,
 )
-from stoqapp.answers import says_duplicate
 from stoqapp.headers import RateLimit
 from stoqapp.retry import (
     FIRST_WAIT_SECONDS,
@@ -399,27 +398,3 @@ def test_waits_double_up_to_a_limit() -> None:
     assert longest[-1] == LONGEST_WAIT_SECONDS
     assert wait_before_retry(error, 10**5, policy, math.inf, 1.0) == LONGEST_WAIT_SECONDS
     assert wait_before_retry(error, 1, policy, math.inf, 0.0) == FIRST_WAIT_SECONDS / 2
-
-
-@pytest.mark.parametrize(
-    ("message", "means_duplicate"),
-    [
-        ("customer: already waits for this variant", True),
-        ("Intent Already exists", True),
-        ("Duplicate intent", True),
-        ("Email has been taken", True),
-        ("email is invalid", False),
-        ("mistaken identity", False),
-        ("this item is already in stock", False),
-        ("customer does not exist", False),
-        ("customer already unsubscribed", False),
-        ("the existing plan does not allow names", False),
-        ("has been refused", False),
-        ("No duplicate found, but the email is invalid", False),
-        ("Shop already exists under another domain", False),
-        ("", False),
-    ],
-)
-def test_says_duplicate(message: str, means_duplicate: bool) -> None:
-    """What is assumed to mean that the intent is there already stands in one place."""
-    assert means_duplicate is says_duplicate(["other words", message])

@@ -2,132 +2,267 @@
 
 import asyncio
 import inspect
+import math
 from typing import Any
 
+import httpx
 import pytest
-from conftest import email_request
+from conftest import Caller, email_request
 
 from record_cassettes import SHOP
 from stoqapp import (
     AsyncStoq,
     Budget,
+    BudgetExhaustedError,
     ClientClosedError,
     ConfigurationError,
+    HttpOptions,
     InvalidIntentError,
+    ServerError,
     Stoq,
     Timeout,
 )
-from stoqapp.spec import BASE_URL
-from stoqapp_sandbox import Sandbox
+from stoqapp import settings as options_of_clients
+from stoqapp.settings import BASE_URL
+
+LOOPBACK = "http://127.0.0.1:1"
 
 
 class Metrics:
-    """Counts attempts in a way that nobody would await."""
+    """Counts attempts in a function that has to be awaited."""
 
     async def __call__(self, attempt: object) -> None:
         """Count one."""
 
 
+class Service:
+    """A transport that answers each request with one status, and keeps it."""
+
+    def __init__(self, status: int = 201) -> None:
+        self.requests: list[httpx.Request] = []
+        self.http = HttpOptions(transport=httpx.MockTransport(self._answer))
+        self._status = status
+
+    def _answer(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        return httpx.Response(self._status)
+
+    @property
+    def read_timeouts(self) -> list[float]:
+        """What each request was given to wait for a part of the answer."""
+        return [request.extensions["timeout"]["read"] for request in self.requests]
+
+
 @pytest.mark.parametrize(
     ("settings", "kind"),
     [
-        ({"shop": "a\r\nX-Evil: 1"}, InvalidIntentError),
-        ({"shop": "dëmo.myshopify.com"}, InvalidIntentError),
-        ({"shop": 5}, InvalidIntentError),
+        *[
+            ({"shop": shop}, InvalidIntentError)
+            for shop in ("a\r\nX-Evil: 1", "dëmo.myshopify.com", 5)
+        ],
         ({"shop": None}, ConfigurationError),
-        ({"base_url": "http://app.stoqapp.com/api/v1"}, ConfigurationError),
-        ({"base_url": "app.stoqapp.com"}, ConfigurationError),
-        ({"base_url": "ftp://127.0.0.1"}, ConfigurationError),
-        ({"base_url": "https://user:secret@app.stoqapp.com"}, ConfigurationError),
-        ({"base_url": "https://app.stoqapp.com/?q=1"}, ConfigurationError),
-        ({"base_url": "https://[::1"}, ConfigurationError),
-        ({"base_url": "https://"}, ConfigurationError),
-        ({"base_url": 5}, ConfigurationError),
-        ({"timeout": 0}, ConfigurationError),
-        ({"timeout": -1}, ConfigurationError),
-        ({"timeout": float("inf")}, ConfigurationError),
-        ({"timeout": float("nan")}, ConfigurationError),
-        ({"timeout": True}, ConfigurationError),
-        ({"timeout": "soon"}, ConfigurationError),
-        ({"timeout": 10**400}, ConfigurationError),
+        *[
+            ({"base_url": base_url}, ConfigurationError)
+            for base_url in (
+                "http://app.stoqapp.com/api/v1",
+                "app.stoqapp.com",
+                "ftp://127.0.0.1",
+                "https://user:secret@app.stoqapp.com",
+                "https://app.stoqapp.com/?q=1",
+                "https://app.stoqapp.com/api/v1?",
+                "https://app.stoqapp.com/api/v1#",
+                "https://app.stoqapp.com/api/v1/intents.json",
+                "https://127.0.0.1:99999",
+                "https://[::1",
+                "https://",
+                5,
+            )
+        ],
+        *[
+            ({"timeout": timeout}, ConfigurationError)
+            for timeout in (0, -1, math.inf, math.nan, True, "soon", "１２", "1_0", 10**400)
+        ],
         ({"timeout": Timeout(1, 0, 1, 1)}, ConfigurationError),
+        ({"timeout": Timeout(pool=-1)}, ConfigurationError),
         ({"total_timeout": 0}, ConfigurationError),
-        ({"max_retries": -1}, ConfigurationError),
-        ({"max_retries": True}, ConfigurationError),
-        ({"max_retries": 1.5}, ConfigurationError),
-        ({"budget": 360}, ConfigurationError),
-        ({"on_attempt": "print"}, ConfigurationError),
-        ({"base_url": "https://app.stoqapp.com/api/v1?"}, ConfigurationError),
-        ({"base_url": "https://app.stoqapp.com/api/v1#"}, ConfigurationError),
-        ({"timeout": "１２"}, ConfigurationError),
-        ({"timeout": "1_0"}, ConfigurationError),
-        ({"on_attempt": asyncio.sleep}, ConfigurationError),
+        *[({"max_retries": number}, ConfigurationError) for number in (-1, True, 1.5)],
         ({"retry_unknown": "false"}, ConfigurationError),
-        ({"base_url": "https://127.0.0.1:99999"}, ConfigurationError),
-        ({"base_url": "https://app.stoqapp.com/api/v1/intents.json"}, ConfigurationError),
-        ({"on_attempt": Metrics()}, ConfigurationError),
+        *[({"budget": budget}, ConfigurationError) for budget in (360, "none", [])],
+        *[
+            ({"on_attempt": on_attempt}, ConfigurationError)
+            for on_attempt in ("print", asyncio.sleep, Metrics())
+        ],
+        *[
+            ({"app_name": app_name}, ConfigurationError)
+            for app_name in ("", "my shop/", "a\r\nX-Evil: 1", "ünï", 5)
+        ],
+        *[
+            ({"headers": headers}, ConfigurationError)
+            for headers in (
+                "X-Team: a",
+                {"X Team": "a"},
+                {"": "a"},
+                {5: "a"},
+                {"X-Team": "a\r\nX-Evil: 1"},
+                {"X-Team": "a\n"},
+                {"X-Team": "ä"},
+                {"X-Team": ""},
+                {"X-Team": 5},
+                {"x-shopify-shop-domain": "other.myshopify.com"},
+                {"User-Agent": "a"},
+                {"content-type": "text/plain"},
+                {"Content-Length": "1"},
+                {"Host": "example.com"},
+                {"Transfer-Encoding": "chunked"},
+            )
+        ],
+        ({"http": "http://proxy"}, ConfigurationError),
     ],
 )
 @pytest.mark.parametrize("client", [Stoq, AsyncStoq])
 def test_unusable_settings(client: Any, settings: dict[str, Any], kind: type[Exception]) -> None:
-    """A client that could not work is refused when it is made."""
-    with pytest.raises(kind):
+    """A client that could not work is refused when it is made, naming the option."""
+    with pytest.raises(kind, match=next(iter(settings))):
         client(**({"shop": SHOP} | settings))
 
 
 @pytest.mark.parametrize(
-    "base_url",
-    ["https://example.com/api/", "http://127.0.0.1:1", "http://[::1]:1", "http://localhost"],
+    "base_url", ["https://example.com/api/", LOOPBACK, "http://[::1]:1", "http://localhost"]
 )
 def test_usable_base_urls(base_url: str) -> None:
-    """https goes anywhere, plain http to loopback; a trailing slash is no matter."""
+    """https goes anywhere, plain http to loopback; a trailing slash makes no difference."""
     with Stoq(SHOP, base_url=base_url) as stoq:
         assert repr(stoq) == f"Stoq(shop={SHOP!r}, base_url={base_url.rstrip('/')!r})"
 
 
-def test_a_copy_with_other_options(sandbox: Sandbox) -> None:
+def test_headers_of_a_request(caller: Caller) -> None:
+    """The application names itself and adds headers; the client's own stay as they are."""
+    service = Service()
+    options: dict[str, Any] = {"app_name": "my-shop/2.1", "headers": {"X-Team": "back office"}}
+    caller.create_intent(email_request(), http=service.http, **options)
+    [request] = service.requests
+    expected = {
+        "x-shopify-shop-domain": SHOP,
+        "content-type": "application/json",
+        "accept": "application/json",
+        "accept-encoding": "identity",
+        "host": "app.stoqapp.com",
+        "content-length": str(len(request.content)),
+        "x-team": "back office",
+    }
+    sent = dict(request.headers)
+    user_agent = sent.pop("user-agent")
+    assert expected == sent
+    assert user_agent.startswith("my-shop/2.1 stoqapp/")
+
+
+@pytest.mark.parametrize(
+    ("client", "call", "seconds"),
+    [
+        ({}, {}, 10.0),
+        ({"timeout": 3}, {}, 3.0),
+        ({"timeout": Timeout(read=4.0)}, {}, 4.0),
+        ({"timeout": 3}, {"timeout": 2.5}, 2.5),
+        ({"timeout": 3}, {"timeout": Timeout(read=2.0)}, 2.0),
+        ({"timeout": 30, "total_timeout": 20.0}, {"total_timeout": math.inf}, 30.0),
+        ({"timeout": 30, "total_timeout": None}, {}, 30.0),
+    ],
+)
+def test_timeouts(
+    client: dict[str, Any], call: dict[str, Any], seconds: float, caller: Caller
+) -> None:
+    """A call has its own timeouts, else the client's, else 10 seconds a phase."""
+    service = Service()
+    caller.create_intent(email_request(), call, http=service.http, **client)
+    fields = {"variant": 1, "product": 2, "email": "ada@example.com"}
+    caller.subscribe(fields | call, http=service.http, **client)
+    assert [seconds, seconds] == service.read_timeouts
+
+
+@pytest.mark.parametrize(
+    ("client", "call"), [({"total_timeout": 8.0}, {}), ({}, {"total_timeout": 8.0})]
+)
+def test_total_timeouts(client: dict[str, Any], call: dict[str, Any], caller: Caller) -> None:
+    """No phase may outlast the deadline of the call, which is the call's own or the client's."""
+    service = Service()
+    caller.create_intent(email_request(), call, http=service.http, timeout=30, **client)
+    [seconds] = service.read_timeouts
+    assert 0 < seconds <= 8.0
+
+
+@pytest.mark.parametrize("call", [{"timeout": 0}, {"timeout": "soon"}, {"total_timeout": -1}])
+def test_unusable_timeouts_of_a_call(call: dict[str, Any], caller: Caller) -> None:
+    """A call with an unusable timeout sends nothing."""
+    service = Service()
+    with pytest.raises(ConfigurationError, match=next(iter(call))):
+        caller.create_intent(email_request(), call, http=service.http)
+    assert service.requests == []
+
+
+def spend(budget: Budget, name: str) -> None:
+    """Take all points that *budget* has for the shop of that name."""
+    while not budget.take(name):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("base_url", "options", "is_paced"),
+    [
+        (BASE_URL, {}, True),
+        (BASE_URL, {"budget": "shared"}, True),
+        (BASE_URL, {"budget": None}, False),
+        (BASE_URL, {"budget": Budget()}, False),
+        (LOOPBACK, {}, False),
+        ("http://localhost:1", {"budget": "auto"}, False),
+        (LOOPBACK, {"budget": "shared"}, True),
+        ("https://example.com", {}, True),
+    ],
+)
+def test_what_is_paced(base_url: str, options: dict[str, Any], is_paced: bool) -> None:
+    """Clients share the points of the process, but a loopback address costs none by default."""
+    for name in (SHOP, f"{SHOP}@127.0.0.1:1", f"{SHOP}@localhost:1", f"{SHOP}@example.com"):
+        spend(options_of_clients.shared_budget(), name)
+    service = Service()
+    with Stoq(SHOP, base_url=base_url, http=service.http, total_timeout=1.0, **options) as stoq:
+        if is_paced:
+            with pytest.raises(BudgetExhaustedError, match="rate budget") as caught:
+                stoq.create_intent(email_request())
+            assert 1.0 < (caught.value.retry_after or 0) < 62.0
+        else:
+            stoq.create_intent(email_request())
+    assert len(service.requests) == int(not is_paced)
+
+
+def test_another_host_has_points_of_its_own() -> None:
+    """What a sandbox is sent costs the shop no points at the vendor."""
+    budget, service = Budget(points=2), Service()
+    for base_url, is_left in [(LOOPBACK, True), (BASE_URL, False)]:
+        with Stoq(SHOP, base_url=base_url, budget=budget, http=service.http) as stoq:
+            stoq.create_intent(email_request())
+        assert is_left is (budget.take(SHOP) == 0)
+        budget.give_back(SHOP, 0.0)
+
+
+def test_a_copy_with_other_options() -> None:
     """with_options changes what it is given, keeps the rest, and shares the connections."""
-    with Stoq(SHOP, base_url=sandbox.base_url, budget=None, max_retries=1) as stoq:
-        other = stoq.with_options(shop="other", max_retries=0)
-        assert (other.shop, other._settings.max_retries) == ("other.myshopify.com", 0)
-        assert other._transport is stoq._transport
-        assert other._settings.policy.budget is None
-        assert (stoq.shop, stoq._settings.max_retries) == (SHOP, 1)
-        other.create_intent(email_request())
+    service = Service(500)
+    with Stoq(SHOP, budget=None, http=service.http, timeout=3, app_name="a/1") as stoq:
+        other = stoq.with_options(shop="other", timeout=4, app_name=None)
+        for client in (stoq, other):
+            with pytest.raises(ServerError):
+                client.create_intent(email_request())
         with pytest.raises(TypeError, match="base_url"):
-            stoq.with_options(base_url="http://127.0.0.1:1")  # type: ignore[call-arg]
+            stoq.with_options(base_url=LOOPBACK)  # type: ignore[call-arg]
         with pytest.raises(ConfigurationError):
             stoq.with_options(timeout=0)
     with pytest.raises(ClientClosedError):
         other.create_intent(email_request())
-    assert [intent["shop"] for intent in sandbox.intents] == ["other.myshopify.com"]
-
-
-def test_one_budget_is_shared_by_default() -> None:
-    """Clients pace by one budget of the process, unless they are told otherwise."""
-    own = Budget(share=0.5)
-    with Stoq("a") as a, Stoq("b") as b, Stoq("c", budget=own) as c, Stoq("d", budget=None) as d:
-        budgets = [client._settings.policy.budget for client in (a, b, c, d)]
-    assert budgets[0] is budgets[1] is not None
-    assert budgets[2:] == [own, None]
-
-
-def test_the_default_timeout_is_finite() -> None:
-    """Nobody waits for ever by default."""
-    with Stoq(SHOP) as stoq:
-        assert stoq._settings.timeout == Timeout(10.0, 10.0, 10.0)
-        assert stoq._settings.total_timeout == 90.0
-    assert Timeout(read=5.0) == Timeout(10.0, 5.0, 10.0)
-
-
-def test_another_host_has_points_of_its_own(sandbox: Sandbox) -> None:
-    """What a sandbox is sent is not taken from the shop's points at the vendor."""
-    budget = Budget()
-    with Stoq(SHOP, base_url=sandbox.base_url, budget=budget) as stoq:
-        stoq.create_intent(email_request())
-    assert sum(budget.take(SHOP) == 0 for _ in range(181)) == 180
-    with Stoq(SHOP, budget=budget) as stoq:
-        assert stoq._settings.policy.budget_key == SHOP
+    sent = [
+        (request.headers["x-shopify-shop-domain"], request.headers["user-agent"][:3])
+        for request in service.requests
+    ]
+    assert [(SHOP, "a/1"), ("other.myshopify.com", "sto")] == sent
+    assert [3.0, 4.0] == service.read_timeouts
 
 
 @pytest.mark.parametrize(
@@ -148,35 +283,24 @@ def test_the_environment_is_named_where_it_is_wrong(
         Stoq()
     monkeypatch.setenv(name, " ")
     with Stoq("demo") as stoq:
-        assert stoq._settings.base_url == BASE_URL
+        assert BASE_URL in repr(stoq)
 
 
 def test_the_environment_fills_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    """STOQ_SHOP, STOQ_BASE_URL and STOQ_TIMEOUT stand in for arguments that are not given."""
-    monkeypatch.setenv("STOQ_SHOP", "other")
-    monkeypatch.setenv("STOQ_BASE_URL", "http://127.0.0.1:1")
-    monkeypatch.setenv("STOQ_TIMEOUT", "2.5")
-    with Stoq() as stoq:
-        assert stoq.shop == "other.myshopify.com"
-        assert "http://127.0.0.1:1" in repr(stoq)
-        assert stoq._settings.timeout.read == 2.5
-    with Stoq("demo", base_url="http://127.0.0.1:2", timeout=3) as stoq:
-        assert stoq.shop == "demo.myshopify.com"
-        assert "http://127.0.0.1:2" in repr(stoq)
-        assert stoq._settings.timeout.read == 3
-
-
-def test_a_copy_keeps_to_what_was_settled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A copy does not go to another shop, nor wait otherwise, because the environment changed."""
-    for name, values in {"STOQ_SHOP": ("first", "second"), "STOQ_TIMEOUT": ("3", "77")}.items():
-        monkeypatch.setenv(name, values[0])
-    with Stoq() as stoq:
-        monkeypatch.setenv("STOQ_SHOP", "second")
-        monkeypatch.setenv("STOQ_TIMEOUT", "77")
-        copy = stoq.with_options(max_retries=0)
-        assert (copy.shop, copy._settings.timeout) == (stoq.shop, stoq._settings.timeout)
-        monkeypatch.delenv("STOQ_SHOP")
-        assert stoq.with_options(timeout=5).shop == "first.myshopify.com"
+    """A variable stands in for an argument when the client is made; a copy keeps its value."""
+    service = Service()
+    for name, value in {"SHOP": "other", "BASE_URL": LOOPBACK, "TIMEOUT": "2.5"}.items():
+        monkeypatch.setenv(f"STOQ_{name}", value)
+    with Stoq(http=service.http) as stoq:
+        for name, value in {"SHOP": "third", "BASE_URL": "http://[::1]:2", "TIMEOUT": "7"}.items():
+            monkeypatch.setenv(f"STOQ_{name}", value)
+        for client in (stoq, stoq.with_options(max_retries=0)):
+            assert repr(client) == f"Stoq(shop='other.myshopify.com', base_url='{LOOPBACK}')"
+            client.create_intent(email_request())
+    with Stoq("demo", base_url="http://127.0.0.1:2", timeout=3, http=service.http) as stoq:
+        assert repr(stoq) == "Stoq(shop='demo.myshopify.com', base_url='http://127.0.0.1:2')"
+        stoq.create_intent(email_request())
+    assert [2.5, 2.5, 3.0] == service.read_timeouts
 
 
 def test_both_clients_are_one_promise() -> None:
