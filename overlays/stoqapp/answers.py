@@ -116,7 +116,7 @@ class IntentCreated:
         return request_id_from_headers(self.answer.headers)
 
     def to_dict(self, *, personal_data: bool = False) -> dict[str, Any]:
-        """Return the outcome as values of JSON.
+        """Return the outcome as values of JSON, the ids of the intents included.
 
         Args:
             personal_data: Include what the service said (``intents``, ``messages``) and its

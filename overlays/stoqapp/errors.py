@@ -57,6 +57,8 @@ _STATE: Final[Mapping[str, tuple[type, ...]]] = {
     "is_duplicate": (bool,),
 }
 
+_LONGEST_SECONDS: Final = 366 * 86_400.0
+
 
 @frozen
 class Answer:
@@ -124,6 +126,9 @@ class StoqError(Exception):
 
     def _state(self) -> dict[str, Any]:
         state = {name: getattr(self, name) for name in _STATE}
+        if self.retry_after is not None:
+            # A longer wait means the same, and its digits could be a phone number's.
+            state["retry_after"] = min(self.retry_after, _LONGEST_SECONDS)
         return state | {"request_id": loggable_id(self.request_id)}
 
     def __reduce__(self) -> tuple[Any, ...]:
