@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Photograph the sandbox's page for docs/page.md: light, dark, and on a phone.
+"""Photograph the sandbox's page for docs/page.md: light, dark, the forms, and on a phone.
 
-Starts a sandbox, puts customers of three made-up shops on its waitlists, has some requests
-refused, and takes the pictures with the Chromium that is installed.
+Starts a sandbox, sends it what three made-up shops send, lets some requests fail, and takes the
+pictures with the Chromium that is installed.
 
 usage: scripts/screenshot_page.py [--help] [FOLDER]
 
-  FOLDER  where page-light.png, page-dark.png and page-phone.png go (default: docs)
+  FOLDER  where page-light.png and the others go (default: docs)
 
 environment:
   STOQAPP_CHROMIUM  the browser (default: chromium, chromium-browser or google-chrome on the PATH)
@@ -16,23 +16,26 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
+import httpx
 from playwright.sync_api import Browser, sync_playwright
 
-from stoq_public_api_client import Client
-from stoq_public_api_client.api.intents import create_intent
-from stoq_public_api_client.models import CreateIntentRequest, Customer, NewIntent
-from stoqapp import Stoq
+from stoqapp import Stoq, StoqError
+from stoqapp.spec import SHOP_HEADER
 from stoqapp_sandbox import Sandbox
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-PICTURES: Final[dict[str, dict[str, Any]]] = {
-    "light": {"viewport": {"width": 1200, "height": 1000}},
-    "dark": {"viewport": {"width": 1200, "height": 1000}, "color_scheme": "dark"},
-    "phone": {"viewport": {"width": 390, "height": 1100}},
+_WIDE: Final = {"width": 1200, "height": 760}
+_PHONE: Final = {"width": 390, "height": 844}
+# For each picture the number of the request that is chosen, or a form, and how the page is opened.
+PICTURES: Final[dict[str, tuple[str, dict[str, Any]]]] = {
+    "light": ("#10", {"viewport": _WIDE}),
+    "dark": ("#12", {"viewport": _WIDE, "color_scheme": "dark"}),
+    "forms": ("", {"viewport": _WIDE}),
+    "phone": ("", {"viewport": _PHONE}),
 }
 
 _NAMES: Final = ("chromium", "chromium-browser", "google-chrome")
@@ -44,7 +47,6 @@ _FLAGS: Final = (
     "--disable-sync",
     "--no-first-run",
 )
-_RATE_LIMIT: Final = (60, 600)
 _CUSTOMERS: Final[tuple[tuple[str, dict[str, Any]], ...]] = (
     ("tea-and-co", {"push": "fcm:APA91bE-token-of-a-device"}),
     ("tea-and-co", {"email": "mary@example.org", "name": "Mary", "quantity": 3}),
@@ -52,9 +54,16 @@ _CUSTOMERS: Final[tuple[tuple[str, dict[str, Any]], ...]] = (
     ("velo-werk", {"email": "konrad@example.org", "name": "Konrad", "market": 7}),
     ("velo-werk", {"email": "annie@example.com", "name": "Annie"}),
     ("lampenladen", {"email": "edith@example.com", "name": "Edith"}),
-    ("tea-and-co", {"email": "alan@example.org", "name": "Alan", "product_title": "Assam, 250 g"}),
+    ("tea-and-co", {"email": "alan@example.org", "name": "Alan"}),
     ("tea-and-co", {"phone": "+15550109998", "name": "<script>alert(1)</script>"}),
-    ("tea-and-co", {"email": "ada@example.com", "name": "Ada", "quantity": 2}),
+)
+# Bodies that integrators send, and what is wrong with them shows.
+_WRONG: Final = (
+    '{"intent": {"email": "ada@example.com", "variant_id": 4711}}',
+    '{"intent": {"shopify_variant_id": "4711", "shopify_product_id": 42, "channel": "email",'
+    ' "quantity": 1, "source": "api"}, "customer": {"email": "ada@example.com", "country": "USA"}}',
+    '{"intent": {"shopify_variant_id": 4711, "shopify_product_id": 42, "channel": "sms",'
+    ' "quantity": 1, "source": "api"}, "customer": {"email": "ada@example.com"}}',
 )
 _PRODUCTS: Final = {"tea-and-co": (42, 4711), "velo-werk": (77, 7701), "lampenladen": (19, 1901)}
 
@@ -77,25 +86,22 @@ def browser(program: str) -> Iterator[Browser]:
 
 
 def fill(sandbox: Sandbox) -> None:
-    """Have the sandbox hold intents of three shops, and refuse some requests."""
+    """Have the sandbox hold intents of three shops, refused requests, and a broken connection."""
     for shop, fields in _CUSTOMERS:
         product, variant = _PRODUCTS[shop]
         with Stoq(shop, base_url=sandbox.base_url, budget=None) as stoq:
             stoq.subscribe(product=product, variant=variant, **fields)
-    # The generated client, because it sends what breaks a rule.
-    with Client(base_url=sandbox.base_url) as client:
-        for shop, channel, customer in (
-            ("velo-werk", "sms", Customer(email="annie@example.com")),
-            ("lampenladen", "email", Customer(email="edith@example.com")),
-            ("tea-and-co", "email", Customer(email="ada@example.com", country="USA")),
+    headers = {SHOP_HEADER: "tea-and-co.myshopify.com", "Content-Type": "application/json"}
+    for body in _WRONG:
+        httpx.post(f"{sandbox.base_url}/intents.json", headers=headers, content=body)
+    for fault in ("reset-after-store", "status=503"):
+        sandbox.fail_next(fault)
+        with (
+            Stoq("velo-werk", base_url=sandbox.base_url, budget=None, max_retries=0) as stoq,
+            suppress(StoqError),
         ):
-            product, variant = _PRODUCTS[shop]
-            intent = NewIntent(variant, product, channel, quantity=1, source="api")  # type: ignore[arg-type]
-            create_intent.sync_detailed(
-                client=client,
-                x_shopify_shop_domain=f"{shop}.myshopify.com",
-                body=CreateIntentRequest(intent=intent, customer=customer),
-            )
+            stoq.subscribe(product=77, variant=7702, email=f"{fault[:5]}@example.org")
+    sandbox.fail_next("latency=0.5-2", times=3)
 
 
 def photograph(folder: Path) -> None:
@@ -107,13 +113,15 @@ def photograph(folder: Path) -> None:
     program = chromium()
     if program is None:
         raise SystemExit("screenshot_page: no Chromium found: install one, or set STOQAPP_CHROMIUM")
-    with Sandbox(port=8321, rate_limit=_RATE_LIMIT) as sandbox, browser(program) as running:
+    with Sandbox(port=8321) as sandbox, browser(program) as running:
         fill(sandbox)
-        for name, settings in PICTURES.items():
+        for name, (chosen, settings) in PICTURES.items():
             with running.new_context(locale="en-GB", **settings) as context:
                 page = context.new_page()
-                page.goto(sandbox.url)
-                page.locator("#connection[data-state=live]").wait_for()
+                page.goto(f"{sandbox.url}/{chosen}")
+                page.locator("#summary[data-state=live]").wait_for()
+                if chosen:
+                    page.locator("#parts section").first.wait_for()
                 page.screenshot(path=folder / f"page-{name}.png")
                 print(folder / f"page-{name}.png")
 

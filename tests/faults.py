@@ -24,7 +24,7 @@ from typing import Self
 
 from attrs import field, frozen
 
-from stoqapp_sandbox.connection import reset_when_closed
+from stoqapp_sandbox.delivery import reset_when_closed
 
 Script = Callable[["Peer"], object]
 

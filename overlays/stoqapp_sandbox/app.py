@@ -1,212 +1,118 @@
-"""The HTTP face of the sandbox: routes, and nothing that decides about an intent."""
+"""The HTTP face of the sandbox: an ASGI app that decides nothing about an intent."""
 
+import json
 import logging
-from asyncio import timeout
-from contextlib import suppress
-from typing import Final
+import re
+from asyncio import sleep
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from typing import Any, Final
+from urllib.parse import parse_qs
 
-from starlette.applications import Starlette
-from starlette.datastructures import Headers, MutableHeaders
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
-from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from attrs import evolve, frozen
 
 from stoqapp_sandbox.answers import (
     Answer,
+    Request,
+    UnreadableJsonError,
     error_answer,
     json_answer,
+    json_from_bytes,
     messages_answer,
-    rate_limited_answer,
 )
-from stoqapp_sandbox.assumptions import NOT_FOUND
-from stoqapp_sandbox.connection import DELIVERY, Delivered
+from stoqapp_sandbox.delivery import Receive, Scope, Send, client_left, deliver
 from stoqapp_sandbox.errors import UnusableFaultError
 from stoqapp_sandbox.faults import fault_from
-from stoqapp_sandbox.latency import Latency
-from stoqapp_sandbox.page import CONTROL, Guard, Recorder, is_private, page_routes
-from stoqapp_sandbox.payload import PayloadError, payload_from_bytes
-from stoqapp_sandbox.service import Service
+from stoqapp_sandbox.page import CONTROL, HEADERS, detail, is_private, page_files, refusal, view
+from stoqapp_sandbox.service import BODY_LIMIT, NOT_FOUND, Service
 
-_WITHOUT_READER: Final = Answer(400, b"", {})
+_BREATH_SECONDS: Final = 0.2
+_SILENT_BREATHS: Final = 75
+_MOST_REQUESTS: Final = 100
 
 logger = logging.getLogger("stoqapp_sandbox")
 
 
-def app_for(service: Service, host: str = "localhost") -> Starlette:
-    """Return an ASGI app that answers for *service*, listening on *host*.
+@frozen
+class _Stream:
+    media_type: str
+    parts: Callable[[Receive], AsyncIterator[str]]
 
-    Beside the API's endpoint it has these of its own:
 
-    - ``GET /_sandbox/assumptions``: what the sandbox takes for granted, see `Assumptions.report`.
-    - ``GET /_sandbox/intents``: a JSON list of what was stored, see `Store.received`.
-    - ``POST /_sandbox/reset``: is as it was in the beginning, see `Service.reset`; answers
-      ``{"reset": true}``.
-    - ``POST /_sandbox/faults`` with ``{"fault": "reset-after-store", "times": 2}``: lets a fault
-      wait, see `stoqapp_sandbox.faults.fault_from`; a body in it that is a string is sent as it
-      is. ``DELETE`` lets none wait. Both, and ``GET``, answer ``{"faults": [...]}``, a list of
-      those that wait, see `stoqapp_sandbox.fault_queue.Faults.listed`.
+def _same(answer: Answer, _request: Request) -> Answer:
+    return answer
 
-    And the page at ``/``, see `page_routes`; `Guard` says who may look at either.
+
+class App:
+    """Answers for *service*, listening on *host*.
+
+    Beside the API it has these of its own; `stoqapp_sandbox.page.guard` says who may look:
+
+    - ``GET /``: the page.
+    - ``GET /_sandbox/requests?after=0&limit=100``: requests with a higher number than ``after``,
+      oldest first, at most 100, see `stoqapp_sandbox.page.views.detail`.
+    - ``GET /_sandbox/intents``: all stored intents, oldest first, with ``shop`` and ``request``
+      (the body as it came).
+    - ``GET /_sandbox/events``: Server-Sent Events for the page, each the whole of
+      `stoqapp_sandbox.page.views.view`: one at once, then one after each change, at most five a
+      second.
+    - ``GET /_sandbox/assumptions``: see `stoqapp_sandbox.Assumptions.report`.
+    - ``POST /_sandbox/reset``: forgets everything; answers ``{"reset": true}``.
+    - ``POST /_sandbox/faults`` with ``{"fault": "reset-after-store", "times": 2}`` lets a fault
+      wait, ``DELETE`` clears them. Both, and ``GET``, answer ``{"faults": [...]}``.
     """
 
-    assumed = service.assumptions
-    body_limit = int(assumed.number("body_limit"))
-    too_large = error_answer(413, f"Body larger than {body_limit} bytes", assumptions=assumed)
-
-    async def refusal(_request: Request, error: Exception) -> Response:
-        if not isinstance(error, HTTPException):
-            raise error
-        reason = NOT_FOUND if error.status_code == 404 else error.detail
-        return _response(
-            error_answer(error.status_code, reason, error.headers, assumptions=assumed)
-        )
-
-    async def create_intent(request: Request) -> Response:
-        try:
-            raw = await _limited_body(request, body_limit)
-        except ClientDisconnect:
-            return _response(_WITHOUT_READER)
-        if raw is None:
-            return _response(too_large)
-        headers = _header_lines(request.headers)
-        answer = service.create_intent(raw, headers, request.state.balance)
-        request.scope["state"][DELIVERY] = answer.delivery
-        return _response(answer)
-
-    async def intents(_request: Request) -> Response:
-        return _response(json_answer(200, service.store.received()))
-
-    async def assumptions(_request: Request) -> Response:
-        return _response(json_answer(200, assumed.report()))
-
-    async def reset(_request: Request) -> Response:
-        service.reset()
-        return _response(json_answer(200, {"reset": True}))
-
-    async def faults(request: Request) -> Response:
-        if request.method == "POST" and (refusal := await add_fault(request)):
-            return _response(refusal)
-        if request.method == "DELETE":
-            service.faults.clear()
-        return _response(json_answer(200, {"faults": service.faults.listed()}))
-
-    async def add_fault(request: Request) -> Answer | None:
-        try:
-            raw = await _limited_body(request, body_limit)
-        except ClientDisconnect:
-            return _WITHOUT_READER
-        if raw is None:
-            return too_large
-        try:
-            fields = payload_from_bytes(raw)
-        except PayloadError as error:
-            return messages_answer(400, [f"body: {error}"])
-        if not isinstance(fields, dict):
-            return messages_answer(400, ['body: must be an object like {"fault": "garbage"}'])
-        try:
-            service.faults.add(fault_from(fields.pop("fault", None), fields))
-        except UnusableFaultError as error:
-            return messages_answer(400, [str(error)])
-        return None
-
-    app = Starlette(
-        routes=[
-            Route(
-                f"{service.operation.base_path}{service.operation.path}",
-                create_intent,
-                methods=["POST"],
-            ),
-            Route(f"{CONTROL}/intents", intents, methods=["GET"]),
-            Route(f"{CONTROL}/assumptions", assumptions, methods=["GET"]),
-            Route(f"{CONTROL}/reset", reset, methods=["POST"]),
-            Route(f"{CONTROL}/faults", faults, methods=["GET", "POST", "DELETE"]),
-            *page_routes(service.journal, service.operation),
-        ],
-        exception_handlers={HTTPException: refusal},
-    )
-    app.router.redirect_slashes = False
-    app.add_middleware(_Discreet)
-    app.add_middleware(_Metered, service=service)
-    app.add_middleware(_Late, latency=service.latency)
-    # What was judged is recorded, whatever becomes of the answer on its way out.
-    base_path = service.operation.base_path
-    app.add_middleware(Recorder, service=service, base_path=base_path)
-    app.add_middleware(Delivered)
-    app.add_middleware(Guard, host=host)
-    return app
-
-
-class _Metered:
-    """Counts each request to the API against its shop and shows the balance in the answer.
-
-    Where the budget is enforced, a request beyond it is answered here, unjudged.
-    """
-
-    def __init__(self, app: ASGIApp, service: Service) -> None:
-        self._app = app
+    def __init__(self, service: Service, host: str) -> None:
         self._service = service
+        self._host = host
+        self._routes: dict[tuple[str, str], Callable[[Request], Answer | _Stream]] = {
+            ("GET", "/requests"): self._requests,
+            ("GET", "/intents"): lambda _: _Stream("application/json", self._intents),
+            ("GET", "/events"): lambda _: _Stream("text/event-stream", self._events),
+            ("GET", "/assumptions"): lambda _: json_answer(
+                200, service.settings.assumptions.report()
+            ),
+            ("POST", "/reset"): self._reset,
+            ("GET", "/faults"): self._faults,
+            ("POST", "/faults"): self._add_fault,
+            ("DELETE", "/faults"): self._clear_faults,
+        }
+        for path, answer in page_files(service).items():
+            self._routes["GET", path.removeprefix(CONTROL)] = partial(_same, answer)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or is_private(scope["path"]):
-            await self._app(scope, receive, send)
+        """Answer a request of ASGI."""
+        generation = self._service.generation
+        headers: dict[str, str] = {}
+        for raw_name, raw_value in scope["headers"]:
+            name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+        body = bytearray()
+        # Also a body that is too large is read to its end: a client that is still sending when
+        # the connection closes would not see the answer.
+        while (message := await receive())["type"] == "http.request":
+            if len(body) <= BODY_LIMIT:
+                body += message["body"]
+            if not message["more_body"]:
+                break
+        else:
             return
-        headers = _header_lines(Headers(scope=scope))
-        balance = self._service.spend(headers, scope["method"])
-        scope.setdefault("state", {})["balance"] = balance
-
-        async def send_with_balance(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                sent = MutableHeaders(scope=message)
-                for name, value in balance.headers().items():
-                    sent.setdefault(name, value)
-            await send(message)
-
-        if not balance.refused:
-            await self._app(scope, receive, send_with_balance)
-            return
-        with suppress(ClientDisconnect):
-            await _limited_body(Request(scope, receive), 0)
-        seconds = balance.seconds_left
-        said = f"No points left; try again in {seconds} seconds"
-        refusal = rate_limited_answer(seconds, said, self._service.assumptions)
-        await _response(refusal)(scope, receive, send_with_balance)
-
-
-class _Late:
-    """Lets each answer of the API wait, after the work is done, as a slow service does."""
-
-    def __init__(self, app: ASGIApp, latency: Latency) -> None:
-        self._app = app
-        self._latency = latency
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or is_private(scope["path"]):
-            await self._app(scope, receive, send)
-            return
-
-        async def send_late(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                await _wait(receive, self._latency.next_seconds())
-            await send(message)
-
-        await self._app(scope, receive, send_late)
-
-
-class _Discreet:
-    """Answers 500 for a fault of the sandbox itself and logs where, but not what it was about.
-
-    The text of an exception, and so its traceback, may repeat what a customer sent.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(
+            scope["method"],
+            scope["path"],
+            headers,
+            bytes(body) if len(body) <= BODY_LIMIT else None,
+            scope["query_string"].decode("latin-1"),
+        )
         try:
-            await self._app(scope, receive, send)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it must not reach a log
+            if is_private(request.path):
+                found = self._own(request, scope)
+            else:
+                found = self._service.answer(request, generation)
+            if isinstance(found, _Stream):
+                await self._stream(found, request.method, receive, send)
+                return
+        except Exception as error:  # noqa: BLE001 - its text may repeat what a customer sent
             place = error.__traceback__
             while place and place.tb_next:
                 place = place.tb_next
@@ -215,35 +121,87 @@ class _Discreet:
             logger.error(  # noqa: TRY400
                 "the sandbox itself failed: %s at %s", type(error).__name__, where
             )
-            failed = error_answer(500, "The sandbox itself failed; its log says where")
-            await _response(failed)(scope, receive, send)
+            found = error_answer(500, "The sandbox itself failed; its log says where")
+        await deliver(found, request.method, scope, receive, send)
 
+    def _own(self, request: Request, scope: Scope) -> Answer | _Stream:
+        """Answer a request for the sandbox's own part."""
+        reached_at, _ = scope.get("server") or ("localhost", None)
+        path = request.path.removeprefix(CONTROL)
+        method = "GET" if request.method == "HEAD" else request.method
+        found: Answer | _Stream
+        if refused := refusal(request.headers, reached_at, self._host):
+            found = refused
+        elif route := self._routes.get((method, path)):
+            found = route(request)
+        elif known := [known for known, of_path in self._routes if of_path == path]:
+            found = error_answer(405, "Method Not Allowed", {"allow": ", ".join(known)})
+        else:
+            found = error_answer(404, NOT_FOUND)
+        if isinstance(found, Answer):
+            return evolve(found, headers={**found.headers, **HEADERS})
+        return found
 
-async def _wait(receive: Receive, seconds: float) -> None:
-    """Wait, unless the caller goes away."""
-    if seconds:
-        with suppress(TimeoutError):
-            async with timeout(seconds):
-                while (await receive())["type"] != "http.disconnect":
-                    pass
+    async def _stream(self, stream: _Stream, method: str, receive: Receive, send: Send) -> None:
+        headers = {"content-type": stream.media_type, **HEADERS}
+        start = [(name.encode(), value.encode()) for name, value in headers.items()]
+        await send({"type": "http.response.start", "status": 200, "headers": start})
+        if method != "HEAD":
+            async for part in stream.parts(receive):
+                await send({"type": "http.response.body", "body": part.encode(), "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
 
+    async def _events(self, receive: Receive) -> AsyncIterator[str]:
+        yield "retry: 1000\n\n"
+        shown, silent = -1, 0
+        while True:
+            if (changes := self._service.changes) != shown:
+                shown, silent = changes, 0
+                yield f"data: {json.dumps(view(self._service))}\n\n"
+            elif silent == _SILENT_BREATHS:
+                silent = 0
+                # A write is what finds out that the other side has gone without a word.
+                yield ": still here\n\n"
+            if await client_left(receive, _BREATH_SECONDS):
+                return
+            silent += 1
 
-async def _limited_body(request: Request, limit: int) -> bytes | None:
-    """Return the body, or None when it is too large; it is read to its end all the same.
+    async def _intents(self, _receive: Receive) -> AsyncIterator[str]:
+        for part in self._service.intents_json():
+            yield part
+            # Other requests have their turn.
+            await sleep(0)
 
-    A client that is still sending when the connection closes would not see the answer.
-    """
-    body = bytearray()
-    async for chunk in request.stream():
-        if len(body) <= limit:
-            body += chunk
-    return bytes(body) if len(body) <= limit else None
+    def _requests(self, request: Request) -> Answer:
+        asked = {"after": "0", "limit": str(_MOST_REQUESTS)}
+        asked |= {name: values[-1] for name, values in parse_qs(request.query).items()}
+        for name, value in asked.items():
+            if name not in ("after", "limit") or not re.fullmatch("[0-9]{1,18}", value):
+                return messages_answer(400, [f"{name}: give after and limit, whole numbers"])
+        base_url = f"http://{request.headers.get('host', '')}"
+        rows = self._service.requests(int(asked["after"]), min(int(asked["limit"]), _MOST_REQUESTS))
+        return json_answer(200, [detail(row, base_url) for row in rows])
 
+    def _reset(self, _request: Request) -> Answer:
+        self._service.reset()
+        return json_answer(200, {"reset": True})
 
-def _header_lines(headers: Headers) -> dict[str, str]:
-    """Return headers by name in lower case, those given twice joined as HTTP has it."""
-    return {name: ", ".join(headers.getlist(name)) for name in headers}
+    def _faults(self, _request: Request) -> Answer:
+        return json_answer(200, {"faults": self._service.faults.listed()})
 
+    def _clear_faults(self, request: Request) -> Answer:
+        self._service.clear_faults()
+        return self._faults(request)
 
-def _response(answer: Answer) -> Response:
-    return Response(answer.body, answer.status, dict(answer.headers))
+    def _add_fault(self, request: Request) -> Answer:
+        try:
+            words: Any = json_from_bytes(request.body or b"")
+        except UnreadableJsonError as error:
+            return messages_answer(400, [f"body: {error}"])
+        if not isinstance(words, dict):
+            return messages_answer(400, ['body: must be an object like {"fault": "garbage"}'])
+        try:
+            self._service.add_fault(fault_from(words.pop("fault", None), words))
+        except UnusableFaultError as error:
+            return messages_answer(400, [str(error)])
+        return self._faults(request)

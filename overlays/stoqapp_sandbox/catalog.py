@@ -1,12 +1,10 @@
-"""Which shops, products and variants there are, where the sandbox was told."""
+"""Which shops, products and variants exist, where the sandbox was told."""
 
 import json
 import os
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any, Final, Self, TypeGuard
+from typing import Any, Final, Self
 
 from attrs import field, frozen
 
@@ -16,23 +14,19 @@ from stoqapp_sandbox.errors import SandboxError, UnusableOptionError
 
 _FORM: Final = '{"demo.myshopify.com": {"42": [4711, 4712]}}'
 
-_Products = Mapping[int, int]
-
 
 @frozen
 class Catalog:
-    """What there is; all of it where nothing is said.
+    """What exists; everything where nothing is said.
 
     Attributes:
         shops: Host names of the shops in lower case; None for every host name.
-        products: For each shop the product of each variant.
-        products_of_all: The product of each variant, for shops that are not in *products*;
-            None for every variant under every product.
+        products: For each shop the product of each variant; under the empty name, for all other
+            shops. Without an entry, every variant is there under every product.
     """
 
     shops: frozenset[str] | None = None
-    products: Mapping[str, _Products] = field(factory=dict, repr=False)
-    products_of_all: _Products | None = field(default=None, repr=False)
+    products: Mapping[str, Mapping[int, int]] = field(factory=dict, repr=False)
 
     @classmethod
     def of(cls, shops: object = None, catalog: object = None) -> Self:
@@ -44,13 +38,16 @@ class Catalog:
             catalog: The variants of each product of each shop, like
                 ``{"demo.myshopify.com": {"42": [4711, 4712]}}``; or a file with that in JSON,
                 or with what a storefront answers to ``/products.json``, which then holds for
-                every shop. Ids are integers, digits or global ids.
+                every shop. Ids are integers, digits or global ids. A `Catalog` is returned as
+                it is.
 
         Raises:
-            UnusableOptionError: It cannot be made sense of; the message says where, in a file
-                by line or JSON pointer.
+            UnusableOptionError: It makes no sense; the message says where, as a JSON pointer or
+                line.
             SandboxError: The file cannot be read.
         """
+        if isinstance(catalog, cls):
+            return catalog
         named = None if shops is None else frozenset(_shops_from(shops))
         if catalog is None:
             return cls(named)
@@ -63,52 +60,66 @@ class Catalog:
                 f"{source}: must be an object like {_FORM}, or a products.json"
             )
         if isinstance(catalog.get("products"), Sequence):
-            return cls(named, products_of_all=_products_from_storefront(catalog, source))
-        products = dict(_products_by_shop(catalog, source))
-        if named is None:
-            return cls(frozenset(products), products, {})
-        if strange := sorted(products.keys() - named):
+            return cls(named, {"": _products_from(_of_a_storefront(catalog, source), source)})
+        products: dict[str, Mapping[int, int]] = {"": {}}
+        for shop, listed in catalog.items():
+            name = _shop_from(shop, f"{source}: {_pointer(shop)}")
+            if name in products:
+                raise UnusableOptionError(f"{source}: {_pointer(shop)}: is there twice, as {name}")
+            products[name] = _products_from(_of_a_shop(shop, listed, source), source)
+        known = frozenset(filter(None, products))
+        if named is not None and (strange := sorted(known - named)):
             raise UnusableOptionError(
                 f"{source}: has {strange[0]}, which is not among the shops given"
             )
-        return cls(named, products, {})
+        return cls(known if named is None else named, products)
 
     def has_shop(self, shop: str) -> bool:
-        """Whether *shop* is one."""
-        return self.shops is None or shop.lower() in self.shops
+        """Whether *shop*, in lower case, exists."""
+        return self.shops is None or shop in self.shops
 
     def has_variant(self, shop: str, variant: object) -> bool:
-        """Whether *shop* has that variant; what is no id is none."""
+        """Whether *shop* has that variant."""
         products = self._products_of(shop)
         return products is None or (type(variant) is int and variant in products)
 
-    def is_of_product(self, shop: str, variant: object, product: object) -> bool:
+    def is_of_product(self, shop: str, variant: Any, product: object) -> bool:
         """Whether the variant, which the shop has, belongs to that product."""
         products = self._products_of(shop)
-        return products is None or (type(variant) is int and products.get(variant) == product)
+        return products is None or products.get(variant) == product
 
-    def _products_of(self, shop: str) -> _Products | None:
-        return self.products.get(shop.lower(), self.products_of_all)
+    def _products_of(self, shop: str) -> Mapping[int, int] | None:
+        return self.products.get(shop, self.products.get(""))
 
 
 def _shops_from(given: object) -> Iterator[str]:
-    if isinstance(given, str):
-        given = given.split(",")
-    if not isinstance(given, Iterable):
+    shops = given.split(",") if isinstance(given, str) else given
+    if not isinstance(shops, Iterable):
         raise UnusableOptionError("shops must be names of shops, like demo.myshopify.com")
-    for number, shop in enumerate(given, 1):
-        try:
-            yield shop_from(shop).value.lower()
-        except UnusableInputError:
-            raise UnusableOptionError(
-                f"shops: number {number} must be a shop, like demo.myshopify.com"
-            ) from None
+    for number, shop in enumerate(shops, 1):
+        yield _shop_from(shop, f"shops: number {number}")
+
+
+def _shop_from(given: object, place: str) -> str:
+    try:
+        return shop_from(given).value.lower()
+    except UnusableInputError:
+        raise UnusableOptionError(f"{place}: must be a shop, like demo.myshopify.com") from None
 
 
 def _json_from(path: Path, source: str) -> Any:
+    def unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        made: dict[str, Any] = {}
+        for name, value in pairs:
+            if name in made:
+                raise UnusableOptionError(
+                    f"{source}: {name!r} is there twice in the same object: write it once"
+                )
+            made[name] = value
+        return made
+
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        return json.loads(text, object_pairs_hook=partial(_object_from, source))
+        return json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=unrepeated)
     except UnusableOptionError:
         # It is a ValueError, too, and says more than the one below.
         raise
@@ -122,80 +133,51 @@ def _json_from(path: Path, source: str) -> Any:
         raise UnusableOptionError(f"{source}: must be JSON in UTF-8") from None
 
 
-def _object_from(source: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object of JSON, of which Python's reader would keep the last of two names."""
-    made = dict(pairs)
-    if len(made) < len(pairs):
-        twice, _ = Counter(name for name, _ in pairs).most_common(1)[0]
-        raise UnusableOptionError(
-            f"{source}: {twice!r} is there twice in the same object: write it once, with all that"
-            " belongs to it"
-        )
-    return made
+# A variant and its product, each with its place in the catalog.
+_Placed = tuple[str, object, str, object]
 
 
-def _products_by_shop(
-    catalog: Mapping[Any, Any], source: str
-) -> Iterator[tuple[str, dict[int, int]]]:
-    seen = set()
-    for shop, products in catalog.items():
-        place = _pointer(shop)
-        try:
-            name = shop_from(shop).value.lower()
-        except UnusableInputError:
-            raise UnusableOptionError(
-                f"{source}: {place}: must be a shop, like demo.myshopify.com"
-            ) from None
-        if name in seen:
-            raise UnusableOptionError(f"{source}: {place}: is there twice, as {name}")
-        seen.add(name)
-        if not isinstance(products, Mapping):
-            raise UnusableOptionError(f"{source}: {place}: must be an object like {_FORM}")
-        found: dict[int, int] = {}
-        for product, variants in products.items():
-            under = place + _pointer(product)
-            if not _is_list(variants):
-                raise UnusableOptionError(f"{source}: {under}: must be a list of ids of variants")
-            listed = ((under + _pointer(index), variant) for index, variant in enumerate(variants))
-            _add(found, _id(product, "Product", under, source), listed, source)
-        yield name, found
+def _of_a_shop(shop: object, listed: object, source: str) -> Iterator[_Placed]:
+    if not isinstance(listed, Mapping):
+        raise UnusableOptionError(f"{source}: {_pointer(shop)}: must be an object like {_FORM}")
+    for product, variants in listed.items():
+        under = _pointer(shop, product)
+        if not isinstance(variants, Sequence) or isinstance(variants, str | bytes):
+            raise UnusableOptionError(f"{source}: {under}: must be a list of ids of variants")
+        for index, variant in enumerate(variants):
+            yield f"{under}/{index}", variant, under, product
 
 
-def _products_from_storefront(catalog: Mapping[Any, Any], source: str) -> dict[int, int]:
-    found: dict[int, int] = {}
+def _of_a_storefront(catalog: Mapping[str, Any], source: str) -> Iterator[_Placed]:
     for index, product in enumerate(catalog["products"]):
         under = f"/products/{index}"
-        variants = product.get("variants") if isinstance(product, Mapping) else None
-        if not _is_list(variants) or not all(isinstance(one, Mapping) for one in variants):
-            raise UnusableOptionError(f"{source}: {under}: must be an object with id and variants")
-        listed = ((f"{under}/variants/{at}/id", one.get("id")) for at, one in enumerate(variants))
-        _add(found, _id(product.get("id"), "Product", f"{under}/id", source), listed, source)
+        try:
+            for at, variant in enumerate(product["variants"]):
+                yield f"{under}/variants/{at}/id", variant.get("id"), f"{under}/id", product["id"]
+        except (KeyError, TypeError, AttributeError):
+            raise UnusableOptionError(
+                f"{source}: {under}: must be an object with id and variants"
+            ) from None
+
+
+def _products_from(placed: Iterable[_Placed], source: str) -> dict[int, int]:
+    found: dict[int, int] = {}
+    for variant_at, variant, product_at, product in placed:
+        id_ = _id(variant, "ProductVariant", f"{source}: {variant_at}")
+        of_product = _id(product, "Product", f"{source}: {product_at}")
+        if found.setdefault(id_, of_product) != of_product:
+            raise UnusableOptionError(
+                f"{source}: {variant_at}: the variant belongs to product {found[id_]} already"
+            )
     return found
 
 
-def _add(
-    found: dict[int, int], product: int, variants: Iterable[tuple[str, object]], source: str
-) -> None:
-    for place, given in variants:
-        variant = _id(given, "ProductVariant", place, source)
-        if found.setdefault(variant, product) != product:
-            raise UnusableOptionError(
-                f"{source}: {place}: the variant belongs to product {found[variant]} already"
-            )
-
-
-def _id(given: object, kind: Kind, place: str, source: str) -> int:
+def _id(given: object, kind: Kind, place: str) -> int:
     try:
         return id_from(given, kind).value
     except UnusableInputError:
-        raise UnusableOptionError(
-            f"{source}: {place}: must be the id of a {kind}, like 4711"
-        ) from None
+        raise UnusableOptionError(f"{place}: must be the id of a {kind}, like 4711") from None
 
 
-def _is_list(value: object) -> TypeGuard[Sequence[Any]]:
-    return isinstance(value, Sequence) and not isinstance(value, str | bytes)
-
-
-def _pointer(step: object) -> str:
-    return "/" + str(step).replace("~", "~0").replace("/", "~1")
+def _pointer(*steps: object) -> str:
+    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in steps)

@@ -52,14 +52,13 @@ def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
         "--rate-limit",
         type=_rate_limit,
         metavar="POINTS/SECONDS",
-        help="refuse what goes beyond so many points of a shop per window, like 360/60; an intent"
-        " costs 2 (default: points are counted and shown, and nothing is refused)",
+        help="answer 429 beyond so many points of a shop per window, like 360/60; an intent costs"
+        " 2 (default: points are not counted)",
     )
     parser.add_argument(
         "--state",
         metavar="FILE",
-        help="keep intents, customers and ids in this SQLite file, over restarts (default: in"
-        " memory)",
+        help="keep requests and intents in this SQLite file, over restarts (default: in memory)",
     )
     parser.add_argument(
         "--shops",
@@ -73,19 +72,6 @@ def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
         metavar="FILE",
         help='the only products and variants there are: JSON like {"demo.myshopify.com": {"42":'
         " [4711, 4712]}}, or a storefront's /products.json for every shop (default: every id)",
-    )
-    parser.add_argument(
-        "--latency",
-        type=_latency,
-        default=0.0,
-        metavar="SECONDS",
-        help="let each answer wait so long, like 0.5, or between two times, like 0.1-2",
-    )
-    parser.add_argument(
-        "--seed",
-        type=_seed,
-        metavar="N",
-        help="make ids, dates and latencies from this number: the same number, the same answers",
     )
     parser.add_argument(
         "--assume",
@@ -102,6 +88,11 @@ def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
         metavar="FAULT",
         help="let something go wrong, see below; may be given several times, and the faults are"
         " asked in that order",
+    )
+    parser.add_argument(
+        "--allow-origin",
+        metavar="ORIGIN",
+        help="let scripts of this origin send intents, like http://localhost:3000 (default: none)",
     )
 
 
@@ -121,9 +112,8 @@ def run(arguments: argparse.Namespace) -> int:
             state=arguments.state,
             shops=arguments.shops and ",".join(arguments.shops),
             catalog=arguments.catalog,
-            latency=arguments.latency,
-            seed=arguments.seed,
             faults=tuple(arguments.fault),
+            allow_origin=arguments.allow_origin,
         )
     except UnusableFaultError as error:
         complain("stoqapp sandbox", f"--fault: {error}")
@@ -151,21 +141,6 @@ def _rate_limit(text: str) -> tuple[int, float]:
         raise argparse.ArgumentTypeError("must be points and seconds, like 360/60") from None
 
 
-def _latency(text: str) -> float | tuple[float, float]:
-    shortest, dash, longest = text.partition("-")
-    try:
-        return (float(shortest), float(longest)) if dash else float(shortest)
-    except ValueError:
-        raise argparse.ArgumentTypeError("must be seconds, like 0.5 or 0.1-2") from None
-
-
-def _seed(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError("must be a whole number") from None
-
-
 def assumed_from(given: Sequence[str]) -> Mapping[str, str]:
     """Return what the arguments of ``--assume``, like ``duplicate=409``, say by name.
 
@@ -186,14 +161,13 @@ def assumed_from(given: Sequence[str]) -> Mapping[str, str]:
 
 
 def _faults_help() -> str:
-    kinds = "".join(f"  {kind.written:<19} {kind.summary}\n" for kind in KINDS.values())
-    options = "".join(f"  {name:<19} {summary}\n" for name, summary in OPTIONS.items())
-    shapes = textwrap.fill(f"SHAPE is one of {', '.join(SHAPES)}.", width=96)
+    kinds = "".join(f"  {kind.written:<26} {kind.about}\n" for kind in KINDS.values())
+    options = "".join(f"  {name:<26} {summary}\n" for name, summary in OPTIONS.items())
     return (
         "faults, each written FAULT[=VALUE][:OPTION=VALUE...], like reset-after-store:every=10 or"
-        f"\nstatus=503:times=2:retry-after=1:\n{kinds}{shapes}\n\n"
-        f"options of a fault; those of a status go with no other:\n{options}"
-        "\nWhile the sandbox runs, POST /_sandbox/faults takes a fault, as JSON like\n"
+        f" status=503:times=2:\n{kinds}\nSHAPE is one of {', '.join(SHAPES)}.\n\n"
+        f"options of a fault:\n{options}\n"
+        "While the sandbox runs, POST /_sandbox/faults takes the same words as JSON, like\n"
         '{"fault": "reset-after-store", "times": 2}.\n'
     )
 
@@ -203,11 +177,14 @@ def listed_assumptions() -> str:
     from stoqapp_sandbox import ASSUMPTIONS
 
     lines = []
-    for entry in ASSUMPTIONS:
+    for entry in ASSUMPTIONS.values():
         lines.append(f"{entry.name} ({entry.trust})")
         lines += textwrap.wrap(entry.about, 96, initial_indent="  ", subsequent_indent="  ")
-        if entry.bounds:
-            lines.append(f"    {entry.name}=N: {entry.bounds}; default {entry.default}")
+        if entry.number:
+            lines.append(f"    {entry.name}=N: {entry.number}; default {entry.default}")
+        if entry.instead:
+            said = f"not a choice; the service might do otherwise: {entry.instead}"
+            lines += textwrap.wrap(said, 96, initial_indent="    ", subsequent_indent="      ")
         for choice, meaning in entry.choices.items():
             default = " (default)" if choice == entry.default else ""
             said = f"{entry.name}={choice}{default}: {meaning}"

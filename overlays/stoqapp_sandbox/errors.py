@@ -1,19 +1,19 @@
-"""What can keep the sandbox from running, or from doing what it is asked.
+"""Errors of the sandbox.
 
 ::
 
-    SandboxError                      a StoqError
+    SandboxError                  root; a StoqError
     ├── PortInUseError            another program listens there
     ├── SandboxNotInstalledError  the extra [sandbox] is missing (also an ImportError)
-    └── UnusableOptionError       an option cannot be what it was given (also a ValueError)
-        └── UnusableFaultError    no fault can be made of what was asked for
+    └── UnusableOptionError       an option has an unusable value (also a ValueError)
+        └── UnusableFaultError    a fault has an unusable value
 """
 
 from stoqapp.errors import StoqError
 
 
 class SandboxError(StoqError):
-    """The sandbox cannot do what it is asked; the message says why and what to do."""
+    """The sandbox cannot do what it was asked; the message says why and what to do."""
 
 
 class PortInUseError(SandboxError):
@@ -43,8 +43,8 @@ class SandboxNotInstalledError(SandboxError, ImportError):
 
 
 class UnusableOptionError(SandboxError, ValueError):
-    """An option cannot be what it was given; the message says which, and what can be given."""
+    """An option has an unusable value; the message names the option and what it can be."""
 
 
 class UnusableFaultError(UnusableOptionError):
-    """No fault can be made of what was asked for; the message says what is wrong, and where."""
+    """A fault has an unusable value; the message names the part that is wrong."""

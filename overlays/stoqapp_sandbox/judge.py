@@ -1,17 +1,12 @@
 """Whether a request fits the schemas of the spec, judged by jsonschema-rs."""
 
-import re
 from collections.abc import Iterator, Mapping
-from copy import deepcopy
-from functools import reduce
-from operator import getitem
 from typing import Any, Final
 
 import jsonschema_rs
 
-from stoqapp_sandbox.assumptions import DEFAULTS, Assumptions
+from stoqapp.spec import Spec
 from stoqapp_sandbox.errors import SandboxError
-from stoqapp_sandbox.spec import Operation
 
 # OpenAPI 3.0 builds on a draft that fell between 4 and 6; 4 shares its integers (1.0 is
 # none) and its boolean exclusiveMinimum.
@@ -20,61 +15,37 @@ _DRAFTS: Final = {
     "3.1": jsonschema_rs.Draft202012Validator,
 }
 _ANONYMOUS: Final = "*"
-_DIGITS: Final = re.compile(r"-?[0-9]{1,4000}")
 
 
 class Judge:
-    """The schemas of an operation, compiled once."""
+    """The schemas of the body and the headers of a request, compiled once.
 
-    def __init__(self, operation: Operation, assumptions: Assumptions = DEFAULTS) -> None:
-        self._assumptions = assumptions
-        version = ".".join(operation.version.split(".")[:2])
+    Raises:
+        SandboxError: A schema of the spec is none, or its OpenAPI version is unknown.
+    """
+
+    def __init__(self, spec: Spec) -> None:
+        version = ".".join(str(spec.document["openapi"]).split(".")[:2])
         if version not in _DRAFTS:
-            raise SandboxError(
-                f"openapi.json is OpenAPI {operation.version}; the sandbox reads"
-                f" {' and '.join(_DRAFTS)}"
-            )
-        draft = _DRAFTS[version]
-        components = _without_nullable(operation.components)
+            known = " and ".join(_DRAFTS)
+            raise SandboxError(f"openapi.json is OpenAPI {version}; the sandbox reads {known}")
+        components = _without_nullable(spec.document.get("components", {}))
 
         def compiled(schema: Mapping[str, Any]) -> jsonschema_rs.Validator:
             # Under allOf, so that the components beside it are in reach of "#/components/...".
             document = {"allOf": [_without_nullable(schema)], "components": components}
             try:
-                return draft(document, validate_formats=True)
+                return _DRAFTS[version](document, validate_formats=True)
             except jsonschema_rs.ValidationError as error:
                 place = "/".join(map(str, error.instance_path))
                 raise SandboxError(f"openapi.json: {place} is no schema: {error.message}") from None
 
-        self._body = compiled(operation.body_schema)
+        self._body = compiled(spec.request.keywords)
         self._headers = {
-            name: compiled(schema) for name, schema in operation.header_schemas.items()
+            name: (compiled(header.get("schema", {})), bool(header.get("required")))
+            for name, header in spec.headers.items()
         }
-        self._required_headers = operation.required_headers
-        self._names = frozenset(_property_names([operation.body_schema, components]))
-
-    def body_as_read(self, body: Any) -> Any:
-        """Return *body* with what is taken for an integer turned into one; itself if nothing is."""
-        if self._assumptions["numbers"] == "strict":
-            return body
-        read = deepcopy(body)
-        for error in self._body.iter_errors(body):
-            integer = self._integer_from(error)
-            if integer is not None:
-                *place, last = error.instance_path
-                reduce(getitem, place, read)[last] = integer
-        return read
-
-    def _integer_from(self, error: jsonschema_rs.ValidationError) -> int | None:
-        if error.kind.name != "type" or "integer" not in error.kind.value:
-            return None
-        value = error.instance
-        if isinstance(value, float) and value.is_integer():
-            return int(value)
-        textual = self._assumptions["numbers"] == "text"
-        if textual and isinstance(value, str) and _DIGITS.fullmatch(value):
-            return int(value)
-        return None
+        self._names = frozenset(_property_names([spec.request.keywords, components]))
 
     def body_faults(self, body: Any) -> list[str]:
         """Return what is wrong with *body*, each as ``path: message``; empty when it fits.
@@ -86,16 +57,13 @@ class Judge:
     def header_faults(self, headers: Mapping[str, str]) -> list[str]:
         """Return what is wrong with *headers* (names in lower case), like `body_faults`."""
         faults = []
-        content_type = self._assumptions["content_type_parameters"]
-        for name, validator in self._headers.items():
+        for name, (validator, is_required) in self._headers.items():
             value = headers.get(name.lower(), "").strip()
-            if name.lower() == "content-type" and content_type == "ignored":
-                continue
-            if name.lower() == "content-type" and content_type == "taken":
+            if name.lower() == "content-type":
                 value = value.partition(";")[0].strip().lower()
             if value:
                 faults += [f"{name}: {_message(error)}" for error in validator.iter_errors(value)]
-            elif name in self._required_headers:
+            elif is_required:
                 faults.append(f"{name}: is required as a header")
         return faults
 

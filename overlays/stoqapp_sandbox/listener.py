@@ -1,38 +1,34 @@
-"""A uvicorn server that says when it is ready and goes when it is told."""
+"""A uvicorn server that says when it is ready, and ends at once."""
 
+import asyncio
 import logging
 import re
-import signal
 import socket
-import threading
-from asyncio import get_running_loop
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from types import FrameType
 from typing import Any, Final
 from urllib.parse import unquote
 
 import h11
 import uvicorn
-from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from stoqapp_sandbox.answers import error_answer
-from stoqapp_sandbox.connection import CONNECTION, Connection
+from stoqapp_sandbox.delivery import TRANSPORT, Receive, Scope, Send
 
 _GRACE_SECONDS: Final = 0.2
 _LAST_RESORT_SECONDS: Final = 2
 _ABSOLUTE_TARGET: Final = re.compile(rb"https?://([^/]*)(/.*)?", re.IGNORECASE)
 
-# A caller's mistake is told to the caller; what goes wrong here is told as uvicorn tells it.
+# Callers' mistakes are told to the callers; only failures of the server itself are logged.
 _logger = logging.getLogger("uvicorn.error.stoqapp")
 _logger.setLevel(logging.ERROR)
 
 
 class _Protocol(H11Protocol):
-    """HTTP/1.1 with no log of what callers do, and a JSON answer to what is no HTTP.
+    """HTTP/1.1 without an access log, and with a JSON answer to what is not HTTP.
 
-    Each request finds its `Connection` among the extensions of its scope.
+    Each request finds the transport of its connection among the extensions of its scope.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -42,12 +38,12 @@ class _Protocol(H11Protocol):
         self.logger = _logger
         served: Any = self.app
 
-        async def with_connection(scope: Scope, receive: Receive, send: Send) -> None:
-            scope.setdefault("extensions", {})[CONNECTION] = Connection(self.transport)
+        async def with_transport(scope: Scope, receive: Receive, send: Send) -> None:
+            scope.setdefault("extensions", {})[TRANSPORT] = self.transport
             _take_apart(scope)
             await served(scope, receive, send)
 
-        self.app: Any = with_connection
+        self.app: Any = with_transport
 
     def send_400_response(self, msg: str) -> None:
         refusal = error_answer(400, msg)
@@ -86,12 +82,9 @@ class Listener(uvicorn.Server):
     Args:
         app: The ASGI app.
         on_ready: Called once connections are accepted, in the thread that serves.
-        on_end: Called there when the end begins; lets answers end that have no end of their own.
     """
 
-    def __init__(
-        self, app: ASGIApp, on_ready: Callable[[], object], on_end: Callable[[], object]
-    ) -> None:
+    def __init__(self, app: Any, on_ready: Callable[[], object]) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -108,7 +101,6 @@ class Listener(uvicorn.Server):
             )
         )
         self._on_ready = on_ready
-        self._on_end = on_end
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to accept connections, then say so."""
@@ -116,9 +108,8 @@ class Listener(uvicorn.Server):
         self._on_ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Answer what can be answered at once, then hang up on whoever is left."""
-        self._on_end()
-        hang_up = get_running_loop().call_later(_GRACE_SECONDS, self._hang_up)
+        """Give answers a moment to end, then hang up on whoever is left."""
+        hang_up = asyncio.get_running_loop().call_later(_GRACE_SECONDS, self._hang_up)
         await super().shutdown(sockets=sockets)
         hang_up.cancel()
         self._hang_up()
@@ -128,25 +119,7 @@ class Listener(uvicorn.Server):
             transport: Any = connection.transport
             transport.abort()
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
-        """Take a signal as the wish to end."""
-        self.should_exit = True
-
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Listen to SIGINT and SIGTERM while serving in the main thread.
-
-        uvicorn's own would raise them again at the end, and so end the process by a signal
-        where a clean end with exit status 0 is wanted.
-        """
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        wanted = (signal.SIGINT, signal.SIGTERM)
-        originals = {number: signal.signal(number, self.handle_exit) for number in wanted}
-        try:
-            yield
-        finally:
-            for number, original in originals.items():
-                if original is not None:
-                    signal.signal(number, original)
+        """Leave signals to whoever runs the server."""
+        yield

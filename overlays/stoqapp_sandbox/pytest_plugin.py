@@ -27,7 +27,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Make the marker known."""
     config.addinivalue_line(
         "markers",
-        f"{_MARKER}(rate_limit, assume, shops, catalog, latency, seed, faults): options of the"
+        f"{_MARKER}(rate_limit, assume, shops, catalog, faults, allow_origin): options of the"
         " sandbox that the fixture stoq_sandbox gives",
     )
 

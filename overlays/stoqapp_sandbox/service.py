@@ -1,278 +1,412 @@
-"""The order in which a request is judged, and what it is answered."""
+"""The pretended service: the order in which a request is judged, and what it is answered."""
 
-import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from copy import copy
-from functools import partial
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cache
+from http import HTTPStatus
 from threading import RLock
-from typing import Any, Final
+from typing import Any, Final, Unpack
+from urllib.parse import urlsplit
 
-from attrs import Factory, define, evolve, field
+from attrs import define, evolve, field
 
-from stoqapp.rules import RULES, check_shop
-from stoqapp.spec import SHOP_HEADER
-from stoqapp_sandbox.answers import Answer, error_answer, json_answer, messages_answer
-from stoqapp_sandbox.assumptions import DEFAULTS, NOT_FOUND, TEST_DOMAINS, Assumptions
+from stoqapp.rules import CONTACT_OF_CHANNEL, RULES, check_shop
+from stoqapp.spec import INTENTS_PATH, SHOP_HEADER, SPEC, Spec
+from stoqapp_sandbox.answers import (
+    Answer,
+    Delivery,
+    Request,
+    UnreadableJsonError,
+    error_answer,
+    json_answer,
+    json_from_bytes,
+    messages_answer,
+    rate_limited_answer,
+)
+from stoqapp_sandbox.assumptions import ASSUMPTIONS
 from stoqapp_sandbox.budget import Balance, Budget
-from stoqapp_sandbox.catalog import Catalog
-from stoqapp_sandbox.errors import UnusableFaultError
-from stoqapp_sandbox.fault_answers import answer_under
-from stoqapp_sandbox.fault_queue import Faults
-from stoqapp_sandbox.faults import Schedule, fault_from
-from stoqapp_sandbox.journal import Journal
+from stoqapp_sandbox.faults import SCRIPTED, SHAPES, WITHOUT_BODY, Fault, Faults, Struck
 from stoqapp_sandbox.judge import Judge
-from stoqapp_sandbox.latency import Latency
-from stoqapp_sandbox.payload import PayloadError, payload_from_bytes, section
-from stoqapp_sandbox.spec import Operation
-from stoqapp_sandbox.state import State
-from stoqapp_sandbox.store import Intent, Store
+from stoqapp_sandbox.options import Options, Settings
+from stoqapp_sandbox.store import Store, Stored
 
-_DUPLICATE: Final = {
-    "waits": "customer: already waits for this variant in this market; nothing was created",
-    "taken": "customer: has already been taken",
-    "exists": "intent: already exists",
-    "vague": "intent: could not be saved",
-}
-
-# What a schema can say is the judge's, who reads the spec as it is today.
-_STATED_IN_PROSE: Final = ("channel_contact", "phone_digits")
-
-
-def _messages_of(names: Collection[str], body: Any) -> list[str]:
-    """Return what the rules of these names find in *body*, each as ``path: message``."""
-    return [
-        f"{violation.path}: {violation.message}"
-        for rule in RULES
-        if rule.name in names
-        for violation in rule.violations(body if isinstance(body, dict) else {})
-    ]
-
-
-def _email_form(body: Any) -> list[str]:
-    email = section(body, "customer").get("email")
-    if not isinstance(email, str) or not email.strip() or _EMAIL.fullmatch(email.strip()):
-        return []
-    return ["customer.email: is no address"]
-
-
-def _name_plan(body: Any) -> list[str]:
-    return ["customer.name: needs another plan"] if section(body, "customer").get("name") else []
-
-
-_EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+")
-# The entries for what the schema takes, and what each of them finds in a body.
-_IMPROBABLE: Final[Mapping[str, Callable[[Any], list[str]]]] = {
-    "id_range": partial(_messages_of, ("positive_id",)),
-    "least_quantity": partial(_messages_of, ("positive_quantity",)),
-    "email_form": _email_form,
-    "name_plan": _name_plan,
-}
-
-FAULT_HEADER: Final = "X-Stoqapp-Sandbox-Fault"
+BODY_LIMIT: Final = 1024 * 1024
+TEST_DOMAINS: Final = frozenset({"example.com", "mailinator.com"})
+NOT_FOUND: Final = "Not found"
 
 _SHOP: Final = SHOP_HEADER.lower()
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_READS: Final = frozenset({"GET", "HEAD"})
+# The judge reads what the schema says; these rules are prose.
+_IN_PROSE: Final = [rule for rule in RULES if rule.name in ("channel_contact", "phone_digits")]
+_RESET: Final = json_answer(503, {"error": "The sandbox was reset while this request was sent"})
 
 
-@define(eq=False)
+@cache
+def _usual_judge() -> Judge:
+    return Judge(SPEC)
+
+
+@define(eq=False, init=False)
 class Service:
-    """The pretended service: what it was told, and what it holds.
+    """Answers requests as the service might; needs no socket and no event loop.
+
+    ::
+
+        service = Service(assume={"duplicate": "409"}, clock=lambda: 0.0)
+        answer = service.create_intent({"X-Shopify-Shop-Domain": "demo.myshopify.com"}, body)
+
+    Safe to use from several threads.
+
+    Args:
+        store: Where requests and intents are kept; None keeps them in memory.
+        clock: Seconds since 1970, for dates and for the windows of the rate limit.
+        spec: The vendor's file.
+        options: Those of `stoqapp_sandbox.Sandbox`, but for address and state.
 
     Attributes:
-        operation: What the spec says of the endpoint.
-        assumptions: What is taken for granted.
-        judge: The schemas of *operation*.
-        store: The intents.
-        budget: The points of each shop.
+        store: Where requests and intents are kept.
+        settings: The options in force.
         faults: What shall go wrong.
-        catalog: Which shops, products and variants there are.
-        latency: How long an answer lets wait.
-        journal: What the page shows.
+        generation: Counts resets. A request that began in an earlier one is answered 503.
+        changes: Counts what changed, so that the page knows when to look again.
+        base_path: Path of the API, like ``/api/v1``.
+        path: Path of the endpoint, like ``/api/v1/intents.json``.
+
+    Raises:
+        UnusableOptionError: An option is unusable (`UnusableFaultError` where that is a fault).
+        SandboxError: The vendor's ``openapi.json`` is not as expected, or the catalog's file
+            cannot be read.
     """
 
-    operation: Operation
-    assumptions: Assumptions = DEFAULTS
-    judge: Judge = field(init=False)
-    store: Store = Factory(lambda service: Store(service.assumptions), takes_self=True)
-    budget: Budget = Factory(lambda service: Budget(service.assumptions), takes_self=True)
-    faults: Faults = field(factory=Faults)
-    catalog: Catalog = field(factory=Catalog)
-    latency: Latency = field(factory=Latency)
-    journal: Journal = field(factory=Journal, init=False)
-    _lock: RLock = field(factory=RLock, init=False, repr=False)
+    store: Store
+    settings: Settings
+    faults: Faults
+    generation: int
+    changes: int
+    base_path: str
+    path: str
+    _judge: Judge = field(repr=False)
+    _budget: Budget = field(repr=False)
+    _clock: Callable[[], float] = field(repr=False)
+    _lock: RLock = field(repr=False)
 
-    def __attrs_post_init__(self) -> None:
-        self.judge = Judge(self.operation, self.assumptions)
+    def __init__(
+        self,
+        *,
+        store: Store | None = None,
+        clock: Callable[[], float] = time.time,
+        spec: Spec = SPEC,
+        **options: Unpack[Options],
+    ) -> None:
+        self.store = store or Store()
+        self._clock = clock
+        self._lock = RLock()
+        self._judge = _usual_judge() if spec is SPEC else Judge(spec)
+        self.base_path = urlsplit(spec.base_url).path
+        self.path = f"{self.base_path}{INTENTS_PATH}"
+        self.generation = self.changes = 0
+        self._take(Settings.of(options))
 
-    def open(self) -> None:
-        """Take hold of what is stored, and show it on the page.
+    def _take(self, settings: Settings) -> None:
+        self.settings = settings
+        self.faults = Faults(settings.faults)
+        self._budget = Budget(settings.assumptions, self._clock)
 
-        Raises:
-            SandboxError: As with `State.open`, or the file is damaged; it is let go.
-        """
-        state = self.store.state
-        state.open()
-        try:
-            self.journal.clear()
-            for kept in self.store.received():
-                self.journal.stored(kept["shop"], kept, kept["request"])
-        except KeyError:
-            state.close()
-            raise state.unusable("an intent in it is damaged") from None
-        except BaseException:
-            state.close()
-            raise
+    def configure(self, **options: Unpack[Options]) -> None:
+        """Forget everything and go on with these options; raises as `Service` does, unchanged."""
+        settings = Settings.of(options)
+        with self._lock:
+            self._take(settings)
+            self.reset()
 
-    def spend(self, headers: Mapping[str, str], method: str) -> Balance:
-        """Count a request against the shop that its headers name."""
-        return self.budget.spend(headers.get(_SHOP, ""), method)
+    def reset(self) -> None:
+        """Forget requests, intents, points, and the faults asked for since the beginning."""
+        with self._lock:
+            with self.store.transaction():
+                self.store.clear()
+            self._budget = Budget(self.settings.assumptions, self._clock)
+            self.faults.reset()
+            self.generation += 1
+            self.changes += 1
 
-    def create_intent(self, raw: bytes, headers: Mapping[str, str], balance: Balance) -> Answer:
-        """Answer a request to create an intent: as it is judged, or as a fault has it.
+    def add_fault(self, fault: Fault) -> None:
+        """Let *fault* wait behind the others."""
+        self.faults.add(fault)
+        self.changes += 1
+
+    def clear_faults(self) -> None:
+        """Let no fault wait."""
+        self.faults.clear()
+        self.changes += 1
+
+    # -- what it holds -----------------------------------------------------------------------
+
+    def requests(self, after: int = 0, limit: int = 100) -> list[dict[str, Any]]:
+        """Return requests with a higher number than *after*, see `Store.requests`."""
+        with self.store.transaction():
+            return self.store.requests(after, limit)
+
+    def intents_json(self) -> Iterator[str]:
+        """Yield the list of stored intents as JSON, in parts; see `Store.intents_json`."""
+        yield "["
+        after, comma = 0, ""
+        while True:
+            with self.store.transaction():
+                after, some = self.store.intents_json(after)
+            if not some:
+                break
+            yield comma + ", ".join(some)
+            comma = ", "
+        yield "]"
+
+    def create_intent(self, headers: Mapping[str, str], body: bytes) -> Answer:
+        """Answer a request to create an intent, see `answer`."""
+        lowered = {name.lower(): value for name, value in headers.items()}
+        return self.answer(Request("POST", self.path, lowered, body))
+
+    def answer(self, request: Request, generation: int | None = None) -> Answer:
+        """Answer a request to the API, and keep both.
 
         Args:
-            raw: The bytes of the body.
-            headers: Headers of the request, names in lower case.
-            balance: What `spend` returned for the request.
+            request: The request.
+            generation: The `generation` in which it began; None means this one.
+
+        Raises:
+            SandboxError: The state file cannot be used; nothing was stored.
         """
-        with self.found_by(balance) as found:
-            return found._answered(raw, headers, balance)
+        with self._lock:
+            if generation not in (None, self.generation):
+                return _RESET
+            shop = request.headers.get(_SHOP, "").strip().lower()
+            with self.store.transaction():
+                answer, struck, stored = self._answered(request, shop)
+                # Not what a browser asks for by itself, like an icon.
+                is_ours = request.path.startswith(f"{self.base_path}/")
+                if is_ours or request.method not in _READS:
+                    self.store.add(self._clock(), shop, request, answer, struck.written, stored)
+                    self.changes += 1
+        return answer
 
-    def _answered(self, raw: bytes, headers: Mapping[str, str], balance: Balance) -> Answer:
-        asked = headers.get(FAULT_HEADER.lower())
-        if asked is None:
-            faults = self.faults.take(headers.get(_SHOP, ""), raw, self.judge.body_as_read)
+    # -- judging -----------------------------------------------------------------------------
+
+    def _answered(self, request: Request, shop: str) -> tuple[Answer, Struck, Stored | None]:
+        """Return the answer, the faults that struck, and the intent to store."""
+        balance = self._budget.spend(shop, request.method)
+        headers = {**(balance.headers() if balance else {}), **self._cors(request)}
+        struck, stored = Struck(), None
+        if balance and balance.refused:
+            seconds = self._budget.seconds_left()
+            said = f"No points left; try again in {seconds} seconds"
+            answer = rate_limited_answer(seconds, said, self.settings.assumptions)
+        elif request.path != self.path:
+            answer = self._error(404, NOT_FOUND)
+        elif request.method != "POST":
+            if request.method == "OPTIONS" and "access-control-allow-origin" in headers:
+                answer = Answer(204, b"", {})
+            else:
+                answer = self._error(405, "Method Not Allowed", {"allow": "POST"})
+        elif request.body is None:
+            answer = self._error(413, f"Body larger than {BODY_LIMIT} bytes")
         else:
-            try:
-                faults = [fault_from(asked, lasting=True)]
-            except UnusableFaultError as error:
-                return messages_answer(400, [f"{FAULT_HEADER}: {error}"])
-            if faults[0].schedule != Schedule():
-                said = "is for this request alone, and takes no option that says when"
-                return messages_answer(400, [f"{FAULT_HEADER}: {said}"])
-        return answer_under(faults, lambda: self._judged(raw, headers), balance, self.assumptions)
+            struck = self.faults.take()
+            answer, stored = self._under(struck, request, shop, balance)
+        return evolve(answer, headers={**headers, **answer.headers}), struck, stored
 
-    def _judged(self, raw: bytes, headers: Mapping[str, str]) -> Answer:
-        """Answer a request with nothing going wrong.
+    def _cors(self, request: Request) -> dict[str, str]:
+        """Return the headers that let a script of the request's origin read the answer."""
+        origin = request.headers.get("origin")
+        is_any = self.settings.assumptions["cors"] == "any"
+        if origin is None or not (is_any or origin.lower() == self.settings.allow_origin):
+            return {}
+        return {
+            "access-control-allow-origin": origin,
+            "access-control-allow-methods": "POST",
+            "access-control-allow-headers": f"content-type, {_SHOP}",
+            "access-control-expose-headers": "retry-after, x-ratelimit-limit,"
+            " x-ratelimit-remaining, x-ratelimit-reset",
+            "vary": "origin",
+        }
+
+    def _under(
+        self,
+        struck: Struck,
+        request: Request,
+        shop: str,
+        balance: Balance | None,
+    ) -> tuple[Answer, Stored | None]:
+        """Return the answer of a request that was *struck*, and the intent to store."""
+        fault, wait = struck.fault, struck.wait_seconds
+        if fault is None:
+            answer, stored = self._judged(request, shop)
+            return (
+                evolve(answer, delivery=Delivery(wait_seconds=wait)) if wait else answer
+            ), stored
+        if fault.kind.stores:
+            answer, stored = self._judged(request, shop)
+        elif fault.kind.name == "status":
+            answer, stored = self._scripted(fault, balance), None
+        else:
+            # The caller receives nothing of it.
+            answer, stored = self._error(503, SCRIPTED), None
+        if fault.kind.name == "odd-201" and answer.status == HTTPStatus.CREATED:
+            media_type, body = SHAPES[fault.value]
+            if fault.value == "errors":
+                body += answer.body.removeprefix(b"{").replace(b', "errors": []', b"")
+            answer = Answer(answer.status, body, {"content-type": media_type})
+        slow = fault.value if fault.kind.name == "slow-bytes" else 0.0
+        delivery = evolve(fault.kind.delivery, wait_seconds=wait, seconds_per_byte=slow)
+        return evolve(answer, delivery=delivery), stored
+
+    def _scripted(self, fault: Fault, balance: Balance | None) -> Answer:
+        """Return the answer that a ``status`` asks for, with the usual body where it names none."""
+        status: int = fault.value
+        seconds = self._budget.seconds_left() if fault.retry_after is None else fault.retry_after
+        answer = self._usual(status, seconds)
+        if isinstance(fault.body, bytes):
+            media_type = {"content-type": "text/plain; charset=utf-8"}
+            answer = Answer(status, fault.body, {**answer.headers, **media_type})
+        elif fault.body is not None:
+            answer = json_answer(status, fault.body, answer.headers)
+        headers = dict(answer.headers)
+        if status == HTTPStatus.TOO_MANY_REQUESTS and balance:
+            headers["x-ratelimit-remaining"] = "0"
+        if status in _REDIRECTS:
+            # Back to the endpoint, where a client that follows it is seen.
+            headers["location"] = "?redirected"
+        if fault.retry_after is not None:
+            headers["retry-after"] = str(fault.retry_after)
+        added = {name.lower(): value for name, value in fault.headers.items()}
+        return Answer(status, answer.body, headers | added)
+
+    def _usual(self, status: int, seconds: int) -> Answer:
+        if status in WITHOUT_BODY:
+            return Answer(status, b"", {})
+        if status < HTTPStatus.MULTIPLE_CHOICES:
+            return messages_answer(status, [SCRIPTED], self.settings.assumptions)
+        if status == HTTPStatus.TOO_MANY_REQUESTS:
+            said = f"{SCRIPTED}; try again in {seconds} seconds"
+            return rate_limited_answer(seconds, said, self.settings.assumptions)
+        if status == HTTPStatus.NOT_FOUND:
+            return self._error(status, NOT_FOUND)
+        known = {one.value: one.phrase for one in HTTPStatus}
+        return self._error(status, known.get(status, SCRIPTED))
+
+    def _judged(self, request: Request, shop: str) -> tuple[Answer, Stored | None]:
+        """Return the answer with nothing going wrong, and the intent to store.
 
         Each step only when those before it found nothing: is it JSON, does it fit the schemas
-        of body and headers, is the shop known, can its values be, is the variant known, does it
-        keep the rules that the spec states in prose, is it new.
+        of body and headers, is the shop known, is the variant known, does it keep the rules
+        that the spec states in prose, is it new.
         """
-        assumed = self.assumptions
+        assumed, catalog = self.settings.assumptions, self.settings.catalog
         try:
-            request: Any = payload_from_bytes(raw, int(assumed.number("nesting")))
-        except PayloadError as error:
-            return self._refusal(assumed["json_text"], [f"body: {error}"])
-        shop = headers.get(_SHOP, "").strip()
-        if not shop and assumed["missing_shop"] == "unknown":
-            return self._not_found(assumed["unknown_shop"])
-        body = self.judge.body_as_read(request)
-        if assumed["missing_variant"] == "404" and _lacks_variant(body):
-            return self._not_found("404")
-        if faults := [*self.judge.body_faults(body), *self.judge.header_faults(headers)]:
-            return self._refusal(assumed["refused_status"], faults)
-        if check_shop(shop) or not self.catalog.has_shop(shop):
-            return self._not_found(assumed["unknown_shop"])
-        if improbable := self._improbable(body):
-            return improbable
-        if misplaced := self._misplaced(shop, section(body, "intent")):
-            return misplaced
+            body = json_from_bytes(request.body or b"")
+        except UnreadableJsonError as error:
+            return messages_answer(400, [f"body: {error}"]), None
+        if faults := [*self._judge.body_faults(body), *self._judge.header_faults(request.headers)]:
+            return self._refusal(assumed["refused_status"], faults), None
+        if check_shop(shop) or not catalog.has_shop(shop):
+            return self._error(int(assumed["unknown_shop"]), NOT_FOUND), None
+        wanted = section(body, "intent")
+        variant, product = wanted.get("shopify_variant_id"), wanted.get("shopify_product_id")
+        misplaced = None
+        if not catalog.has_variant(shop, variant):
+            misplaced = "unknown_variant", "intent.shopify_variant_id: is not known"
+        elif not catalog.is_of_product(shop, variant, product):
+            misplaced = "wrong_product", "intent.shopify_product_id: is not the variant's"
+        if misplaced and (status := assumed[misplaced[0]]) != "created":
+            if status == "404":
+                return self._error(404, NOT_FOUND), None
+            return self._refusal(status, [misplaced[1]]), None
         if assumed["broken_rule"] != "created" and (broken := self._broken_rules(body)):
-            return self._refusal(assumed["broken_rule"], broken)
-        named = section(body, "customer").get("id")
-        if assumed["customer_id"] == "404" and named is not None:  # noqa: SIM102
-            if not self.store.knows_customer(shop, named):
-                return self._not_found("404")
-        addition = self.store.add(shop, body, request)
-        if addition.is_new:
-            self.journal.stored(shop, addition.intent, body)
-        else:
-            self.journal.updated(addition.intent)
-        if not addition.is_new and not assumed["duplicate"].startswith("201"):
-            return self._refusal(assumed["duplicate"], [_DUPLICATE[assumed["duplicate_words"]]])
-        return self._created(addition.intent)
-
-    def _improbable(self, body: Any) -> Answer | None:
-        """Return the answer for what the schema takes and the service perhaps not, or None."""
-        for entry, messages_from in _IMPROBABLE.items():
-            status = self.assumptions[entry]
-            if status != "taken" and (messages := messages_from(body)):
-                return self._refusal(status, messages)
-        return None
-
-    def _misplaced(self, shop: str, wanted: Mapping[str, Any]) -> Answer | None:
-        """Return the answer for a variant that is not where the request says, or None."""
-        variant = wanted.get("shopify_variant_id")
-        if not self.catalog.has_variant(shop, variant):
-            entry, message = "unknown_variant", "intent.shopify_variant_id: is not known"
-        elif not self.catalog.is_of_product(shop, variant, wanted.get("shopify_product_id")):
-            entry, message = "wrong_product", "intent.shopify_product_id: is not the variant's"
-        else:
-            return None
-        status = self.assumptions[entry]
-        if status == "created":
-            return None
-        return self._not_found("404") if status == "404" else self._refusal(status, [message])
+            return self._refusal(assumed["broken_rule"], broken), None
+        return self._placed(shop, wanted, section(body, "customer"))
 
     def _broken_rules(self, body: Any) -> list[str]:
-        broken = _messages_of(_STATED_IN_PROSE, body)
-        if self.assumptions["test_addresses"] == "refused":
+        broken = [
+            f"{violation.path}: {violation.message}"
+            for rule in _IN_PROSE
+            for violation in rule.violations(body if isinstance(body, dict) else {})
+        ]
+        if self.settings.assumptions["test_addresses"] == "refused":
             email = section(body, "customer").get("email")
             if str(email).strip().rpartition("@")[2].lower() in TEST_DOMAINS:
                 broken.append("customer.email: is a test address")
         return broken
 
-    def _created(self, intent: Intent) -> Answer:
-        shown = intent if self.assumptions["created_intent"] == "full" else {"id": intent["id"]}
-        told: dict[str, Any] = {"intents": [shown]}
-        if self.assumptions["created_errors"] == "empty":
-            told["errors"] = []
-        return json_answer(201, told)
+    def _placed(
+        self, shop: str, wanted: Mapping[str, Any], customer: Mapping[str, Any]
+    ) -> tuple[Answer, Stored | None]:
+        """Return the answer to a request that is in order, and the intent unless it exists."""
+        assumed = self.settings.assumptions
+        contacts = self._contacts(wanted.get("channel"), customer)
+        intent_id = self.store.next_intent_id()
+        customer_id = self.store.customer(shop, customer.get("id"), contacts) or intent_id
+        now = datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="milliseconds")
+        now = now.replace("+00:00", "Z")
+        intent = {
+            "id": str(intent_id),
+            "channel": wanted.get("channel"),
+            "email": customer.get("email"),
+            "phone": customer.get("phone"),
+            "quantity": wanted.get("quantity"),
+            "source": wanted.get("source"),
+            "type": "back_in_stock",
+            "shopify_variant_id": wanted.get("shopify_variant_id"),
+            "shopify_product_id": wanted.get("shopify_product_id"),
+            "shopify_market_id": wanted.get("shopify_market_id"),
+            "customer_id": str(customer_id),
+            "created_at": now,
+            "updated_at": now,
+            "notified_at": None,
+            "unsubscribed_at": None,
+            "blocked_at": None,
+            "optin_confirmed": False,
+            "accepts_marketing": customer.get("accepts_marketing", False),
+        }
+        stored = Stored(intent, customer_id, contacts)
+        if assumed["unique"] == "off":
+            return self._created(intent), stored
+        duplicate = self.store.duplicate(assumed["unique"], shop, stored)
+        if duplicate is None:
+            return self._created(intent), stored
+        number, first = duplicate
+        if assumed["duplicate"] == "201-updated":
+            first |= {"quantity": intent["quantity"], "updated_at": now}
+            self.store.change(number, first)
+        if assumed["duplicate"].startswith("201"):
+            return self._created(first), None
+        words = ASSUMPTIONS["duplicate_words"].choices[assumed["duplicate_words"]]
+        return self._refusal(assumed["duplicate"], [words]), None
+
+    def _contacts(self, channel: object, customer: Mapping[str, Any]) -> dict[str, str]:
+        """Return by what the customer is known, by name of the contact."""
+        rule = self.settings.assumptions["same_customer"]
+        found = {
+            name: str(value).strip()
+            for of_channel, name in CONTACT_OF_CHANNEL.items()
+            if (rule == "any" or of_channel == channel)
+            and isinstance(value := customer.get(name), str | int)
+        }
+        if rule != "exact" and "email" in found:
+            found["email"] = found["email"].lower()
+        return {name: value for name, value in found.items() if value}
+
+    def _created(self, intent: Mapping[str, Any]) -> Answer:
+        is_full = self.settings.assumptions["created_intent"] == "full"
+        shown = intent if is_full else {"id": intent["id"]}
+        return json_answer(201, {"intents": [shown], "errors": []})
 
     def _refusal(self, status: str, messages: Sequence[str]) -> Answer:
-        return messages_answer(int(status), messages, self.assumptions)
+        return messages_answer(int(status), messages, self.settings.assumptions)
 
-    def _not_found(self, status: str) -> Answer:
-        return error_answer(int(status), NOT_FOUND, assumptions=self.assumptions)
-
-    @contextmanager
-    def found_by(self, balance: Balance) -> Iterator["Service"]:
-        """Give the service that a request deals with, and let no reset come meanwhile.
-
-        That is this one; after a reset that the request crossed, one whose intents and notes
-        nobody sees.
-
-        Args:
-            balance: What `spend` returned for the request.
-        """
-        with self._lock:
-            found = self
-            if balance.epoch != self.budget.epoch:
-                found = copy(self)
-                found.abandon()
-                # Those that wait are for requests that come after the reset.
-                found.faults = Faults(self.faults.lasting)
-            yield found
-
-    def abandon(self) -> None:
-        """Leave what it holds to another; what it stores and notes from now on, nobody sees."""
-        with self._lock:
-            self.store, self.journal = evolve(self.store, state=State()), Journal()
-
-    def reset(self) -> None:
-        """Forget the intents, the points spent, and the faults asked for since the beginning.
-
-        What a request asks for that is on its way is forgotten, too.
-        """
-        with self._lock:
-            self.store.clear()
-            self.budget.clear()
-            self.faults.reset()
-            self.latency.begin_anew()
-            self.journal.clear()
+    def _error(self, status: int, said: str, headers: Mapping[str, str] | None = None) -> Answer:
+        return error_answer(status, said, headers, self.settings.assumptions)
 
 
-def _lacks_variant(body: Any) -> bool:
-    wanted = body.get("intent") if isinstance(body, dict) else None
-    return isinstance(wanted, dict) and "shopify_variant_id" not in wanted
+def section(body: object, name: str) -> Mapping[str, Any]:
+    """Return the object *name* of a body; empty where there is none, as another spec may allow."""
+    found = body.get(name) if isinstance(body, dict) else None
+    return found if isinstance(found, dict) else {}

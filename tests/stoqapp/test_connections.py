@@ -220,7 +220,7 @@ def test_many_calls_wait_for_their_turn() -> None:
             calls = [stoq.create_intent(email_request(email=f"{n}@example.com")) for n in range(12)]
             return await asyncio.gather(*calls, return_exceptions=True)
 
-    with Sandbox(latency=0.3) as slow:
+    with Sandbox(faults=["latency=0.3"]) as slow:
         outcomes = asyncio.run(run(slow.base_url))
     assert {type(outcome) for outcome in outcomes} == {IntentCreated}
 

@@ -2,28 +2,23 @@
 
 import json
 import socket
-import time
-from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import httpx
 import pytest
+from sending import HANG_SECONDS, PATH, get, received, send
 
 from stoqapp_sandbox import Sandbox
-from stoqapp_sandbox.faults import KINDS
 
-SHOP = "demo.myshopify.com"
 PRIVATE = [
     ("GET", "/"),
     ("GET", "/_sandbox/page/script.js"),
     ("GET", "/_sandbox/events"),
     ("GET", "/_sandbox/intents"),
+    ("GET", "/_sandbox/requests"),
     ("POST", "/_sandbox/reset"),
-    ("POST", "/_sandbox/fail"),
     ("GET", "/_sandbox/nothing"),
 ]
-HANG_SECONDS = 20
 
 
 def head_of(sandbox: Sandbox, method: str, path: str, **headers: str) -> tuple[int, dict[str, str]]:
@@ -33,29 +28,18 @@ def head_of(sandbox: Sandbox, method: str, path: str, **headers: str) -> tuple[i
         return answer.status_code, dict(answer.headers)
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Return when the condition holds; fail when it does not come to hold."""
-    ends = time.monotonic() + HANG_SECONDS
-    while not condition():
-        assert time.monotonic() < ends
-        time.sleep(0.01)
-
-
 @pytest.mark.parametrize(
     ("host", "allowed"),
     [
         ("127.0.0.1", True),
         ("127.9.9.9:80", True),
-        ("localhost", True),
         ("LocalHost:8321", True),
         ("localhost.", True),
         ("shop.localhost:1", True),
-        ("[::1]", True),
         ("[::1]:8321", True),
         ("", False),
         ("example.com", False),
         ("127.0.0.1.example.com", False),
-        ("localhost.example.com", False),
         ("notlocalhost", False),
         ("192.0.2.1", False),
         ("0.0.0.0", False),
@@ -81,7 +65,6 @@ def test_host(sandbox: Sandbox, host: str, allowed: bool) -> None:
         ("GET", "http://example.com/_sandbox/intents", "127.0.0.1", 403),
         ("GET", "http://example.com/%5fsandbox/intents", "127.0.0.1", 403),
         ("GET", "http://example.com", "127.0.0.1", 403),
-        ("GET", "http://example.com/", "localhost", 403),
         ("GET", "http:///_sandbox/intents", "localhost", 403),
         ("GET", "http://localhost@example.com/", "localhost", 403),
         ("GET", "http://localhost\\example.com/", "localhost", 403),
@@ -93,34 +76,26 @@ def test_a_target_with_a_host(
     sandbox: Sandbox, method: str, target: str, host: str, status: int
 ) -> None:
     """The endpoint answers one, as a proxy is sent it; elsewhere its host is judged as Host."""
-    with (
-        socket.create_connection(("127.0.0.1", sandbox.port), HANG_SECONDS) as caller,
-        caller.makefile("rb") as answer,
-    ):
-        head = f"{method} {target} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\n"
-        caller.sendall(f"{head}Connection: close\r\n\r\n".encode())
-        assert answer.readline().startswith(f"HTTP/1.1 {status} ".encode())
+    head = f"{method} {target} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\n"
+    answer = received(sandbox, f"{head}Connection: close\r\n\r\n".encode())
+    assert answer.startswith(f"HTTP/1.1 {status} ".encode())
 
 
 def test_the_name_that_it_listens_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name of this machine's loopback is answered where the sandbox was given it, also later."""
+    """A name of this machine's loopback is answered where the sandbox was given it."""
     resolved = socket.getaddrinfo
-    monkeypatch.setattr(
-        socket,
-        "getaddrinfo",
-        lambda host, *rest, **more: resolved(
-            "127.0.0.1" if host == "VM.test" else host, *rest, **more
-        ),
-    )
+
+    def with_a_name(host: Any, *rest: Any, **more: Any) -> Any:
+        return resolved("127.0.0.1" if host == "VM.test" else host, *rest, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", with_a_name)
     with Sandbox(host="VM.test") as sandbox:
         url = f"http://127.0.0.1:{sandbox.port}"
-        for _ in range(2):
-            own = {"host": f"vm.test:{sandbox.port}", "origin": f"http://vm.test:{sandbox.port}"}
-            answers = [httpx.post(f"{url}/_sandbox/reset", headers=own)]
-            for host in ("vm.test.", "localhost", "other.test", "vm.test.other.test", ""):
-                answers.append(httpx.get(url, headers={"host": host}))
-            assert [200, 200, 200, 403, 403, 403] == [answer.status_code for answer in answers]
-            sandbox.configure()
+        own = {"host": f"vm.test:{sandbox.port}", "origin": f"http://vm.test:{sandbox.port}"}
+        answers = [httpx.post(f"{url}/_sandbox/reset", headers=own)]
+        for host in ("vm.test.", "localhost", "other.test", "vm.test.other.test", ""):
+            answers.append(httpx.get(url, headers={"host": host}))
+        assert [200, 200, 200, 403, 403, 403] == [answer.status_code for answer in answers]
 
 
 @pytest.mark.parametrize(("method", "path"), PRIVATE)
@@ -130,7 +105,6 @@ def test_the_name_that_it_listens_on(monkeypatch: pytest.MonkeyPatch) -> None:
         {"host": "example.com"},
         {"origin": "https://example.com"},
         {"origin": "null"},
-        {"origin": ""},
         {"origin": "http://127.0.0.1:1"},
         {"origin": "http://[::1"},
     ],
@@ -140,19 +114,9 @@ def test_everything_of_its_own_is_private(
     sandbox: Sandbox, method: str, path: str, headers: dict[str, str]
 ) -> None:
     """Another host name and another site get 403, wherever they ask, and change nothing."""
-    intent = {
-        "shopify_variant_id": 1,
-        "shopify_product_id": 2,
-        "channel": "email",
-        "quantity": 1,
-        "source": "api",
-    }
-    body = {"intent": intent, "customer": {"email": "ada@example.com"}}
-    url = f"{sandbox.base_url}/intents.json"
-    assert httpx.post(url, json=body, headers={"X-Shopify-Shop-Domain": SHOP}).status_code == 201
-
+    sandbox.configure(allow_origin="https://example.com", assume={"cors": "any"})
+    assert send(sandbox).status_code == 201
     status, answered = head_of(sandbox, method, path, **headers)
-
     assert status == 403
     assert not [name for name in answered if name.startswith("access-control-")]
     assert len(sandbox.intents) == 1
@@ -165,27 +129,15 @@ def test_own_origin(sandbox: Sandbox) -> None:
         assert status == 200
 
 
-def test_the_api_is_left_as_it_is(sandbox: Sandbox) -> None:
-    """The endpoint takes any host name, and gives no other origin leave to send to it."""
-    elsewhere = {"host": "app.stoqapp.com", "origin": "https://demo.myshopify.com"}
-    asking = {
-        "access-control-request-method": "POST",
-        "access-control-request-headers": "x-shopify-shop-domain",
-    }
-
-    posted = head_of(sandbox, "POST", "/api/v1/intents.json", **elsewhere)
-    asked = head_of(sandbox, "OPTIONS", "/api/v1/intents.json", **elsewhere, **asking)
-
-    assert (posted[0], asked[0]) == (400, 405)
-    for _, headers in (posted, asked):
-        assert not [name for name in headers if name.startswith("access-control-")]
+def test_the_api_takes_any_host(sandbox: Sandbox) -> None:
+    """The endpoint answers whatever its Host is, as a proxy in front of it may need."""
+    assert head_of(sandbox, "POST", PATH, host="app.stoqapp.com")[0] == 400
 
 
 @pytest.mark.parametrize(("method", "path"), [*PRIVATE, ("HEAD", "/_sandbox/events")])
 def test_headers(sandbox: Sandbox, method: str, path: str) -> None:
-    """Each of its answers may be kept, framed, guessed at or run from elsewhere by nobody."""
+    """No other site may keep, frame, guess at or run what the sandbox answers for itself."""
     _, headers = head_of(sandbox, method, path)
-
     policy = headers["content-security-policy"]
     assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self';")
     assert "unsafe" not in policy
@@ -193,106 +145,65 @@ def test_headers(sandbox: Sandbox, method: str, path: str) -> None:
     assert headers["cache-control"] == "no-store"
     assert headers["cross-origin-resource-policy"] == "same-origin"
     assert headers["x-content-type-options"] == "nosniff"
-    assert "x-ratelimit-limit" not in headers
 
 
 def test_stream(sandbox: Sandbox) -> None:
     """The stream begins with the whole, and goes on with the whole after each change."""
     with httpx.stream("GET", f"{sandbox.url}/_sandbox/events", timeout=HANG_SECONDS) as answer:
-        assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
+        assert answer.headers["content-type"] == "text/event-stream"
         lines = (line for line in answer.iter_lines() if line.startswith("data: "))
 
         def view() -> dict[str, Any]:
-            return json.loads(next(lines).removeprefix("data: "))
+            return dict(json.loads(next(lines).removeprefix("data: ")))
 
         first = view()
-        assert [0, 0, []] == [first[name] for name in ("stored", "refused", "budgets")]
-        httpx.post(f"{sandbox.base_url}/intents.json", content=b"{")
-        refused = view()
-
-    assert refused["refused"] == 1
-    assert refused["refusals"][0]["status"] == 400
-    assert refused["budgets"][0]["points_left"] == 358
-
-
-# For each fault: the status that the caller hears, and whether the intent is stored.
-HEARD: dict[str, tuple[int | None, bool]] = {
-    "status=503": (503, False),
-    "latency=0.01": (201, True),
-    "odd-201=html": (201, True),
-    "reset-before-store": (None, False),
-    "reset-after-store": (None, True),
-    "close-before-store": (None, False),
-    "close-after-store": (None, True),
-    "reset-in-head": (None, True),
-    "reset-in-body": (201, True),
-    "truncated-body": (201, True),
-    "slow-bytes=0.0001": (201, True),
-    "garbage": (None, True),
-}
+        empty = {"stored": 0, "refused": 0, "limit": None, "faults": [], "requests": []}
+        assert first == {**empty, "generation": first["generation"]}
+        send(sandbox, b"{")
+        second = view()
+        sandbox.fail_next("garbage")
+        third = view()
+        sandbox.configure(rate_limit=(7, 60))
+        fourth = view()
+    assert (second["refused"], second["requests"][0]["status"]) == (1, 400)
+    assert [fault["fault"] for fault in third["faults"]] == ["garbage"]
+    assert {**empty, "limit": [7, 60]} == {name: fourth[name] for name in empty}
+    assert fourth["generation"] > first["generation"]
 
 
-def test_the_table_of_what_is_heard_names_every_fault() -> None:
-    """There is no fault that the next test passes over."""
-    assert [name.partition("=")[0] for name in HEARD] == list(KINDS)
+def test_a_burst_is_one_event(sandbox: Sandbox) -> None:
+    """Changes that come faster than five a second are told together, the last one included."""
+    with httpx.stream("GET", f"{sandbox.url}/_sandbox/events", timeout=HANG_SECONDS) as answer:
+        lines = (line for line in answer.iter_lines() if line.startswith("data: "))
+        next(lines)
+        for _ in range(50):
+            send(sandbox)
+        told = 0
+        while json.loads(next(lines).removeprefix("data: "))["refused"] < 49:
+            told += 1
+    assert told < 40
 
 
-@pytest.mark.parametrize("fault", HEARD)
-def test_what_a_fault_keeps_from_the_caller_is_shown_as_unanswered(
-    sandbox: Sandbox, fault: str
-) -> None:
-    """The page lists who heard no 201, with the status that was heard and not the one meant."""
-    heard, stored = HEARD[fault]
-    sandbox.fail_next(fault)
-    wanted = {"shopify_variant_id": 11, "shopify_product_id": 22, "channel": "email"}
-    sent = {
-        "intent": wanted | {"quantity": 1, "source": "api"},
-        "customer": {"email": "ada@example.com"},
-    }
-    with suppress(httpx.TransportError):
-        httpx.post(
-            f"{sandbox.base_url}/intents.json",
-            json=sent,
-            headers={"X-Shopify-Shop-Domain": SHOP},
-            timeout=HANG_SECONDS,
-        )
-    journal = sandbox._service.journal
-    # The balance is noted last but for the refusal, and that in the same breath.
-    wait_until(lambda: bool(journal.view()["budgets"]))
-    wait_until(lambda: heard == 201 or journal.view()["refused"] == 1)
-
-    view = journal.view()
-    assert int(stored) == view["stored"]
-    assert ([] if heard == 201 else [heard]) == [one["status"] for one in view["refusals"]]
+def test_the_list_is_bounded(sandbox: Sandbox) -> None:
+    """The newest 100 requests are listed, newest first, and no text is longer than 200."""
+    for _ in range(120):
+        send(sandbox)
+    sandbox.fail_next(500, body={"errors": ["x" * 5000]})
+    send(sandbox)
+    with httpx.stream("GET", f"{sandbox.url}/_sandbox/events", timeout=HANG_SECONDS) as answer:
+        line = next(line for line in answer.iter_lines() if line.startswith("data: "))
+    view = json.loads(line.removeprefix("data: "))
+    assert [request["number"] for request in view["requests"]] == list(range(121, 21, -1))
+    assert (view["stored"], view["refused"]) == (1, 120)
+    assert len(view["requests"][0]["reason"]) == 200
 
 
-def test_reader_who_does_not_read(sandbox: Sandbox) -> None:
-    """A reader who takes nothing costs no more than a buffer, and is forgotten when it goes."""
-    journal = sandbox._service.journal
+def test_a_reader_who_does_not_read(sandbox: Sandbox) -> None:
+    """A reader who takes nothing keeps no other request from being answered."""
     with socket.create_connection(("127.0.0.1", sandbox.port), HANG_SECONDS) as caller:
         caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         caller.sendall(b"GET /_sandbox/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        wait_until(lambda: journal.watchers == 1)
-        for number in range(2000):
-            journal.refused(400, "POST /", SHOP, None, ("x" * 120,) * 20)
-            assert journal.view()["refused"] == number + 1
-    wait_until(lambda: journal.watchers == 0)
-
-
-@pytest.mark.parametrize("end", ["readers", "sandbox"])
-def test_streams_end(end: str) -> None:
-    """Streams end with their readers, and keep no sandbox from ending."""
-    with Sandbox() as sandbox:
-        journal = sandbox._service.journal
-        callers = [socket.create_connection(("127.0.0.1", sandbox.port)) for _ in range(20)]
-        for caller in callers:
-            caller.sendall(b"GET /_sandbox/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        wait_until(lambda: journal.watchers == 20)
-        if end == "readers":
-            for caller in callers:
-                caller.close()
-            wait_until(lambda: journal.watchers == 0)
-
-    assert journal.watchers == 0
-    for caller in callers:
-        caller.close()
+        assert caller.recv(1)
+        for number in range(1, 200):
+            send(sandbox, b"{")
+            assert number == get(sandbox, f"/_sandbox/requests?after={number - 1}")[0]["number"]

@@ -1,10 +1,6 @@
-"""The page at ``/``: the sandbox's journal, live, and a form for sending an intent.
+"""The page at ``/``: what the sandbox was sent and what it answered, live."""
 
-The files beside this module are sent as they are, but for the path of the endpoint.
-"""
+from stoqapp_sandbox.page.guard import CONTROL, HEADERS, is_private, refusal
+from stoqapp_sandbox.page.views import detail, page_files, view
 
-from stoqapp_sandbox.page.guard import CONTROL, Guard, is_private
-from stoqapp_sandbox.page.recorder import Recorder
-from stoqapp_sandbox.page.routes import page_routes
-
-__all__ = ["CONTROL", "Guard", "Recorder", "is_private", "page_routes"]
+__all__ = ["CONTROL", "HEADERS", "detail", "is_private", "page_files", "refusal", "view"]

@@ -1,15 +1,12 @@
-"""Who may look: the program's own face (the page, and what is below ``/_sandbox``) is private.
+"""Who may look at the page and at what is below ``/_sandbox``.
 
 What a sandbox holds may look like customers' data, and a browser on the same machine visits
-other people's pages too. So, for all but the API's endpoint:
+other pages too. So, for all but the API:
 
 - A connection that came to a loopback address must ask for a loopback name (``Host``), or for the
-  very name that the sandbox was told to listen on, since a page of another host can have its own
-  name resolved to 127.0.0.1.
-- A request that a browser sends on behalf of another site (``Origin``) is refused.
-
-No answer of the sandbox, the endpoint's included, carries CORS headers: a script of another
-origin can read none, and creating an intent takes a header that needs leave to be sent.
+  name that the sandbox was told to listen on, since a page of another host can have its own name
+  resolved to 127.0.0.1.
+- A request that a browser sends for another site (``Origin``) is refused.
 """
 
 from collections.abc import Mapping
@@ -17,25 +14,21 @@ from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-from stoqapp_sandbox.answers import error_answer
+from stoqapp_sandbox.answers import Answer, error_answer
 
 CONTROL: Final = "/_sandbox"
 
 HEADERS: Final[Mapping[str, str]] = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": (
+    "cache-control": "no-store",
+    "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"
         " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none';"
         " require-trusted-types-for 'script'"
     ),
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
 }
 
 _OTHER_NAME: Final = error_answer(
@@ -49,43 +42,22 @@ def is_private(path: str) -> bool:
     return path == "/" or path.startswith(f"{CONTROL}/")
 
 
-class Guard:
-    """Refuses what may not look, and adds `HEADERS` to what is answered.
+def refusal(headers: Mapping[str, str], reached_at: str, own_name: str) -> Answer | None:
+    """Return the answer for a request that may not look, None for one that may.
 
     Args:
-        app: What answers.
-        host: What the sandbox was told to listen on.
+        headers: Those of the request, by lower-case name.
+        reached_at: The address that the connection came to.
+        own_name: What the sandbox was told to listen on.
     """
-
-    def __init__(self, app: ASGIApp, host: str) -> None:
-        self._app = app
-        self._own_name = host.lower().removesuffix(".")
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let *app* answer what is public, or asked for by who may look."""
-        if scope["type"] != "http" or not is_private(scope["path"]):
-            await self._app(scope, receive, send)
-            return
-
-        async def send_guarded(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(HEADERS)
-            await send(message)
-
-        headers = Headers(scope=scope)
-        host, origin = headers.get("host", "").lower(), headers.get("origin")
-        refusal = None
-        reached_at = scope.get("server") or ("localhost", None)
-        name = _name_from(host)
-        if _is_loopback(reached_at[0]) and not (_is_loopback(name) or name == self._own_name):
-            refusal = _OTHER_NAME
-        elif origin is not None and _authority_from(origin) != host:
-            refusal = _OTHER_SITE
-        if refusal is None:
-            await self._app(scope, receive, send_guarded)
-        else:
-            answer = Response(refusal.body, refusal.status, dict(refusal.headers))
-            await answer(scope, receive, send_guarded)
+    host, origin = headers.get("host", "").lower(), headers.get("origin")
+    name = _name_from(host)
+    is_own = _is_loopback(name) or name == own_name.lower().removesuffix(".")
+    if _is_loopback(reached_at) and not is_own:
+        return _OTHER_NAME
+    if origin is not None and _authority_from(origin) != host:
+        return _OTHER_SITE
+    return None
 
 
 def _name_from(host: str) -> str:

@@ -235,7 +235,7 @@ def _check_reachable(email: str) -> None:
 
     The service might put it on the list all the same.
     """
-    from stoqapp_sandbox.assumptions import TEST_DOMAINS
+    from stoqapp_sandbox.service import TEST_DOMAINS
 
     domain = email.partition("@")[2].lower().rstrip(".")
     if f".{domain}".endswith(tuple(f".{name}" for name in (*TEST_DOMAINS, *_RESERVED))):

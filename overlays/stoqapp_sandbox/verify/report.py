@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 
 from attrs import asdict, frozen
 
-from stoqapp_sandbox.assumptions import ASSUMPTIONS, DEFAULTS, Trust
+from stoqapp_sandbox.assumptions import ASSUMPTIONS, DEFAULTS
 from stoqapp_sandbox.verify.probes import ASKED_AROUND, NOT_ASKED, PROBES
 from stoqapp_sandbox.verify.run import Inquiry
 from stoqapp_sandbox.verify.worlds import World
@@ -42,7 +42,7 @@ class Finding:
     """
 
     name: str
-    trust: Trust
+    trust: str
     expected: str
     seen: tuple[str, ...]
     verdict: Verdict
@@ -212,15 +212,17 @@ def _explanations(inquiry: Inquiry) -> tuple[dict[str, str], ...]:
 def _findings(inquiry: Inquiry) -> Iterator[Finding]:
     expected = dict(inquiry.expected)
     skipped = _skipped(inquiry)
-    for entry in ASSUMPTIONS:
-        name, trust = entry.name, entry.trust
+    for name, entry in ASSUMPTIONS.items():
+        if not entry.is_switch:
+            continue
+        trust = entry.trust
         wanted = expected[name]
         if name in inquiry.odd:
             note = f"{_NO_CHOICE} {inquiry.odd[name]}"
             yield Finding(name, trust, wanted, (), "does not hold", note)
         elif name in inquiry.told:
             fitting = dict.fromkeys(world.assumed[name] for world in inquiry.worlds)
-            yield _finding_of(name, trust, wanted, tuple(fitting), bool(entry.bounds))
+            yield _finding_of(name, trust, wanted, tuple(fitting), bool(entry.number))
         elif name in inquiry.lost:
             yield Finding(name, trust, wanted, (), "cannot be told", _LOST)
         elif name in inquiry.unseen:
@@ -233,7 +235,7 @@ def _findings(inquiry: Inquiry) -> Iterator[Finding]:
 
 
 def _finding_of(
-    name: str, trust: Trust, expected: str, fitting: Sequence[str], is_number: bool
+    name: str, trust: str, expected: str, fitting: Sequence[str], is_number: bool
 ) -> Finding:
     fitting = tuple(sorted(fitting, key=lambda choice: choice != expected))
     bound = _bound_of(name, fitting)

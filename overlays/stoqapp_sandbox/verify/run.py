@@ -28,7 +28,7 @@ End = Literal["refused", "not sent", "unknown", "rate limited", "interrupted"]
 
 _MOST_UNANSWERED: Final = 3
 _MOST_WORLDS: Final = 300
-_ENTRY: Final = {entry.name: entry for entry in ASSUMPTIONS}
+_ENTRY: Final = ASSUMPTIONS
 
 
 def sender(settings: Settings, transport: Transport) -> Callable[[Sent], Heard | None]:
@@ -278,9 +278,9 @@ class Inquiry:
     def _choices(self, name: str, look: Look, seen: Hashable) -> list[str]:
         entry, expected = _ENTRY[name], self.expected[name]
         others: Iterable[str] = entry.choices
-        if entry.bounds:
+        if entry.number:
             numbers = look.numbers(self.expected.number(name), seen) if look.numbers else ()
-            least, most = entry.bounds.least, entry.bounds.most
+            least, most = entry.number.least, entry.number.most
             others = [f"{number:.10g}" for number in numbers if least <= number <= most]
         return list(dict.fromkeys([expected, *others]))
 

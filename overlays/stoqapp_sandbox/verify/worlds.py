@@ -7,8 +7,6 @@ cost and over no socket, so that its answers can be laid beside the real ones.
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
-from functools import cache
 from itertools import product
 from typing import TYPE_CHECKING, Any, Final, Self
 from weakref import WeakSet
@@ -17,13 +15,13 @@ from attrs import define, field, frozen
 
 from stoqapp.answers import created_from_answer
 from stoqapp.errors import Answer, AnswerError
-from stoqapp.spec import INTENTS_PATH, SHOP_HEADER
+from stoqapp.spec import SHOP_HEADER
 from stoqapp_sandbox.assumptions import Assumptions
 from stoqapp_sandbox.catalog import Catalog
 from stoqapp_sandbox.errors import SandboxNotInstalledError
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Message
+    from stoqapp_sandbox.service import Service
 
 Assumed = Mapping[str, str]
 
@@ -106,18 +104,6 @@ class Step:
     answered: bool = True
 
 
-class _Read(dict[str, str | float]):
-    """What is assumed, and which of it has been asked for."""
-
-    def __init__(self, assumed: Assumed) -> None:
-        super().__init__(dict(Assumptions.of(assumed)))
-        self.names: set[str] = set()
-
-    def __getitem__(self, name: str) -> str | float:
-        self.names.add(name)
-        return super().__getitem__(name)
-
-
 @define(eq=False)
 class _Life:
     """What one service went through, for all worlds that differ in nothing that it asked for."""
@@ -127,20 +113,19 @@ class _Life:
     steps: list[Step] = field(factory=list, init=False)
     log: list[Heard | None] = field(factory=list, init=False, repr=False)
     stored: Callable[[], list[dict[str, Any]]] = field(init=False, repr=False)
-    _read: _Read = field(init=False, repr=False)
-    _app: "ASGIApp" = field(init=False, repr=False)
+    _service: "Service" = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        self._read = _Read(self.assumed)
-        self._app, self.stored = _service(Assumptions(self._read))
+        self._service = _service(self.assumed)
+        self.stored = lambda: json.loads("".join(self._service.intents_json()))
         for sent in self.unseen:
-            _answer(self._app, sent)
+            _answer(self._service, sent)
 
     def take(self, step: Step) -> None:
         sent = step.request(self.log)
         heard = None
         if sent is not None and step.arrived:
-            heard = Heard.of(_answer(self._app, sent), sent)
+            heard = Heard.of(_answer(self._service, sent), sent)
         self.steps.append(step)
         self.log.append(heard if step.answered else None)
 
@@ -149,7 +134,7 @@ class _Life:
         return (
             self.steps == world.steps
             and self.unseen == world.unseen
-            and all(self.assumed.get(n) == world.assumed.get(n) for n in self._read.names)
+            and self.assumed == world.assumed
         )
 
 
@@ -227,69 +212,28 @@ def _stopped_clock() -> float:
     return 0.0
 
 
-@cache
-def _rooms() -> tuple[Any, ...]:
+def check_installed() -> None:
+    """Raise `SandboxNotInstalledError` where the extra ``[sandbox]`` is missing."""
     try:
-        from stoqapp_sandbox.app import app_for
-        from stoqapp_sandbox.budget import Budget
-        from stoqapp_sandbox.service import Service
-        from stoqapp_sandbox.spec import operation_from_spec, spec
+        import stoqapp_sandbox.service  # noqa: F401
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("stoqapp"):
             raise
         raise SandboxNotInstalledError(error.name or "") from error
-    return operation_from_spec(spec()), Service, Budget, app_for
 
 
-def _service(assumptions: Assumptions) -> tuple["ASGIApp", Callable[[], list[dict[str, Any]]]]:
-    operation, service_class, budget_class, app_for = _rooms()
+def _service(assumed: Assumed) -> "Service":
+    from stoqapp_sandbox.service import Service
+
+    check_installed()
+    known = {name: assumed[name] for name in Assumptions() if name in assumed}
     # No window of the rate budget ends while requests are compared.
-    budget = budget_class(assumptions, clock=_stopped_clock)
-    service = service_class(operation, assumptions, budget=budget, catalog=_Catalog())
-    return app_for(service), service.store.received
+    return Service(assume=known, clock=_stopped_clock, catalog=_Catalog())
 
 
-def check_installed() -> None:
-    """Raise `SandboxNotInstalledError` where the extra ``[sandbox]`` is missing."""
-    _rooms()
-
-
-def _answer(app: "ASGIApp", sent: Sent) -> Answer:
-    path = f"{_rooms()[0].base_path}{INTENTS_PATH}"
-    scope: dict[str, Any] = {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "method": "POST",
-        "scheme": "http",
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": b"",
-        "root_path": "",
-        "headers": [
-            (name.lower().encode(), value.encode()) for name, value in sent.headers.items()
-        ],
-        "client": ("127.0.0.1", 1),
-        "server": ("127.0.0.1", 1),
-    }
-    incoming: list[Message] = [
-        {"type": "http.disconnect"},
-        {"type": "http.request", "body": sent.content, "more_body": False},
-    ]
-    outgoing: list[Message] = []
-
-    async def receive() -> "Message":
-        return incoming.pop()
-
-    async def send(message: "Message") -> None:
-        outgoing.append(message)
-
-    # By hand, because it waits for nothing, and to set up a loop takes longer than to answer.
-    with suppress(StopIteration):
-        app(scope, receive, send).__await__().send(None)
-    start, *parts = outgoing
-    headers = {name.decode().lower(): value.decode() for name, value in start["headers"]}
-    return Answer(start["status"], headers, b"".join(part.get("body", b"") for part in parts))
+def _answer(service: "Service", sent: Sent) -> Answer:
+    answer = service.create_intent(sent.headers, sent.content)
+    return Answer(answer.status, answer.headers, answer.body)
 
 
 def spread(worlds: Sequence[World], choices: Mapping[str, Sequence[str]]) -> list[World]:

@@ -1,0 +1,181 @@
+"""What the page shows: its files, the list of requests, and one request in detail."""
+
+import base64
+import html
+import json
+import shlex
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import Any, Final
+
+from stoqapp_sandbox.answers import Answer, messages_in
+from stoqapp_sandbox.faults import KINDS
+from stoqapp_sandbox.page.guard import CONTROL
+from stoqapp_sandbox.service import Service, section
+
+_NEWEST: Final = 100
+_LONGEST: Final = 200
+# The types are named here, because mimetypes asks the machine, and a browser runs no module
+# that comes as text/plain.
+_FILES: Final = {
+    "icon.svg": "image/svg+xml",
+    "script.js": "text/javascript; charset=utf-8",
+    "style.css": "text/css; charset=utf-8",
+}
+_EXAMPLES: Final = {"STATUS": "503", "SECONDS[-SECONDS]": "2", "SECONDS": "0.01", "SHAPE": "html"}
+# Headers that a client sets by itself, or that are about the connection.
+_NOT_REPEATED: Final = frozenset(
+    {
+        *("host", "content-length", "transfer-encoding", "connection", "user-agent", "accept"),
+        *("accept-encoding", "accept-language", "origin", "referer", "dnt", "priority", "te"),
+        *("cache-control", "pragma", "expect", "upgrade-insecure-requests"),
+    }
+)
+
+
+def page_files(service: Service) -> dict[str, Answer]:
+    """Return the answer with each file of the page, by path."""
+    folder = files("stoqapp_sandbox.page")
+    index = folder.joinpath("index.html").read_text("utf-8")
+    faults = "".join(
+        f'<option value="{html.escape(kind.name + (example and "=" + example))}">'
+        f"{html.escape(kind.about)}</option>"
+        for kind in KINDS.values()
+        for example in (_EXAMPLES.get(kind.value, ""),)
+    )
+    for mark, value in (
+        ("{base_path}", html.escape(service.base_path)),
+        ("{path}", html.escape(service.path)),
+        ("{faults}", faults),
+    ):
+        index = index.replace(mark, value)
+    contents = {"/": ("text/html; charset=utf-8", index.encode())} | {
+        f"{CONTROL}/page/{name}": (media_type, folder.joinpath(name).read_bytes())
+        for name, media_type in _FILES.items()
+    }
+    return {
+        path: Answer(200, content, {"content-type": media_type})
+        for path, (media_type, content) in contents.items()
+    }
+
+
+def view(service: Service) -> dict[str, Any]:
+    """Return what the page shows before a request is chosen, in values of JSON.
+
+    ``stored`` and ``refused`` count requests, ``limit`` is the points and seconds of the rate
+    limit (None where it is off), ``faults`` are those that wait, ``requests`` the newest 100.
+    """
+    assumptions = service.settings.assumptions
+    is_limited = assumptions["rate_enforced"] == "yes"
+    limit = [assumptions.number("rate_points"), assumptions.number("rate_window")]
+    with service.store.transaction():
+        counts, newest = service.store.counts(), service.store.newest(_NEWEST)
+    return {
+        **counts,
+        "generation": service.generation,
+        "limit": limit if is_limited else None,
+        "faults": service.faults.listed(),
+        "requests": [_line(row, service.path) for row in newest],
+    }
+
+
+def _line(row: Mapping[str, Any], endpoint: str) -> dict[str, Any]:
+    """Return a request as a line of the list; texts are cut to 200 characters."""
+    try:
+        body = json.loads(row["body"] or b"")
+    except (ValueError, RecursionError):
+        body = None
+    customer, intent = section(body, "customer"), section(body, "intent")
+    name = {"sms": "phone"}.get(str(intent.get("channel")), intent.get("channel"))
+    contact = customer.get(name) if isinstance(name, str) else None
+    if contact is None:
+        contact = next(filter(None, map(customer.get, ("email", "phone", "push"))), None)
+    reasons = [] if row["intent_id"] else messages_in(row["answer"] or b"")
+    what = "" if (row["method"], row["path"]) == ("POST", endpoint) else _what(row)
+    wanted = f"variant {intent.get('shopify_variant_id')}" if row["intent_id"] else ""
+    texts = {
+        "shop": row["shop"],
+        "contact": contact,
+        "what": what or wanted,
+        "reason": "; ".join(reasons),
+    }
+    return {
+        **{name: row[name] for name in ("number", "at", "status", "fault")},
+        "stored": row["intent_id"] is not None,
+        **{name: None if text is None else str(text)[:_LONGEST] for name, text in texts.items()},
+    }
+
+
+def _what(row: Mapping[str, Any]) -> str:
+    return f"{row['method']} {row['path']}"
+
+
+def detail(row: Mapping[str, Any], base_url: str) -> dict[str, Any]:
+    """Return one request with its answer in values of JSON.
+
+    Bodies are text, or ``body_base64`` where they are not UTF-8. ``curl`` is a command for a
+    POSIX shell, ``python`` a program over httpx; each sends the same method, path, headers and
+    bytes again. They are None once the headers are forgotten, and so are headers and bodies.
+    """
+    headers = json.loads(row["headers"] or "null")
+    answer = json.loads(row["answer_headers"] or "null")
+    repeat = None
+    if headers is not None:
+        kept = {name: value for name, value in headers.items() if _is_repeated(name)}
+        repeat = row["method"], base_url + row["path"], kept, row["body"] or b""
+    return {
+        **{name: row[name] for name in ("number", "at", "method", "path", "shop")},
+        **{name: row[name] for name in ("status", "fault")},
+        "intent": json.loads(row["intent"] or "null"),
+        "headers": headers,
+        **_body("body", row["body"]),
+        "answer_headers": answer,
+        **_body("answer", row["answer"]),
+        "curl": repeat and _curl(*repeat),
+        "python": repeat and _python(*repeat),
+    }
+
+
+def _body(name: str, raw: bytes | None) -> dict[str, str | None]:
+    try:
+        return {name: None if raw is None else raw.decode()}
+    except UnicodeDecodeError:
+        return {f"{name}_base64": base64.b64encode(raw or b"").decode()}
+
+
+def _is_repeated(name: str) -> bool:
+    return name not in _NOT_REPEATED and not name.startswith("sec-")
+
+
+def _curl(method: str, url: str, headers: Mapping[str, str], body: bytes) -> str:
+    # curl sets a Content-Type of its own where it is not told of one.
+    told = headers if "content-type" in headers else {**headers, "content-type": ""}
+    lines = [f"curl -i -X {shlex.quote(method)} {shlex.quote(url)}"]
+    lines += [f"-H {shlex.quote(f'{name}: {value}'.rstrip())}" for name, value in told.items()]
+    if body:
+        text = body.decode("utf-8", "surrogateescape")
+        if text.isprintable():
+            lines.append(f"--data-raw {shlex.quote(text)}")
+        else:
+            plain = set(range(32, 127)) - set(b"\\%'")
+            escaped = "".join(chr(byte) if byte in plain else f"\\{byte:03o}" for byte in body)
+            lines[0] = f"printf '{escaped}' | {lines[0]}"
+            lines.append("--data-binary @-")
+    return " \\\n  ".join(lines)
+
+
+def _python(method: str, url: str, headers: Mapping[str, str], body: bytes) -> str:
+    return "\n".join(
+        [
+            "import httpx",
+            "",
+            "answer = httpx.request(",
+            f"    {method!a},",
+            f"    {url!a},",
+            f"    headers={dict(headers)!a},",
+            f"    content={body!r},",
+            ")",
+            "print(answer.status_code, answer.text)",
+            "",
+        ]
+    )

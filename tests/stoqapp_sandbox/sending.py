@@ -1,0 +1,77 @@
+"""What the tests of the sandbox send, and how."""
+
+import json
+import socket
+from typing import Any, Final
+
+import httpx
+
+from stoqapp_sandbox import Sandbox
+
+SHOP: Final = "demo.myshopify.com"
+PATH: Final = "/api/v1/intents.json"
+HEADERS: Final = {"X-Shopify-Shop-Domain": SHOP, "Content-Type": "application/json"}
+SMS: Final = {"intent__channel": "sms", "customer__phone": "15550109999"}
+# So long that a busy machine decides nothing.
+HANG_SECONDS: Final = 30
+
+_CLIENT: Final = httpx.Client(timeout=HANG_SECONDS, trust_env=False)
+
+
+def body(**changes: Any) -> dict[str, Any]:
+    """Return a valid body with changes like ``customer__email="a@b.co"``; None leaves out."""
+    made: dict[str, Any] = {
+        "intent": {
+            "shopify_variant_id": 11,
+            "shopify_product_id": 22,
+            "channel": "email",
+            "quantity": 1,
+            "source": "api",
+        },
+        "customer": {"email": "ada@lovelace.org"},
+    }
+    for place, value in changes.items():
+        section, _, name = place.partition("__")
+        made.setdefault(section, {})
+        if value is None:
+            made[section].pop(name, None)
+        else:
+            made[section][name] = value
+    return made
+
+
+VALID: Final = json.dumps(body()).encode()
+
+
+def raw_from(content: Any) -> bytes:
+    """Return bytes as they are, anything else as JSON."""
+    return content if isinstance(content, bytes) else json.dumps(content).encode()
+
+
+def send(
+    sandbox: Sandbox, content: Any = VALID, method: str = "POST", path: str = PATH, **headers: Any
+) -> httpx.Response:
+    """Send a request with headers like ``X_Shopify_Shop_Domain="demo"``; None leaves one out."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    kept = {name: value for name, value in (HEADERS | named).items() if value is not None}
+    return _CLIENT.request(method, sandbox.url + path, content=raw_from(content), headers=kept)
+
+
+def get(sandbox: Sandbox, path: str) -> Any:
+    """Return the JSON at *path*."""
+    return _CLIENT.get(sandbox.url + path).raise_for_status().json()
+
+
+def sent_raw(sandbox: Sandbox, raw: bytes | None = None) -> socket.socket:
+    """Send bytes, or a valid intent, over a bare socket, and return the socket."""
+    head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(VALID)}\r\n"
+    head += "".join(f"{name}: {value}\r\n" for name, value in HEADERS.items())
+    sock = socket.create_connection(("127.0.0.1", sandbox.port), timeout=HANG_SECONDS)
+    sock.sendall(f"{head}\r\n".encode() + VALID if raw is None else raw)
+    return sock
+
+
+def received(sandbox: Sandbox, raw: bytes | None = None) -> bytes:
+    """Send bytes, or a valid intent; return what comes until the sandbox closes in order."""
+    with sent_raw(sandbox, raw) as sock:
+        return b"".join(iter(lambda: sock.recv(65536), b""))

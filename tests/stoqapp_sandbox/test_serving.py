@@ -1,0 +1,417 @@
+"""How a sandbox is given its options, starts, is reached, and ends."""
+
+import inspect
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import sysconfig
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from sending import HANG_SECONDS, HEADERS, PATH, VALID, body, send, sent_raw
+
+from stoqapp.cli import main
+from stoqapp_sandbox import (
+    PortInUseError,
+    Sandbox,
+    SandboxError,
+    SandboxNotInstalledError,
+    UnusableFaultError,
+    UnusableOptionError,
+)
+from stoqapp_sandbox.options import Options
+
+STOQAPP = Path(sysconfig.get_path("scripts")) / "stoqapp"
+
+
+@contextmanager
+def started(*words: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Run ``stoqapp sandbox``; yields it with its URL."""
+    with subprocess.Popen(
+        [STOQAPP, "sandbox", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as running:
+        try:
+            assert running.stdout is not None
+            line = running.stdout.readline()
+            assert line.startswith("stoqapp sandbox on http://"), running.communicate()
+            yield running, line.split()[3]
+        finally:
+            running.kill()
+
+
+def ended(running: subprocess.Popen[str], number: signal.Signals) -> tuple[int, str, str]:
+    """Send a signal, and return exit code and what was printed since."""
+    running.send_signal(number)
+    out, err = running.communicate(timeout=HANG_SECONDS)
+    return running.returncode, out, err
+
+
+# -- options -------------------------------------------------------------------------------------
+
+
+def test_the_same_options_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Constructor, configure and command know the same options, and the command passes them on."""
+    wanted = dict(inspect.signature(Sandbox).parameters)
+    assert set(wanted) == {"host", "port", "state"} | set(Options.__annotations__)
+    told: list[dict[str, Any]] = []
+    monkeypatch.setattr("stoqapp_sandbox.serve", lambda **given: told.append(given))
+    words = "--host ::1 --port 8321 --rate-limit 7/2.5 --state s --shops a,b --shops c"
+    words += " --catalog c.json --fault garbage --fault slow-bytes=1 --assume duplicate=409"
+    words += " --allow-origin http://localhost:3000"
+    assert [main(["sandbox", *words.split()]), main(["sandbox"])] == [0, 0]
+    assert told[0] == {
+        "host": "::1",
+        "port": 8321,
+        "rate_limit": (7, 2.5),
+        "assume": {"duplicate": "409"},
+        "state": "s",
+        "shops": "a,b,c",
+        "catalog": "c.json",
+        "faults": ("garbage", "slow-bytes=1"),
+        "allow_origin": "http://localhost:3000",
+    }
+    defaults = {name: parameter.default for name, parameter in wanted.items()}
+    assert defaults | {"assume": {}} == told[1]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        *({"host": host} for host in (5, "", "a" * 70, "m\u00fcnchen..de")),
+        *({"port": port} for port in ("8321", True, 70000, -1)),
+        *({"faults": faults} for faults in (5, "garbage", ["rset"])),
+        *({"shops": shops} for shops in ("", 7, ["demo", "a b"])),
+        {"catalog": 7},
+        *({"assume": assume} for assume in ({"x": "y"}, {"duplicate": "x"}, 5)),
+        *({"rate_limit": limit} for limit in ((0, 60), (1.5, 60), (360, 0), (360,), 360)),
+        *({"rate_limit": limit} for limit in ("360/60", ("360", 60), (360, float("nan")))),
+        *({"allow_origin": origin} for origin in ("localhost:3000", "http://a/b", "*", 5)),
+        {"state": 5},
+    ],
+    ids=str,
+)
+def test_what_no_option_can_be(options: dict[str, Any]) -> None:
+    """Each is an error of one kind that names the option."""
+    with pytest.raises(UnusableOptionError) as caught, Sandbox(**options):
+        pass
+    [name] = options
+    said = str(caught.value).replace("assumption", "assume").replace("cannot be assumed", "assume")
+    assert name.replace("_", " ") in said or name == "faults"
+    assert isinstance(caught.value, UnusableFaultError) == (name == "faults")
+
+
+def test_a_rate_limit_is_three_assumptions() -> None:
+    """A rate limit sets points, window and enforcement; to give one of them twice is an error."""
+    made = Sandbox(rate_limit=(7, 2.5)).assumptions
+    assert (made.number("rate_points"), made.number("rate_window")) == (7, 2.5)
+    assert made["rate_enforced"] == "yes"
+    with pytest.raises(SandboxError, match="rate limit decides rate_points, too: give only one"):
+        Sandbox(rate_limit=(7, 2.5), assume={"rate_points": 7})
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--host"], "--host: needs a value"),
+        (["--host", " "], "host must be an address to listen on, like 127.0.0.1"),
+        (["--port", "70000"], "--port: must be a whole number from 0 to 65535"),
+        (["--rate-limit", "x"], "--rate-limit: must be points and seconds, like 360/60"),
+        (["--rate-limit", "0/60"], "rate limit must be whole points, at least 1, and seconds"),
+        (["--assume", "nonsense=1"], "'nonsense' cannot be assumed: choose of refused_status"),
+        (["--assume", "nonsense"], "--assume must be like duplicate=409"),
+        (["--shops", ""], "shops: number 1: must be a shop"),
+        (["--state", ""], "state must be the path of a file"),
+        (["--fault", "nonsense"], "--fault: 'nonsense': "),
+        (["--allow-origin", "x"], "allow origin must be scheme, host and port"),
+    ],
+)
+def test_usage(capsys: pytest.CaptureFixture[str], words: list[str], says: str) -> None:
+    """What cannot be used ends with 2 and one line that says what can."""
+    assert main(["sandbox", *words]) == 2
+    said = capsys.readouterr().err
+    assert says in said
+    assert said.count("\n") == 1
+
+
+def test_configure_begins_anew(sandbox: Sandbox) -> None:
+    """Nothing is left of what was stored or set before; an unusable option changes nothing."""
+    address = sandbox.url
+    sandbox.configure(assume={"duplicate": "409"})
+    assert [send(sandbox).status_code for _ in range(2)] == [201, 409]
+    for options in ({"assume": {"x": "y"}}, {"catalog": 7}, {"faults": ["x"]}):
+        with pytest.raises(SandboxError):
+            sandbox.configure(**options)
+    assert (send(sandbox).status_code, len(sandbox.intents)) == (409, 1)
+    sandbox.fail_next(503)
+    sandbox.configure()
+    assert sandbox.intents == []
+    assert [send(sandbox).status_code for _ in range(2)] == [201, 200]
+    assert address == sandbox.url
+
+
+# -- shops and catalogs ----------------------------------------------------------------------------
+
+CATALOG = {"demo": {"gid://shopify/Product/22": ["11", 12]}, "other.myshopify.com": {"5": [6]}}
+
+
+@pytest.mark.parametrize("shops", ["demo,https://x.myshopify.com/", ["demo", "x"]])
+def test_only_these_shops(sandbox: Sandbox, shops: Any) -> None:
+    """A shop that is not among them is answered the 404 that was observed, the others are not."""
+    sandbox.configure(shops=shops)
+    names = ("DEMO.myshopify.com", "x.myshopify.com", "other.myshopify.com")
+    answers = [send(sandbox, X_Shopify_Shop_Domain=name).status_code for name in names]
+    assert answers == [201, 201, 404]
+
+
+@pytest.mark.parametrize("in_a_file", [False, True])
+def test_only_these_variants(sandbox: Sandbox, tmp_path: Path, in_a_file: bool) -> None:
+    """Shops and variants are those of the catalog, and a variant is under its product alone."""
+    file = tmp_path / "catalog.json"
+    file.write_text(json.dumps(CATALOG), encoding="utf-8-sig")
+    sandbox.configure(catalog=file if in_a_file else CATALOG)
+
+    def status(variant: int, product: int, shop: str = "demo.myshopify.com") -> int:
+        sent = body(intent__shopify_variant_id=variant, intent__shopify_product_id=product)
+        return send(sandbox, sent, X_Shopify_Shop_Domain=shop).status_code
+
+    assert [status(11, 22), status(12, 22), status(6, 5, "other.myshopify.com")] == [201] * 3
+    assert [status(6, 5), status(11, 5), status(11, 22, "x.myshopify.com")] == [404] * 3
+
+
+def test_a_storefronts_products(sandbox: Sandbox, tmp_path: Path) -> None:
+    """What /products.json of a storefront says holds for every shop, or for those given."""
+    file = tmp_path / "products.json"
+    file.write_text(json.dumps({"products": [{"id": 22, "title": "x", "variants": [{"id": 11}]}]}))
+    sandbox.configure(catalog=str(file))
+    assert send(sandbox, X_Shopify_Shop_Domain="any.myshopify.com").status_code == 201
+    assert send(sandbox, body(intent__shopify_variant_id=12)).status_code == 404
+    sandbox.configure(catalog=file, shops="demo")
+    assert send(sandbox).status_code == 201
+    assert send(sandbox, X_Shopify_Shop_Domain="any.myshopify.com").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("catalog", "says"),
+    [
+        ([], "catalog: must be an object like"),
+        ({"a b": {}}, "catalog: /a b: must be a shop"),
+        ({"demo": {}, "demo.myshopify.com": {}}, "is there twice, as demo.myshopify.com"),
+        ({"demo": []}, "catalog: /demo: must be an object like"),
+        ({"demo": {"22": 11}}, "catalog: /demo/22: must be a list of ids of variants"),
+        ({"demo": {"x": [11]}}, "catalog: /demo/x: must be the id of a Product"),
+        ({"demo": {"22": ["x"]}}, "catalog: /demo/22/0: must be the id of a ProductVariant"),
+        ({"demo": {"22": [11], "23": [11]}}, "/demo/23/0: the variant belongs to product 22"),
+        ({"products": [{"id": 1}]}, "catalog: /products/0: must be an object with id and variants"),
+        ({"products": [{"id": 1, "variants": [{}]}]}, "/products/0/variants/0/id: must be the id"),
+    ],
+)
+def test_a_catalog_that_makes_no_sense(tmp_path: Path, catalog: Any, says: str) -> None:
+    """The error says where in the catalog, as a JSON pointer; in a file, it names that, too."""
+    with pytest.raises(UnusableOptionError) as caught:
+        Sandbox(catalog=catalog) if isinstance(catalog, dict) else Sandbox(catalog={"x": 1})
+    file = tmp_path / "catalog.json"
+    file.write_text(json.dumps(catalog))
+    with pytest.raises(UnusableOptionError) as caught:
+        Sandbox(catalog=file)
+    assert says.replace("catalog: ", f"catalog {file}: ") in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("raw", "says"),
+    [
+        (None, r"cannot be read \(No such file"),
+        (b'{"a":\n', "line 2 column 1: is not JSON"),
+        (b"\xff", "must be JSON in UTF-8"),
+        (b'{"a": {}, "a": {}}', "'a' is there twice in the same object"),
+    ],
+)
+def test_a_file_that_is_no_catalog(tmp_path: Path, raw: bytes | None, says: str) -> None:
+    """The error names the file, and the line where JSON ends to be JSON."""
+    file = tmp_path / "catalog.json"
+    if raw is not None:
+        file.write_bytes(raw)
+    with pytest.raises(SandboxError, match=rf"catalog\.json: {says}"):
+        Sandbox(catalog=file)
+
+
+def test_a_catalog_of_another_shop() -> None:
+    """A catalog that has a shop which was not given contradicts what was."""
+    with pytest.raises(UnusableOptionError, match=r"has other\.myshopify\.com, which is not among"):
+        Sandbox(catalog=CATALOG, shops="demo")
+
+
+# -- address -------------------------------------------------------------------------------------
+
+
+def test_address_of_a_sandbox() -> None:
+    """The URL, the client's base URL and the port agree; before the start there are none."""
+    sandbox = Sandbox()
+    with pytest.raises(SandboxError, match="no address yet"):
+        _ = sandbox.url
+    with sandbox:
+        assert sandbox.url == f"http://127.0.0.1:{sandbox.port}"
+        assert sandbox.base_url == f"{sandbox.url}/api/v1"
+        with pytest.raises(SandboxError, match="running already"):
+            sandbox.__enter__()
+        taken = rf"port {sandbox.port} on 127.0.0.1 is in use: .* choose another"
+        with pytest.raises(PortInUseError, match=taken) as caught, Sandbox(port=sandbox.port):
+            pass
+        assert (caught.value.host, caught.value.port) == ("127.0.0.1", sandbox.port)
+    with pytest.raises(SandboxError, match="cannot listen on"), Sandbox(host="192.0.2.1"):
+        pass
+
+
+def has_ipv6() -> bool:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="NO IPV6 HERE")
+def test_every_address_in_ipv6() -> None:
+    """The address of a sandbox on every IPv6 address is one to connect to."""
+    with Sandbox(host="::") as sandbox:
+        assert sandbox.url == f"http://[::1]:{sandbox.port}"
+
+
+def test_a_sandbox_that_is_open_to_the_network(caplog: pytest.LogCaptureFixture) -> None:
+    """The default listens to this machine alone; another address is warned of in the log."""
+    with Sandbox():
+        assert caplog.text == ""
+    with Sandbox(host="0.0.0.0") as sandbox:
+        assert "listening on 0.0.0.0, which is open to the network" in caplog.text
+        assert sandbox.url == f"http://127.0.0.1:{sandbox.port}"
+        assert send(sandbox).status_code == 201
+
+
+def test_the_command_warns_of_the_network() -> None:
+    """The warning goes to standard error, in one line."""
+    with started("--host", "0.0.0.0") as (running, url):
+        assert httpx.get(url, timeout=HANG_SECONDS).status_code == 200
+        code, out, err = ended(running, signal.SIGTERM)
+    assert (code, out, err.count("\n")) == (0, "", 1)
+    assert err.startswith("listening on 0.0.0.0, which is open")
+
+
+def test_it_serves_at_the_first_byte() -> None:
+    """Small answers go out at once: Nagle's algorithm is off on each connection."""
+    with Sandbox() as sandbox, sent_raw(sandbox) as caller:
+        assert caller.recv(65536).startswith(b"HTTP/1.1 201 ")
+        [connection] = sandbox._listener.server_state.connections
+        option = connection.transport.get_extra_info("socket").getsockopt
+        assert option(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+
+
+# -- the end -------------------------------------------------------------------------------------
+
+
+def test_end_leaves_nothing_behind() -> None:
+    """On exit the thread has ended and the port is closed, whoever is still connected."""
+    before = set(threading.enumerate())
+    upload = b"POST /api/v1/intents.json HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n{"
+    large = b"POST /api/v1/intents.json HTTP/1.1\r\nHost: x\r\n\r\n"
+    page = b"GET /_sandbox/events HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with Sandbox() as sandbox:
+        sandbox.fail_next(500, body="x" * 20_000_000)
+        callers = [sent_raw(sandbox, said) for said in (b"POST /api", upload, page, large)]
+        assert all(caller.recv(20) for caller in callers[2:])
+    assert before == set(threading.enumerate())
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", sandbox.port))
+    for caller in callers:
+        caller.close()
+
+
+def test_sandbox_can_be_entered_again() -> None:
+    """What a sandbox holds can be read after its end, and stays for the next start."""
+    sandbox = Sandbox()
+    for status in (201, 200):
+        with sandbox:
+            assert status == send(sandbox).status_code
+    assert len(sandbox.intents) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_ends_at_once_while_answers_wait(number: signal.Signals) -> None:
+    """A signal ends it cleanly, with status 0 and no word, whoever still waits or looks."""
+    with started("--fault", "latency=3600") as (running, url):
+        address = ("127.0.0.1", int(url.rpartition(":")[2]))
+        named = "".join(f"{name}: {value}\r\n" for name, value in HEADERS.items())
+        head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\n{named}Content-Length: {len(VALID)}\r\n\r\n"
+        with (
+            httpx.Client(base_url=url, timeout=HANG_SECONDS) as idle,
+            socket.create_connection(address) as late,
+            socket.create_connection(address) as page,
+        ):
+            page.sendall(b"GET /_sandbox/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert any(line.startswith(b"data: ") for line in page.makefile("rb"))
+            late.sendall(head.encode() + VALID)
+            while not idle.get("/_sandbox/intents").json():
+                pass
+            assert (0, "", "") == ended(running, number)
+
+
+@pytest.mark.parametrize("stream", ["closed", "full", "unread"])
+def test_a_line_that_nobody_takes(stream: str, tmp_path: Path) -> None:
+    """Where its line cannot be written, the sandbox serves all the same and ends well."""
+    state = tmp_path / "state.sqlite"
+    command = [str(STOQAPP), "sandbox", "--state", str(state)]
+    reader, writer = os.pipe()
+    os.close(reader)
+    if stream != "unread":
+        where = ">&-" if stream == "closed" else "> /dev/full"
+        command = ["sh", "-c", f'exec "$@" {where}', "sh", *command]
+    with subprocess.Popen(command, stdout=writer, stderr=subprocess.PIPE, text=True) as running:
+        os.close(writer)
+        try:
+            # It listens before it opens the file, and says so after that.
+            while not state.exists():
+                assert running.poll() is None
+            code, _, err = ended(running, signal.SIGTERM)
+        finally:
+            running.kill()
+    assert (code, err) == (0, "")
+
+
+def test_the_command_prints_one_line() -> None:
+    """Nothing but the line with the URL is printed, whatever callers send."""
+    with started() as (running, url):
+        httpx.post(f"{url}{PATH}", content=VALID, headers=HEADERS).raise_for_status()
+        websocket = {"Upgrade": "websocket", "Connection": "Upgrade"}
+        assert httpx.get(url, headers=websocket).status_code == 200
+        with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as caller:
+            caller.sendall(b"this is no HTTP\r\n\r\n")
+            assert caller.makefile("rb").read().startswith(b"HTTP/1.1 400 ")
+        assert (0, "", "") == ended(running, signal.SIGTERM)
+
+
+@pytest.mark.parametrize("package", ["uvicorn", "jsonschema_rs"])
+@pytest.mark.parametrize("entry", ["Sandbox", "serve"])
+def test_missing_extra(package: str, entry: str) -> None:
+    """Without the extra the import works, and the entry points say what to install."""
+    program = f"""
+import sys
+sys.modules[{package!r}] = None
+from stoqapp_sandbox import SandboxNotInstalledError, {entry}
+try:
+    {entry}()
+except SandboxNotInstalledError as error:
+    print(error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == (
+        f"the sandbox needs the package '{package}': pip install 'stoqapp[sandbox]'\n"
+    )
+    assert issubclass(SandboxNotInstalledError, ImportError)

@@ -1,0 +1,307 @@
+"""What the sandbox keeps: every request, in memory or in a file that survives, until a reset."""
+
+import json
+import signal
+import socket
+import sqlite3
+import subprocess
+import sysconfig
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from sending import HANG_SECONDS, HEADERS, PATH, VALID, body, get, raw_from, send
+
+from stoqapp import ProcessedWithErrorsError, Stoq
+from stoqapp_sandbox import Sandbox, SandboxError
+from stoqapp_sandbox.service import Service
+
+STOQAPP = Path(sysconfig.get_path("scripts")) / "stoqapp"
+REQUESTS = "/_sandbox/requests"
+
+
+def subscribe(url: str, name: str, **fields: Any) -> dict[str, Any]:
+    with Stoq("demo", base_url=f"{url}/api/v1", budget=None, max_retries=0) as stoq:
+        wanted = {"variant": 4711, "product": 42, "email": f"{name}@example.com"}
+        return dict(json.loads(stoq.subscribe(**wanted | fields).answer.body)["intents"][0])
+
+
+# -- requests ------------------------------------------------------------------------------------
+
+
+def test_requests_are_kept_as_they_came(sandbox: Sandbox) -> None:
+    """Stored and refused alike are listed with request and answer, oldest first."""
+    created, refused = send(sandbox), send(sandbox, b"\xff", X_Any="1")
+    stored, wrong = get(sandbox, REQUESTS)
+    assert (stored["number"], stored["method"], stored["path"]) == (1, "POST", PATH)
+    assert (stored["shop"], stored["status"], stored["fault"]) == (HEADERS[SHOP_NAME], 201, None)
+    assert (stored["body"].encode(), stored["answer"]) == (VALID, created.text)
+    assert [stored["intent"]] == created.json()["intents"]
+    assert (wrong["number"], wrong["status"], wrong["intent"]) == (2, 400, None)
+    assert (wrong["body_base64"], wrong["headers"]["x-any"]) == ("/w==", "1")
+    assert (wrong["answer"], wrong["answer_headers"]["content-type"]) == (
+        refused.text,
+        "application/json",
+    )
+
+
+SHOP_NAME = "X-Shopify-Shop-Domain"
+
+
+def test_requests_can_be_followed(sandbox: Sandbox) -> None:
+    """After a number come the later ones, as many as asked for, at most 100."""
+    for _ in range(103):
+        send(sandbox)
+    assert [request["number"] for request in get(sandbox, f"{REQUESTS}?after=101")] == [102, 103]
+    assert [request["number"] for request in get(sandbox, f"{REQUESTS}?limit=2")] == [1, 2]
+    assert len(get(sandbox, f"{REQUESTS}?limit=1000")) == 100
+    for query in ("after=x", "after=-1", "before=3"):
+        assert send(sandbox, b"", "GET", f"{REQUESTS}?{query}").status_code == 400
+
+
+def test_what_a_browser_asks_by_itself_is_not_kept(sandbox: Sandbox) -> None:
+    """A read outside of the API is answered and not listed; anything else is listed."""
+    for method, path in (("GET", "/favicon.ico"), ("GET", PATH), ("POST", "/favicon.ico")):
+        send(sandbox, b"", method, path)
+    listed = [(request["method"], request["path"]) for request in get(sandbox, REQUESTS)]
+    assert listed == [("GET", PATH), ("POST", "/favicon.ico")]
+
+
+def test_old_refused_requests_keep_only_their_line() -> None:
+    """Of the refused, the newest 1,000 keep their bodies; what was stored keeps its body always."""
+    service = Service()
+    service.create_intent(HEADERS, VALID)
+    for _ in range(1002):
+        service.create_intent(HEADERS, b"{")
+    bodies = [row["body"] for after in range(0, 1003, 100) for row in service.requests(after)]
+    assert bodies == [VALID, None, None] + [b"{"] * 1000
+
+
+# -- a reset -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "begin_anew",
+    [
+        lambda sandbox: sandbox.configure(assume={"refused_status": "422"}),
+        Sandbox.reset,
+        lambda sandbox: send(sandbox, b"", "POST", "/_sandbox/reset").raise_for_status(),
+    ],
+    ids=["configure", "reset", "reset-by-http"],
+)
+@pytest.mark.parametrize("sent", [VALID, b"{}"], ids=["valid", "broken"])
+def test_a_request_that_crosses_a_reset(
+    sandbox: Sandbox, sent: bytes, begin_anew: Callable[[Sandbox], object]
+) -> None:
+    """It is answered 503, leaves nothing behind, and meets no fault."""
+    named = "".join(f"{name}: {value}\r\n" for name, value in HEADERS.items())
+    head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: 100-continue\r\n"
+    head += f"{named}Content-Length: {len(sent)}\r\n\r\n"
+    with (
+        socket.create_connection(("127.0.0.1", sandbox.port), HANG_SECONDS) as crossing,
+        crossing.makefile("rb") as answer,
+    ):
+        send(sandbox)
+        crossing.sendall(head.encode())
+        # Sent once the sandbox waits for the body.
+        assert answer.readline() == b"HTTP/1.1 100 Continue\r\n"
+        begin_anew(sandbox)
+        sandbox.fail_next(418)
+        crossing.sendall(sent)
+        assert b" 503 " in answer.read()
+    assert get(sandbox, REQUESTS) == []
+    assert [send(sandbox).status_code for _ in range(2)] == [418, 201]
+    assert [intent["id"] for intent in sandbox.intents] == ["1"]
+
+
+# -- a file --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A state file that is not there yet."""
+    return tmp_path / "state.sqlite"
+
+
+@contextmanager
+def program(file: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Run ``stoqapp sandbox`` on the file; yields it with its URL, and ends it."""
+    command = [STOQAPP, "sandbox", "--state", file]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as running:
+        try:
+            assert running.stdout is not None
+            line = running.stdout.readline()
+            assert line, running.communicate(timeout=HANG_SECONDS)
+            yield running, line.split()[3]
+        finally:
+            running.kill()
+
+
+def test_intents_customers_and_ids_survive(file: Path) -> None:
+    """After a restart the intents are there, the customer is known, and ids go on."""
+    with Sandbox(state=file) as first:
+        ada = subscribe(first.url, "ada")
+        stored = first.intents
+    assert stored == first.intents
+    with Sandbox(state=str(file)) as second:
+        assert stored == second.intents
+        with pytest.raises(ProcessedWithErrorsError):
+            subscribe(second.url, "ada")
+        with pytest.raises(ProcessedWithErrorsError):
+            subscribe(second.url, "other", customer_id=ada["customer_id"])
+        again = subscribe(second.url, "ada", variant=4712)
+        other = subscribe(second.url, "other")
+        assert [again["id"], other["id"]] == ["2", "3"]
+        assert again["customer_id"] == ada["customer_id"] != other["customer_id"]
+        second.reset()
+    with Sandbox(state=file) as third:
+        assert third.intents == []
+        assert subscribe(third.url, "ada")["id"] == "1"
+
+
+def test_answered_intents_survive_kills(file: Path) -> None:
+    """Whatever was answered is there after kill -9, time and again, and no id is given twice."""
+    answered: list[str] = []
+    for round_number in range(3):
+        with program(file) as (running, url):
+            answered += [subscribe(url, f"{round_number}-{n}")["id"] for n in range(3)]
+            running.kill()
+            assert running.wait(HANG_SECONDS) == -signal.SIGKILL
+    assert [str(number) for number in range(1, 10)] == answered
+    with Sandbox(state=file) as sandbox:
+        assert answered == [intent["id"] for intent in sandbox.intents]
+
+
+def test_the_next_may_start_while_the_one_before_ends(file: Path) -> None:
+    """A sandbox waits a moment for the file of one that is on its way out."""
+    with program(file) as (running, url):
+        subscribe(url, "ada")
+        running.send_signal(signal.SIGTERM)
+        with program(file) as (_, next_url):
+            answer = httpx.get(f"{next_url}/_sandbox/intents", timeout=HANG_SECONDS)
+            assert len(answer.json()) == 1
+        assert running.wait(HANG_SECONDS) == 0
+
+
+def test_a_clean_end_leaves_one_file(file: Path) -> None:
+    """After the end the state is one file, which can be copied, and others cannot read."""
+    with Sandbox(state=file) as sandbox:
+        subscribe(sandbox.url, "ada")
+    assert [file] == list(file.parent.iterdir())
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def refusal_of(file: Path) -> str:
+    """Return the one line with which the command refuses *file*."""
+    command = [STOQAPP, "sandbox", "--state", file]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=HANG_SECONDS, check=False)
+    assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (1, "", 1)
+    return ran.stderr
+
+
+def test_two_sandboxes_on_one_file(file: Path) -> None:
+    """The second one is refused, and the first one goes on."""
+    with Sandbox(state=file) as first:
+        assert "is in use, perhaps by another sandbox: end that one" in refusal_of(file)
+        assert subscribe(first.url, "ada")["id"] == "1"
+
+
+def changed_by(*statements: str) -> Callable[[Path], None]:
+    """Return what writes a state with one intent, and then runs SQL on it."""
+
+    def make(file: Path) -> None:
+        with Sandbox(state=file) as sandbox:
+            subscribe(sandbox.url, "ada")
+        connection = sqlite3.connect(file, isolation_level=None)
+        for statement in statements:
+            connection.execute(statement)
+        connection.close()
+
+    return make
+
+
+def other_database(file: Path) -> None:
+    connection = sqlite3.connect(file)
+    connection.execute("CREATE TABLE precious (value)")
+    connection.close()
+
+
+def torn(file: Path) -> None:
+    changed_by()(file)
+    with file.open("r+b") as opened:
+        opened.seek(4096)
+        opened.write(b"\xff" * (file.stat().st_size - 4096))
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda file: file.write_text("short"), "cannot be used (file is not a database)"),
+        (lambda file: file.write_bytes(b"precious " * 2000), "file is not a database"),
+        (lambda file: file.mkdir(), "cannot be used (unable to open database file)"),
+        (other_database, "is a database of another program: give another path"),
+        (changed_by("PRAGMA user_version = 7"), "its form is 7, this one reads 2"),
+        (torn, "cannot be used (it is damaged: "),
+        (changed_by("DROP TABLE requests"), "cannot be used (no such table: requests)"),
+        (
+            changed_by("PRAGMA ignore_check_constraints = 1", "UPDATE requests SET intent = 'no'"),
+            "cannot be used (it is damaged: ",
+        ),
+    ],
+    ids=["text", "long", "folder", "database", "version", "torn", "no-table", "no-json"],
+)
+def test_a_file_that_cannot_be_used(file: Path, make: Callable[[Path], Any], says: str) -> None:
+    """It is refused in one line with the reason, is not changed, and is left unlocked."""
+    make(file)
+    before = file.read_bytes() if file.is_file() else None
+    sandbox = Sandbox(state=file)
+    for _ in range(2):
+        with pytest.raises(SandboxError) as caught, sandbox:
+            pass
+        assert f"the state file {file}" in str(caught.value)
+        assert says in str(caught.value)
+        assert "\n" not in str(caught.value)
+    assert before == (file.read_bytes() if file.is_file() else None)
+
+
+def test_the_command_names_the_file_that_it_refuses(file: Path) -> None:
+    """One line with the path and what to do, and exit code 1."""
+    file.write_text("no database")
+    assert refusal_of(file).startswith(f"stoqapp sandbox: the state file {file} cannot be used")
+
+
+@pytest.mark.parametrize("path", ["missing/state.sqlite", "", 7, b"state", "a\0b"])
+def test_a_path_that_cannot_be(tmp_path: Path, path: Any) -> None:
+    """A path that names no file in a folder that is there is refused."""
+    given = tmp_path / path if isinstance(path, str) and "/" in path else path
+    with pytest.raises(SandboxError, match="state"), Sandbox(state=given):
+        pass
+
+
+def test_an_empty_file_becomes_a_state(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of no bytes, as mktemp makes it, is taken; a relative path stays where it was."""
+    file.touch()
+    monkeypatch.chdir(file.parent)
+    sandbox = Sandbox(state=file.name)
+    monkeypatch.chdir("/")
+    with sandbox:
+        assert sandbox.intents == []
+    assert file.stat().st_size > 0
+
+
+def test_nothing_is_answered_that_could_not_be_stored(file: Path) -> None:
+    """Where the file cannot take it, the answer is a 500, and the intent is not there."""
+    with Sandbox(state=file) as sandbox:
+        subscribe(sandbox.url, "ada")
+        store = sandbox._service.store
+        with store.transaction():
+            (pages,) = store._first("PRAGMA page_count")
+            store._first(f"PRAGMA max_page_count = {pages}")
+        large = raw_from(body(customer__name="x" * 100_000))
+        assert send(sandbox, large).status_code == 500
+        assert len(sandbox.intents) == 1
