@@ -61,7 +61,8 @@ class _AlwaysCreated(asyncio.Protocol):
                 self.transport.write(self.answer)
 
 
-def _serve(ready: Connection) -> None:
+def serve(ready: Connection) -> None:
+    """Answer every POST on a free port of loopback with the same 201; send the port to *ready*."""
     async def serve() -> None:
         loop = asyncio.get_running_loop()
         server = await loop.create_server(_AlwaysCreated, "127.0.0.1", 0)
@@ -171,7 +172,7 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=300, help="in a round (default: 300)")
     arguments = parser.parse_args()
     here, there = multiprocessing.Pipe()
-    server = multiprocessing.Process(target=_serve, args=[there], daemon=True)
+    server = multiprocessing.Process(target=serve, args=[there], daemon=True)
     server.start()
     base_url = f"http://127.0.0.1:{here.recv()}"
     bench_sync(base_url, arguments.rounds, arguments.calls)
