@@ -228,6 +228,11 @@ class Ledger:
         """Do as `stoqapp.outbox.Outbox.left`; a *limit* does not count."""
         return self._loaded().left()
 
+    def state_of(self, key: bytes) -> str | None:
+        """Return what became of an intent: a state of an outcome, ``in flight``, or None."""
+        found = self._rows("SELECT state FROM intents WHERE key = ?", (key,))
+        return next((state for (state,) in found), None)
+
     def states(self) -> dict[str, int]:
         """Return how many intents are in each state."""
         return dict(self._rows("SELECT state, count(*) FROM intents GROUP BY state ORDER BY state"))

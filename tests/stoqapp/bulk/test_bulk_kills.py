@@ -1,0 +1,86 @@
+"""An import that is killed again and again loses nothing, and sends twice only what was in flight.
+
+``STOQAPP_THOROUGH=1`` kills 200 times on 2,000 rows; else 20 times on 400.
+"""
+
+import csv
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from service import service
+
+from stoqapp.bulk.judge import Choices
+from stoqapp.bulk.ledger import Ledger
+from stoqapp.bulk.mapping import ColumnMapping
+from stoqapp.bulk.plan import plan
+from stoqapp.bulk.read import open_source
+
+THOROUGH = bool(os.environ.get("STOQAPP_THOROUGH"))
+ROWS, KILLS = (2_000, 200) if THOROUGH else (400, 20)
+SHOP = "demo.myshopify.com"
+
+
+def write_rows(path: Path, numbers: range) -> Path:
+    """Write a file with a person for each number."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        lines = csv.writer(file)
+        lines.writerow(["Email", "Variant ID", "Product ID"])
+        lines.writerows([f"person{n}@example.com", 4711, 42] for n in numbers)
+    return path
+
+
+def import_command(path: Path, base_url: str, *more: str) -> list[str]:
+    """Return the command line that imports *path* without asking."""
+    command = [sys.executable, "-m", "stoqapp", "import", str(path), "--shop", SHOP]
+    return [*command, "--yes", "--base-url", base_url, *more]
+
+
+def done(ledger: Path, path: Path, base_url: str) -> set[str]:
+    """Return the addresses that the ledger knows to be on the list."""
+    mapping = ColumnMapping()
+    with Ledger(ledger, read_only=True) as opened:
+        target = base_url.partition("//")[2].partition("/")[0]
+        choices = Choices(shop=SHOP, salt=opened.salt, target=target)
+        planned = plan(open_source(path, mapping.known), mapping, None, choices)
+        return {
+            one.body["customer"]["email"]
+            for one in planned.waiting(SHOP, ROWS)
+            if opened.state_of(one.key) in ("sent", "there")
+        }
+
+
+def test_kills_lose_nothing_and_repeat_only_what_was_in_flight(tmp_path: Path) -> None:
+    """Each row is stored; what the ledger knew to be sent at a kill never came again."""
+    path = write_rows(tmp_path / "list.csv", range(ROWS))
+    ledger = tmp_path / "stoqapp.ledger"
+    chance = random.Random(7)
+    kills = 0
+    # How often each row had come when the ledger first knew it to be on the list.
+    finished: dict[tuple[str, int], int] = {}
+    with service(reset_every=10, latency=0.02) as running:
+        command = import_command(path, running.base_url)
+        while kills < KILLS:
+            with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as run:
+                # So that the last kill still finds rows in flight.
+                left = ROWS * 11 // 10 - running.received.total()
+                step = max(1, min(left // (KILLS - kills + 1), 2 * ROWS // KILLS))
+                target = running.received.total() + chance.randint(1, step)
+                running.wait_for(target, lambda: run.poll() is not None)
+                assert run.poll() is None, run.communicate()[1].decode()
+                run.send_signal(signal.SIGKILL)
+            kills += 1
+            known = done(ledger, path, running.base_url)
+            for name, count in list(running.received.items()):
+                if name[0] in known:
+                    finished.setdefault(name, count)
+        ended = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert (0, ROWS) == (ended.returncode, len(running.stored)), ended.stderr
+    assert finished
+    assert {name: running.received[name] for name in finished} == finished
+    assert "left 0" in ended.stdout
+    assert "unknown 0" in ended.stdout
