@@ -64,7 +64,9 @@ def test_kills_lose_nothing_and_repeat_only_what_was_in_flight(tmp_path: Path) -
     with service(reset_every=10, latency=0.02) as running:
         command = import_command(path, running.base_url)
         while kills < KILLS:
-            with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as run:
+            with subprocess.Popen(
+                command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+            ) as run:
                 # So that the last kill still finds rows in flight.
                 left = ROWS * 11 // 10 - running.received.total()
                 step = max(1, min(left // (KILLS - kills + 1), 2 * ROWS // KILLS))
