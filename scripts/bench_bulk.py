@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
-from bench_calls import serve
 from httpx_aiohttp import AiohttpTransport
 
+from bench_calls import serve
 from stoqapp import AsyncStoq, Budget, HttpOptions
 from stoqapp.bulk.judge import Choices
 from stoqapp.bulk.ledger import Ledger
@@ -141,14 +141,14 @@ def _bench_paced(folder: Path, count: int) -> str:
     with Sandbox(rate_limit=(POINTS, 60)) as sandbox, Ledger(folder / "paced.ledger") as ledger:
         ledger.load(_planned(path, ledger.salt), path.name)
         ledger.begin()
-        turned_away = []
+        statuses: list[int | None] = []
 
         async def send() -> float:
             async with AsyncStoq(
                 "bench",
                 base_url=sandbox.base_url,
                 budget=Budget(share=0.9),
-                on_attempt=lambda report: report.status == 429 and turned_away.append(report),
+                on_attempt=lambda report: statuses.append(report.status),
             ) as client:
                 began = time.perf_counter()
                 await drain_async(ledger, client)
@@ -158,7 +158,7 @@ def _bench_paced(folder: Path, count: int) -> str:
     used = count * 2 / (POINTS * seconds / 60)
     return (
         f"{count} rows, paced, share 0.9, against {POINTS}/60: {seconds:.0f} s,"
-        f" {len(turned_away)} times 429, {used:.2f} of the budget used"
+        f" {statuses.count(429)} times 429, {used:.2f} of the budget used"
     )
 
 

@@ -63,6 +63,7 @@ class _AlwaysCreated(asyncio.Protocol):
 
 def serve(ready: Connection) -> None:
     """Answer every POST on a free port of loopback with the same 201; send the port to *ready*."""
+
     async def serve() -> None:
         loop = asyncio.get_running_loop()
         server = await loop.create_server(_AlwaysCreated, "127.0.0.1", 0)

@@ -53,6 +53,7 @@ def drain(
     outbox: Outbox,
     client: AsyncStoq,
     *,
+    shop: str | None = None,
     seconds: float = math.inf,
     in_flight: int = IN_FLIGHT,
     on_outcome: OnOutcome | None = None,
@@ -63,7 +64,14 @@ def drain(
     `drain_async` for arguments and errors.
     """
     return asyncio.run(
-        drain_async(outbox, client, seconds=seconds, in_flight=in_flight, on_outcome=on_outcome)
+        drain_async(
+            outbox,
+            client,
+            shop=shop,
+            seconds=seconds,
+            in_flight=in_flight,
+            on_outcome=on_outcome,
+        )
     )
 
 
@@ -71,6 +79,7 @@ async def drain_async(
     outbox: Outbox,
     client: AsyncStoq,
     *,
+    shop: str | None = None,
     seconds: float = math.inf,
     in_flight: int = IN_FLIGHT,
     on_outcome: OnOutcome | None = None,
@@ -81,6 +90,7 @@ async def drain_async(
     Args:
         outbox: What to empty.
         client: How to send: its base URL, timeouts and budget. Its shop does not matter.
+        shop: Only send what is for this shop; its host name.
         seconds: After these nothing is claimed any more, and no points are waited for that would
             come later. What is in flight is finished.
         in_flight: Requests at a time, for each shop.
@@ -91,7 +101,8 @@ async def drain_async(
         OutboxError: The outbox cannot be written to. What is in flight was finished first; it is
             sent again by a later drain.
     """
-    return await _Drain(outbox, client, seconds, in_flight, on_outcome, stop).run()
+    work = _Drain(outbox, client, seconds, in_flight, on_outcome, stop)
+    return await work.run(shop)
 
 
 class _Prepaid(Budget):
@@ -179,9 +190,9 @@ class _Drain:
         self._all = _Lane("", client, None)
         self._broken: OutboxError | None = None
 
-    async def run(self) -> Drained:
+    async def run(self, only: str | None) -> Drained:
         left = await asyncio.to_thread(self._outbox.left)
-        lanes = [self._lane(shop) for shop in left]
+        lanes = [self._lane(shop) for shop in left if only in (None, shop)]
         keeper = asyncio.create_task(self._keep())
         try:
             async with asyncio.TaskGroup() as workers:
