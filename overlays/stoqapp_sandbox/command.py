@@ -13,6 +13,13 @@ FAILED: Final = 1
 USAGE: Final = 2
 
 _LARGEST_PORT: Final = 65535
+_EXAMPLES: Final = """\
+examples:
+  stoqapp sandbox --port 8765
+  stoqapp sandbox --rate-limit 360/60 --fault reset-after-store:every=10
+  stoqapp sandbox --state sandbox.sqlite --assume duplicate=409
+
+"""
 _EXIT_CODES: Final = """\
 exit codes:
   0    ended by Ctrl-C (SIGINT) or SIGTERM, once its line was printed; or printed what was
@@ -29,7 +36,7 @@ def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
         help="run a local stand-in for the service",
         description="Run a local stand-in for the service, until stopped with Ctrl-C. Needs the"
         " extra: pip install 'stoqapp[sandbox]'.",
-        epilog=f"{_faults_help()}\n{_EXIT_CODES}",
+        epilog=f"{_EXAMPLES}{_faults_help()}\n{_EXIT_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

@@ -186,7 +186,7 @@ def test_messages_name_options_and_hosts(
 def test_a_created_intent_that_is_hard_to_print(
     sandbox: Sandbox, capsys: pytest.CaptureFixture[str], intent: str, shown: str
 ) -> None:
-    """Whatever a 201 holds, the intent is created; what is printed can be read and steers nothing."""
+    """Whatever a 201 holds, the intent is created, and what is printed can be read."""
     sandbox.fail_next(201, body='{"intents": [' + intent + "]}")
     assert create(sandbox, *EMAIL) == 0
     assert capsys.readouterr().out.startswith(f"created: intent {shown}\n")
@@ -276,7 +276,7 @@ def test_the_json_of_what_was_not_sent(
 # -- help and commands -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", [[], ["create"]], ids=str)
+@pytest.mark.parametrize("command", [[], ["create"], ["sandbox"]], ids=str)
 def test_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """--help of every command shows examples that name it, and each exit code once."""
     text = help_of(capsys, *command)
