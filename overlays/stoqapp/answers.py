@@ -53,16 +53,15 @@ _CLASS_OF_HUNDRED: Final[Mapping[int, type[AnswerError]]] = {4: IntentRefusedErr
 _DUPLICATE_STATUSES: Final = (200, 409, 422)
 _MOST_MESSAGES: Final = 100
 _DEEPEST_MESSAGE: Final = 10
-_SECONDS: Final = re.compile(r"[0-9]{1,300}(\.[0-9]{1,300})?")
+# Patterns are compiled when they are first used, not by every import.
+_SECONDS: Final = r"[0-9]{1,300}(\.[0-9]{1,300})?"
 _MOST_SECONDS: Final = 1e300
-_DUPLICATE: Final = re.compile(
-    r"\bduplicate\b|\balready (exists|waits|waiting|taken|subscribed)\b|\bbeen taken\b",
-    re.IGNORECASE,
+_DUPLICATE: Final = (
+    r"(?i)\bduplicate\b|\balready (exists|waits|waiting|taken|subscribed)\b|\bbeen taken\b"
 )
-_NO_DUPLICATE: Final = re.compile(
-    r"\b(no|not|never|without|isn't)\b[^.]{0,20}\b(duplicate|already|been taken)\b"
-    r"|\bshop\b[^.]{0,20}\balready\b",
-    re.IGNORECASE,
+_NO_DUPLICATE: Final = (
+    r"(?i)\b(no|not|never|without|isn't)\b[^.]{0,20}\b(duplicate|already|been taken)\b"
+    r"|\bshop\b[^.]{0,20}\balready\b"
 )
 
 
@@ -173,7 +172,8 @@ def says_duplicate(messages: Sequence[str]) -> bool:
     Assumed: the vendor says that an intent is unique, but not how a second one is answered.
     """
     return any(
-        _DUPLICATE.search(message) and not _NO_DUPLICATE.search(message) for message in messages
+        re.search(_DUPLICATE, message) and not re.search(_NO_DUPLICATE, message)
+        for message in messages
     )
 
 
@@ -250,7 +250,8 @@ def _seconds_from_header(answer: Answer, now: float) -> float | None:
 def _longest_in(text: str) -> float | None:
     """Return the seconds in *text*; the most, if the header came more than once."""
     parts = [part.strip() for part in text.split(",")]
-    return max(map(float, parts)) if all(map(_SECONDS.fullmatch, parts)) else None
+    are_numbers = all(re.fullmatch(_SECONDS, part) for part in parts)
+    return max(map(float, parts)) if are_numbers else None
 
 
 def _number(value: Any) -> float | None:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Final
 
 from attrs import frozen
@@ -19,8 +20,9 @@ WRITE_POINTS: Final = 2
 
 _REQUEST_ID_HEADERS: Final = ("x-request-id", "request-id", "x-correlation-id", "cf-ray")
 _LONGEST_REQUEST_ID: Final = 200
-_UUID: Final = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-_NUMBER: Final = re.compile(r"[0-9]{1,12}")
+# A pattern is compiled when it is first used, not by every import.
+_UUID: Final = "(?i:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})"
+_MOST_DIGITS: Final = 12
 _MOST_POINTS: Final = 10**9
 _LONGEST_WINDOW_SECONDS: Final = 86_400.0
 
@@ -61,7 +63,8 @@ def rate_limit_from_headers(headers: Mapping[str, str], now: float) -> RateLimit
 
 def _number(text: str | None) -> int | None:
     text = (text or "").strip()
-    return int(text) if _NUMBER.fullmatch(text) else None
+    is_number = text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS
+    return int(text) if is_number else None
 
 
 def _points(text: str | None) -> int | None:
@@ -75,6 +78,7 @@ def _seconds_until(reset: int, date: str, now: float) -> float | None:
     return seconds if seconds <= _LONGEST_WINDOW_SECONDS else None
 
 
+@lru_cache(maxsize=8)  # Many answers come in one second.
 def seconds_from_http_date(text: str) -> float | None:
     """Return a header's date in Unix seconds, None where it is not a date.
 
@@ -98,4 +102,4 @@ def request_id_from_headers(headers: Mapping[str, str]) -> str | None:
 
 def loggable_id(request_id: str | None) -> str | None:
     """Return *request_id* if it is a UUID, else None: other text may hold a person's data."""
-    return request_id if request_id is not None and _UUID.fullmatch(request_id) else None
+    return request_id if request_id and re.fullmatch(_UUID, request_id) else None

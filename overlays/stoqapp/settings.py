@@ -33,11 +33,12 @@ MAX_RETRIES: Final = 2
 
 BudgetOption = Budget | Literal["auto", "shared"] | None
 
-_DECIMAL: Final = re.compile(r"[0-9]+(\.[0-9]+)?")
+# Patterns are compiled when they are first used, not by every import.
+_DECIMAL: Final = r"[0-9]+(\.[0-9]+)?"
 # RFC 9110: a token, a field's value in ASCII, and the products of a User-Agent.
 _NAME: Final = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
-_FIELD_VALUE: Final = re.compile(r"[!-~]([\t -~]*[!-~])?")
-_PRODUCTS: Final = re.compile(f"{_NAME}(/{_NAME})?( {_NAME}(/{_NAME})?)*")
+_FIELD_VALUE: Final = r"[!-~]([\t -~]*[!-~])?"
+_PRODUCTS: Final = f"{_NAME}(/{_NAME})?( {_NAME}(/{_NAME})?)*"
 _USER_AGENT: Final = f"stoqapp/{__version__} python/{sys.version.split()[0]} httpx/{HTTPX_VERSION}"
 _OWN_HEADERS: Final = {
     "Content-Type": "application/json",
@@ -110,7 +111,7 @@ def _headers_from(given: Mapping[str, str] | None) -> dict[str, str]:
         if name.lower() in _RESERVED:
             wanted = "use app_name" if name.lower() == "user-agent" else "the client sets it"
             raise ConfigurationError(f"headers must not have {name}: {wanted}")
-        if not isinstance(value, str) or not _FIELD_VALUE.fullmatch(value):
+        if not isinstance(value, str) or not re.fullmatch(_FIELD_VALUE, value):
             raise ConfigurationError(
                 f"the value of {name} in headers must be text on one line, in ASCII, without"
                 " spaces around it"
@@ -184,7 +185,9 @@ class Settings:
     app_name: str | None = field(
         default=None,
         validator=_must(
-            lambda value: value is None or (isinstance(value, str) and _PRODUCTS.fullmatch(value)),
+            lambda value: (
+                value is None or (isinstance(value, str) and re.fullmatch(_PRODUCTS, value))
+            ),
             "app_name must be a name and a version, like my-shop/2.1",
         ),
     )
@@ -250,7 +253,7 @@ def _seconds(value: object, name: str) -> float:
     wanted = f"{name} must be a positive, finite number of seconds, like 10.0"
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ConfigurationError(f"{wanted}, not {type(value).__name__}")
-    if isinstance(value, str) and not _DECIMAL.fullmatch(value):
+    if isinstance(value, str) and not re.fullmatch(_DECIMAL, value):
         raise ConfigurationError(wanted)
     try:
         seconds = float(value)

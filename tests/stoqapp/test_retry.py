@@ -12,9 +12,11 @@ from attrs import evolve
 from stoqapp import (
     Answer,
     AttemptReport,
+    BudgetExhaustedError,
     BudgetUnavailableError,
     ClientClosedError,
     IntentCreated,
+    NotFoundError,
     NotSentError,
     OutcomeUnknownError,
     ProcessedWithErrorsError,
@@ -24,8 +26,6 @@ from stoqapp import (
 )
 from stoqapp.headers import RateLimit
 from stoqapp.retry import (
-    FIRST_WAIT_SECONDS,
-    LONGEST_WAIT_SECONDS,
     CallBudget,
     RetryPolicy,
     Send,
@@ -40,24 +40,26 @@ CREATED = Answer(201, {"x-ratelimit-remaining": "358"}, b'{"intents": [{"id": "1
 DUPLICATE = Answer(200, {}, b'{"errors": ["already waits"]}')
 REFUSED = Answer(200, {}, b'{"errors": ["email is invalid"]}')
 LIMITED = Answer(429, {"retry-after": "7"}, b"{}")
-TURNED_AWAY = Answer(503, {"retry-after": "3"}, b"")
-UNAVAILABLE = Answer(503, {}, b"")
+UNAVAILABLE = Answer(503, {"retry-after": "3"}, b"")
+BARE_503 = Answer(503, {}, b"")
 TROUBLE = Answer(500, {}, b"")
 NOT_FOUND = Answer(404, {}, b"")
 NOT_SENT = NotSentError("nothing was sent")
 UNKNOWN = OutcomeUnknownError("no answer")
+CLOSED = ClientClosedError("nothing was sent")
+NO_BUDGET = BudgetUnavailableError("nothing was sent")
 
 Result = Answer | StoqError
 
 
 class FakeBudget:
-    """Says what it is scripted to say, and notes what it is told."""
+    """Returns what it is scripted to return, and keeps what it receives."""
 
     blocking_io = False
 
     def __init__(self, *waits: float | StoqError) -> None:
         self.waits = list(waits)
-        self.told: list[tuple[str, Any]] = []
+        self.received: list[tuple[str, Any]] = []
 
     def take(self, shop: str, *, io_timeout: float) -> float:
         assert io_timeout > 0
@@ -67,13 +69,13 @@ class FakeBudget:
         return wait
 
     def give_back(self, shop: str, seconds_ago: float) -> None:
-        self.told.append((shop, "given back"))
+        self.received.append((shop, "given back"))
 
     def learn(self, shop: str, reading: RateLimit, *, io_timeout: float) -> None:
-        self.told.append((shop, reading.remaining))
+        self.received.append((shop, reading.remaining))
 
     def hold(self, shop: str, seconds: float, *, io_timeout: float) -> None:
-        self.told.append((shop, seconds))
+        self.received.append((shop, seconds))
 
 
 class Run:
@@ -99,7 +101,7 @@ class Run:
         policy = RetryPolicy(
             host="example.com",
             budget=budget,
-            budget_key="demo.myshopify.com",
+            budget_key="demo",
             max_retries=max_retries,
             retry_unknown=retry_unknown,
             on_attempt=on_attempt or self.attempts.append,
@@ -141,48 +143,41 @@ def mode(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+ON_REQUEST = {"retry_unknown": True, "max_retries": 3}
+
+
 @pytest.mark.parametrize(
-    ("results", "retry_unknown", "kind", "waits"),
+    ("results", "options", "kind", "waits"),
     [
-        ([CREATED], False, IntentCreated, []),
-        ([REFUSED], False, ProcessedWithErrorsError, []),
-        ([DUPLICATE], False, ProcessedWithErrorsError, []),
-        ([LIMITED, CREATED], False, IntentCreated, [7.0]),
-        ([TURNED_AWAY, CREATED], False, IntentCreated, [3.0]),
-        ([NOT_SENT, CREATED], False, IntentCreated, [0.5]),
-        ([NOT_SENT, NOT_SENT, CREATED], False, IntentCreated, [0.5, 1.0]),
-        ([LIMITED, TURNED_AWAY, CREATED], False, IntentCreated, [7.0, 3.0]),
-        ([LIMITED, LIMITED, LIMITED], False, RateLimitedError, [7.0, 7.0]),
-        ([UNAVAILABLE], False, ServerError, []),
-        ([TROUBLE], False, ServerError, []),
-        ([UNKNOWN], False, OutcomeUnknownError, []),
-        ([UNAVAILABLE, CREATED], True, IntentCreated, [0.5]),
-        ([TROUBLE, CREATED], True, IntentCreated, [0.5]),
-        ([UNKNOWN, CREATED], True, IntentCreated, [0.5]),
-        ([UNKNOWN, DUPLICATE], True, IntentCreated, [0.5]),
-        ([TROUBLE, DUPLICATE], True, IntentCreated, [0.5]),
-        ([UNKNOWN, REFUSED], True, ProcessedWithErrorsError, [0.5]),
-        ([NOT_SENT, DUPLICATE], True, ProcessedWithErrorsError, [0.5]),
-        ([LIMITED, DUPLICATE], True, ProcessedWithErrorsError, [7.0]),
-        ([NOT_FOUND], True, StoqError, []),
+        ([CREATED], {}, IntentCreated, []),
+        ([REFUSED], {}, ProcessedWithErrorsError, []),
+        ([DUPLICATE], {}, ProcessedWithErrorsError, []),
+        ([NOT_FOUND], ON_REQUEST, NotFoundError, []),
+        ([NOT_SENT, NOT_SENT, CREATED], {}, IntentCreated, [0.5, 1.0]),
+        ([LIMITED, UNAVAILABLE, CREATED], {}, IntentCreated, [7.0, 3.0]),
+        ([LIMITED, LIMITED, LIMITED], {}, RateLimitedError, [7.0, 7.0]),
+        ([LIMITED], {"max_retries": 0}, RateLimitedError, []),
+        ([BARE_503], {}, ServerError, []),
+        ([TROUBLE], {}, ServerError, []),
+        ([UNKNOWN], {}, OutcomeUnknownError, []),
+        ([BARE_503, CREATED], ON_REQUEST, IntentCreated, [0.5]),
+        ([TROUBLE, CREATED], ON_REQUEST, IntentCreated, [0.5]),
+        ([UNKNOWN, CREATED], ON_REQUEST, IntentCreated, [0.5]),
+        ([UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN], ON_REQUEST, OutcomeUnknownError, [0.5, 1.0, 2.0]),
     ],
 )
-def test_what_is_tried_again(
-    results: list[Result],
-    retry_unknown: bool,
-    kind: type[Exception],
-    waits: list[float],
-    mode: str,
+def test_what_is_retried(
+    results: list[Result], options: dict[str, Any], kind: type, waits: list[float], mode: str
 ) -> None:
-    """Sent again is what was certainly not carried out; what may have been, only on request."""
-    run = Run(results, retry_unknown=retry_unknown, mode=mode)
+    """What was certainly not carried out is sent again; what may have been, only on request."""
+    run = Run(results, **options, mode=mode)
     assert isinstance(run.outcome, kind)
     assert (run.outcome.attempts, run.outcome.waited_seconds) == (len(results), sum(waits))
     assert (run.waits, run.left) == (waits, [])
 
 
 @pytest.mark.parametrize(
-    ("results", "confirmed"),
+    ("results", "is_confirmed"),
     [
         ([UNKNOWN, DUPLICATE], True),
         ([UNKNOWN, evolve(DUPLICATE, status=409)], True),
@@ -192,59 +187,46 @@ def test_what_is_tried_again(
         ([CREATED], False),
     ],
 )
-def test_a_duplicate_after_an_unknown_attempt_is_marked(
-    results: list[Result], confirmed: bool
+def test_a_duplicate_after_an_unknown_attempt_is_success(
+    results: list[Result], is_confirmed: bool
 ) -> None:
-    """That the first attempt arrived is told as created, and that it was told so is marked."""
-    outcome = Run(results, retry_unknown=True, max_retries=3).outcome
+    """The duplicate is the intent of the earlier attempt, and the outcome says so."""
+    outcome = Run(results, **ON_REQUEST).outcome
     assert isinstance(outcome, IntentCreated)
-    assert outcome.confirmed_by_duplicate is confirmed
+    assert outcome.confirmed_by_duplicate is is_confirmed
 
 
 @pytest.mark.parametrize(
-    ("results", "carried_out"),
+    ("results", "kind", "carried_out", "after_unknown"),
     [
-        ([LIMITED, LIMITED, NOT_FOUND], False),
-        ([UNKNOWN, LIMITED, LIMITED], None),
-        ([UNKNOWN, NOT_SENT, NOT_SENT], None),
-        ([TROUBLE, NOT_FOUND], None),
-        ([UNKNOWN, REFUSED], None),
-        ([LIMITED, UNKNOWN, UNKNOWN], None),
+        ([LIMITED, NOT_FOUND], NotFoundError, False, False),
+        ([NOT_SENT, REFUSED], ProcessedWithErrorsError, False, False),
+        ([NOT_SENT, DUPLICATE], ProcessedWithErrorsError, False, False),
+        ([LIMITED, DUPLICATE], ProcessedWithErrorsError, False, False),
+        ([UNKNOWN, REFUSED], ProcessedWithErrorsError, None, True),
+        ([TROUBLE, NOT_FOUND], NotFoundError, None, True),
+        ([UNKNOWN, *[LIMITED] * 3], RateLimitedError, None, True),
+        ([TROUBLE, *[UNAVAILABLE] * 3], ServerError, None, True),
+        ([UNKNOWN, *[NOT_SENT] * 3], OutcomeUnknownError, None, False),
+        ([UNKNOWN, CLOSED], OutcomeUnknownError, None, False),
+        ([UNKNOWN, NO_BUDGET], OutcomeUnknownError, None, False),
+        ([NOT_SENT, UNKNOWN, TROUBLE, NOT_SENT], ServerError, None, False),
     ],
 )
-def test_an_unknown_attempt_is_not_forgotten(
-    results: list[Result], carried_out: bool | None
+def test_an_unknown_attempt_is_not_hidden(
+    results: list[Result],
+    kind: type[StoqError],
+    carried_out: bool | None,
+    after_unknown: bool,
+    mode: str,
 ) -> None:
-    """After an attempt that may have arrived, no later error claims that nothing did."""
-    outcome = Run(results, retry_unknown=True).outcome
-    assert isinstance(outcome, StoqError)
-    assert outcome.carried_out is carried_out
-    assert ("nothing was sent" in str(outcome)) is False
-
-
-@pytest.mark.parametrize(
-    ("results", "kind", "after_unknown"),
-    [
-        ([UNKNOWN, NOT_SENT, NOT_SENT], OutcomeUnknownError, False),
-        ([UNKNOWN, BudgetUnavailableError("nothing was sent")], OutcomeUnknownError, False),
-        ([UNKNOWN, ClientClosedError("nothing was sent")], OutcomeUnknownError, False),
-        ([TROUBLE, NOT_SENT, NOT_SENT], ServerError, False),
-        ([NOT_SENT, UNKNOWN, NOT_SENT], OutcomeUnknownError, False),
-        ([UNKNOWN, TROUBLE, NOT_SENT], ServerError, False),
-        ([UNKNOWN, REFUSED], ProcessedWithErrorsError, True),
-        ([UNKNOWN, LIMITED, LIMITED], RateLimitedError, True),
-        ([TROUBLE, TURNED_AWAY, TURNED_AWAY], ServerError, True),
-        ([NOT_SENT, REFUSED], ProcessedWithErrorsError, False),
-    ],
-)
-def test_what_was_not_sent_does_not_hide_what_was(
-    results: list[Result], kind: type[StoqError], after_unknown: bool, mode: str
-) -> None:
-    """The error of a call is that of the attempt that matters, and its text tells of both."""
-    outcome = Run(results, retry_unknown=True, mode=mode).outcome
+    """After an attempt that may have been carried out, no error says that nothing was sent."""
+    outcome = Run(results, **ON_REQUEST, mode=mode).outcome
     assert type(outcome) is kind
-    assert (outcome.after_unknown, outcome.attempts) == (after_unknown, len(results))
+    assert (outcome.carried_out, outcome.after_unknown) == (carried_out, after_unknown)
+    assert outcome.attempts == len(results)
     assert ("earlier attempt" in str(outcome)) is after_unknown
+    assert "nothing was sent" not in str(outcome)
 
 
 @pytest.mark.parametrize(
@@ -277,29 +259,26 @@ def test_the_deadline_includes_the_attempts() -> None:
 
 
 def test_pacing_waits_before_sending(mode: str) -> None:
-    """The points are taken first, as often as it needs, and each attempt takes its own."""
+    """Each attempt takes its own points first, and waits for them as often as it must."""
     budget = FakeBudget(0.3, 0.2, 0.0, 0.1)
     run = Run([LIMITED, CREATED], budget=budget, mode=mode)
     assert run.waits == [0.3, 0.2, 7.0, 0.1]
     assert run.outcome.waited_seconds == pytest.approx(7.6)
-    assert budget.told == [
-        ("demo.myshopify.com", None),
-        ("demo.myshopify.com", 7.0),
-        ("demo.myshopify.com", 358),
-    ]
+    assert [("demo", None), ("demo", 7.0), ("demo", 358)] == budget.received
 
 
 def test_a_budget_without_room_sends_nothing(mode: str) -> None:
-    """When the budget frees too late for the deadline, the call ends, unsent."""
-    run = Run([CREATED], budget=FakeBudget(30.0), total=10.0, mode=mode)
-    assert isinstance(run.outcome, NotSentError)
-    assert "rate budget" in str(run.outcome)
+    """When the budget has room too late for the deadline, the error says how late."""
+    run = Run([CREATED], budget=FakeBudget(4.0, 4.0, 30.0), total=20.0, mode=mode)
+    assert isinstance(run.outcome, BudgetExhaustedError)
     assert (run.outcome.attempts, run.outcome.carried_out) == (0, False)
+    assert (run.outcome.retry_after, run.outcome.waited_seconds) == (30.0, 8.0)
 
 
-def test_a_budget_without_room_for_a_retry_tells_the_first_error() -> None:
-    """What the first attempt ended in is not hidden by the budget."""
-    run = Run([UNKNOWN], budget=FakeBudget(0.0, 30.0), total=10.0, retry_unknown=True)
+@pytest.mark.parametrize("second", [30.0, NO_BUDGET])
+def test_a_budget_does_not_hide_the_first_error(second: float | StoqError) -> None:
+    """What the first attempt ended in is raised where the budget ends the second."""
+    run = Run([UNKNOWN], budget=FakeBudget(0.0, second), total=10.0, retry_unknown=True)
     assert isinstance(run.outcome, OutcomeUnknownError)
     assert run.outcome.attempts == 1
 
@@ -308,20 +287,12 @@ def test_what_never_left_costs_no_points(mode: str) -> None:
     """The points of an attempt that was not sent are given back, those of any other are not."""
     budget = FakeBudget()
     Run([NOT_SENT, UNKNOWN], budget=budget, mode=mode)
-    assert budget.told == [("demo.myshopify.com", "given back")]
-
-
-def test_waiting_in_vain_is_counted() -> None:
-    """An error tells what was waited for the budget, also where its points never came."""
-    run = Run([CREATED], budget=FakeBudget(4.0, 4.0, 100.0), total=20.0)
-    assert isinstance(run.outcome, NotSentError)
-    assert run.outcome.waited_seconds == 8.0
+    assert [("demo", "given back")] == budget.received
 
 
 def test_a_budget_that_fails_before_the_call_sends_nothing(mode: str) -> None:
-    """A budget that cannot be asked is an error of its own."""
-    budget = FakeBudget(BudgetUnavailableError("gone"))
-    run = Run([CREATED], budget=budget, mode=mode)
+    """A budget that cannot be used is an error of its own."""
+    run = Run([CREATED], budget=FakeBudget(NO_BUDGET), mode=mode)
     assert isinstance(run.outcome, BudgetUnavailableError)
     assert (run.outcome.carried_out, run.left) == (False, [CREATED])
 
@@ -329,11 +300,11 @@ def test_a_budget_that_fails_before_the_call_sends_nothing(mode: str) -> None:
 def test_a_budget_that_fails_after_the_call_does_not_undo_it(
     mode: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An answer that is there stays, though the budget could not be told."""
+    """An answer that is there stays, even if the budget could not be corrected."""
 
     class Failing(FakeBudget):
         def learn(self, shop: str, reading: RateLimit, *, io_timeout: float) -> None:
-            raise BudgetUnavailableError("gone")
+            raise NO_BUDGET
 
     run = Run([CREATED], budget=Failing(), mode=mode)
     assert isinstance(run.outcome, IntentCreated)
@@ -341,7 +312,7 @@ def test_a_budget_that_fails_after_the_call_does_not_undo_it(
 
 
 def test_each_attempt_is_reported(mode: str) -> None:
-    """The hook is told of each attempt what a metric needs."""
+    """The hook receives what a metric needs of each attempt."""
     odd_id = Answer(503, {"retry-after": "3", "x-request-id": "ada@example.com"}, b"")
     request_id = "0af177ee-0000-4000-8000-0123456789ab"
     good_id = Answer(201, CREATED.headers | {"x-request-id": request_id}, b"")
@@ -394,7 +365,5 @@ def test_waits_double_up_to_a_limit() -> None:
     error = NotSentError("nothing was sent")
     longest = [wait_before_retry(error, n, policy, math.inf, 1.0) for n in range(1, 8)]
     assert longest == [0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0]
-    assert longest[0] == FIRST_WAIT_SECONDS
-    assert longest[-1] == LONGEST_WAIT_SECONDS
-    assert wait_before_retry(error, 10**5, policy, math.inf, 1.0) == LONGEST_WAIT_SECONDS
-    assert wait_before_retry(error, 1, policy, math.inf, 0.0) == FIRST_WAIT_SECONDS / 2
+    assert wait_before_retry(error, 10**5, policy, math.inf, 1.0) == 8.0
+    assert wait_before_retry(error, 1, policy, math.inf, 0.0) == 0.25
