@@ -162,6 +162,7 @@ def test_other_answers(
         (["--base-url", "http://example.com"], 2, "stoqapp create: --base-url must be"),
         (["--base-url", "http://127.0.0.1:1", *ONCE], 4, "stoqapp create: 127.0.0.1:1: nothing"),
         ([*EMAIL], 3, "--show-words"),
+        (["--more", 'customer.email="x"'], 2, "--email is given twice: as an option and in --more"),
     ],
 )
 def test_messages_name_options_and_hosts(

@@ -54,7 +54,8 @@ examples:
   stoqapp create --shop demo --variant 4711 --product 42 --email ada@example.com
   stoqapp create --shop demo --variant 4711 --product 42 --phone "+1 555 010 9999" --json
   printf 'ada@example.com' | stoqapp create --shop demo --variant 4711 --product 42 --email -
-  stoqapp create ... --base-url http://127.0.0.1:8765/api/v1 --more 'customer.tags=["vip"]'
+  stoqapp create --base-url http://127.0.0.1:8765/api/v1 --shop demo --variant 4711 \\
+    --product 42 --email ada@example.com --max-retries 5 --retry-unknown
 
 environment:
   STOQ_SHOP, STOQ_BASE_URL, STOQ_TIMEOUT  used where the option is not given
@@ -98,6 +99,7 @@ _MESSAGES: Final = (
     (".messages", "--show-words"),
     (".is_duplicate", "is_duplicate in --json"),
     (", unless HttpOptions(allow_http=True) says otherwise", ""),
+    ("as an argument and in more", "as an option and in --more"),
 )
 
 
@@ -121,7 +123,8 @@ def add_to(commands: Any) -> None:
         action="append",
         type=_field,
         default=[],
-        help="a field that has no option yet, like 'customer.tags=[\"vip\"]'; may be repeated",
+        help="a field of the API that has no option, by its path, like 'customer.tags=[\"vip\"]';"
+        " may be repeated",
     )
     for name, settings in _CLIENT_OPTIONS.items():
         parser.add_argument(_OPTIONS[name], **settings)
@@ -254,18 +257,22 @@ def _text_of(error: StoqError, base_url: str | None) -> str:
     """Return the text of *error* in the words of the command line."""
     if isinstance(error, InvalidIntentError):
         faults = [
-            f"{_OPTION_OF_PATH.get(fault.path, fault.path)} {fault.message}"
+            f"{_OPTION_OF_PATH.get(fault.path, fault.path)} {_in_options(fault.message)}"
             for fault in error.violations
         ]
         return "\n  ".join(["nothing was sent:", *faults])
-    text = str(error)
-    for python, option in _MESSAGES:
-        text = text.replace(python, option)
-    text = _PYTHON.sub(lambda found: _OPTIONS[found[0]], text)
+    text = _in_options(str(error))
     if isinstance(error, NotSentError) and not isinstance(error, BudgetExhaustedError):
         url = urlsplit(base_url_from(base_url, HttpOptions()))
         text = f"{url.netloc}: {text}"
     return text
+
+
+def _in_options(text: str) -> str:
+    """Return *text* with options in place of what only Python has."""
+    for python, option in _MESSAGES:
+        text = text.replace(python, option)
+    return _PYTHON.sub(lambda found: _OPTIONS[found[0]], text)
 
 
 def _show_words(arguments: argparse.Namespace, messages: tuple[str, ...]) -> None:
