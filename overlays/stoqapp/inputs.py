@@ -7,7 +7,7 @@ Both clients, the command line and the documentation take them from there.
 import inspect
 import textwrap
 from collections.abc import Callable, Mapping
-from functools import wraps
+from functools import partial, wraps
 from typing import (
     TYPE_CHECKING,
     Annotated,
@@ -99,7 +99,7 @@ def prepare(
         int | str,
         Input(
             "intent.shopify_variant_id",
-            readers.variant_id,
+            partial(readers.id_from, kind="ProductVariant"),
             "the variant: number or gid://shopify/ProductVariant/123",
         ),
     ],
@@ -107,7 +107,7 @@ def prepare(
         int | str,
         Input(
             "intent.shopify_product_id",
-            readers.product_id,
+            partial(readers.id_from, kind="Product"),
             "its product: number or gid://shopify/Product/456",
         ),
     ],
@@ -142,7 +142,7 @@ def prepare(
         int | str | None,
         Input(
             "intent.shopify_market_id",
-            readers.market_id,
+            partial(readers.id_from, kind="Market"),
             "Shopify market of the intent: number or gid://shopify/Market/789",
         ),
     ] = None,
@@ -173,7 +173,7 @@ def prepare(
         bool | None,
         Input(
             "customer.accepts_marketing",
-            readers.as_given,
+            Reading,
             "whether the customer agreed to the shop's emails",
         ),
     ] = None,
@@ -192,7 +192,7 @@ def prepare(
         int | str | None,
         Input(
             "customer.shopify_market_id",
-            readers.market_id,
+            partial(readers.id_from, kind="Market"),
             "Shopify market of the customer: number or gid://shopify/Market/789",
         ),
     ] = None,

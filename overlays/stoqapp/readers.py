@@ -67,7 +67,7 @@ class Change:
 
 def as_python(given: Any) -> Any:
     """Return *given*, or the Python value that a NumPy scalar stands for."""
-    if given is None or isinstance(given, (str, int, float)) or not hasattr(given, "dtype"):
+    if given is None or not hasattr(given, "dtype"):
         return given
     try:
         return given.item()
@@ -86,11 +86,6 @@ def is_missing(given: Any) -> bool:
     # The missing values are not equal to themselves; pandas' NA answers with itself.
     unequal = given != given
     return unequal is True or unequal is given
-
-
-def as_given(given: Any) -> Reading[Any]:
-    """Return *given* unchanged."""
-    return Reading(given)
 
 
 def integer_from(given: Any) -> Reading[Any]:
@@ -149,21 +144,6 @@ def id_from(given: object, kind: Kind) -> Reading[int]:
         named = f"a {gid[1]}" if gid[1] in _KINDS else "something else"
         raise UnusableInputError(f"is the global id of {named}, where a {kind} is needed: {wanted}")
     return Reading(int(gid[2]), "number taken out of a global id")
-
-
-def variant_id(given: object) -> Reading[int]:
-    """Return the id of a variant."""
-    return id_from(given, "ProductVariant")
-
-
-def product_id(given: object) -> Reading[int]:
-    """Return the id of a product."""
-    return id_from(given, "Product")
-
-
-def market_id(given: object) -> Reading[int]:
-    """Return the id of a market."""
-    return id_from(given, "Market")
 
 
 def shopify_customer_id(given: object) -> Reading[str]:

@@ -8,16 +8,14 @@ compares the sentence with the file. Rules that go beyond the vendor's words hav
 """
 
 import json
-import operator
 import re
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from attrs import frozen
 
 from stoqapp.body import plain
-from stoqapp.spec import SHOP_HEADER, SPEC, Schema
+from stoqapp.spec import SHOP_HEADER, SPEC, breaches, kind_of
 
 if TYPE_CHECKING:
     from stoq_public_api_client.models import CreateIntentRequest
@@ -255,7 +253,7 @@ def shop_domain(body: Body) -> Breaches:
     """
     shop = body.get("shop")
     if not isinstance(shop, str):
-        yield "shop", f"must be a string, not {_kind(shop)}"
+        yield "shop", f"must be a string, not {kind_of(shop)}"
         return
     rest = "(?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
     host = rf"(?:[A-Za-z0-9]{rest}\.)+[A-Za-z]{rest}"
@@ -273,115 +271,21 @@ _SHOP_DOMAIN: Final = next(rule for rule in RULES if rule.find is shop_domain)
 _OF_BODY: Final = tuple(rule for rule in RULES if rule is not _SHOP_DOMAIN)
 
 
-_PYTHON_TYPES: Final[Mapping[str, tuple[type, ...]]] = {
-    "integer": (int,),
-    "number": (int, float),
-    "string": (str,),
-    "boolean": (bool,),
-    "array": (list,),
-    "object": (dict,),
-    "null": (type(None),),
-}
-_ARTICLE: Final = {
-    "integer": "an integer",
-    "number": "a number",
-    "string": "a string",
-    "boolean": "True or False",
-    "array": "a list",
-    "object": "a dict or its model",
-    "null": "None",
-}
-# Patterns that can be said in words; of others the message shows the pattern.
-_PATTERN_IN_WORDS: Final = {
-    "^[a-z]{2}$": "must be two lower-case letters from a to z, like 'us'",
-    "^[A-Z]{2}$": "must be two upper-case letters from A to Z, like 'US'",
-}
-_NUMBER: Final = (int, float)
-_BOUNDS: Final[Mapping[str, tuple[Any, Callable[[Any, Any], bool], str]]] = {
-    "minimum": (_NUMBER, operator.ge, "must be at least {}"),
-    "maximum": (_NUMBER, operator.le, "must be at most {}"),
-    "exclusiveMinimum": (_NUMBER, operator.gt, "must be more than {}"),
-    "exclusiveMaximum": (_NUMBER, operator.lt, "must be less than {}"),
-    "minLength": (str, operator.ge, "must have at least {} characters"),
-    "maxLength": (str, operator.le, "must have at most {} characters"),
-    "minItems": (list, operator.ge, "must have at least {} items"),
-    "maxItems": (list, operator.le, "must have at most {} items"),
-}
-# The keywords of a schema that are checked, and those that state nothing about the value.
-CHECKED: Final = frozenset(
-    {"type", "nullable", "required", "properties", "items", "enum", "const", "pattern", *_BOUNDS}
-)
-ANNOTATIONS: Final = frozenset(
-    {"title", "description", "default", "example", "examples", "deprecated", "format", "$comment"}
-)
-
-
-@cache
-def _python_types(types: tuple[str, ...]) -> tuple[type, ...]:
-    return tuple(python for type_ in types for python in _PYTHON_TYPES[type_])
-
-
-def _has_type(value: object, types: tuple[str, ...]) -> bool:
-    wanted = _python_types(types)
-    if isinstance(value, bool):
-        return not wanted or bool in wanted
-    return not wanted or isinstance(value, wanted)
-
-
-def _kind(value: object) -> str:
-    return "None" if value is None else type(value).__name__
-
-
-def _judge(
-    value: Any, schema: Schema, path: str, found: list[Violation], required: bool = True
-) -> None:
-    """Add to *found* what *value* breaks of *schema*, and its parts of the parts of that."""
-    if not _has_type(value, schema.types):
-        wanted = " or ".join(_ARTICLE[type_] for type_ in schema.types)
-        leave_out = " (leave the field out instead)" if value is None and not required else ""
-        found.append(
-            Violation(path, "type", f"must be {wanted}, not {_kind(value)}{leave_out}", "spec")
-        )
-        return
-    if schema.enum and value not in schema.enum:
-        found.append(
-            Violation(path, "enum", f"must be {' or '.join(map(repr, schema.enum))}", "spec")
-        )
-    if isinstance(value, dict):
-        below = f"{path}." if path else ""
-        for name in schema.required:
-            if name not in value:
-                part = schema.properties.get(name)
-                wanted = " or ".join(_ARTICLE[type_] for type_ in part.types) if part else ""
-                message = f"is required: set it to {wanted or 'a value'}"
-                found.append(Violation(below + name, "required", message, "spec"))
-        for name, item in value.items():
-            if name in schema.properties:
-                part = schema.properties[name]
-                _judge(item, part, below + name, found, name in schema.required)
-        return
-    if schema.pattern and isinstance(value, str) and not schema.pattern.search(value):
-        pattern = schema.keywords["pattern"]
-        message = _PATTERN_IN_WORDS.get(pattern, f"must match the pattern {pattern}")
-        found.append(Violation(path, "pattern", message, "spec"))
-    for keyword, bound in schema.bounds.items():
-        types, holds, message = _BOUNDS[keyword]
-        size = len(value) if isinstance(value, str | list) else value
-        if isinstance(value, types) and not holds(size, bound):
-            found.append(Violation(path, "bounds", message.format(bound), "spec"))
-    if isinstance(value, list) and schema.items:
-        for index, item in enumerate(value):
-            _judge(item, schema.items, f"{path}[{index}]", found)
-
-
 _encode: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+_UNSENDABLE: Final = Violation(
+    "",
+    "sendable",
+    "must hold only what JSON can: dicts with names, lists that do not contain themselves, valid"
+    " Unicode, finite numbers, True, False and None",
+    "stoqapp",
+)
 
 
 def check(request: "CreateIntentRequest | CreateIntentRequestDict") -> list[Violation]:
     """Return every rule that *request* breaks; empty when it can be sent.
 
-    *request* is a model, or a dict like the JSON body. First come the violations of the schemas,
-    in the order of the file, then those of `RULES`. Raises nothing.
+    *request* is a model, or a dict like the JSON body. First come the violations of what the
+    schemas state, then those of `RULES`. Raises nothing.
     """
     return judged(request)[0]
 
@@ -390,23 +294,20 @@ def judged(request: object) -> tuple[list[Violation], bytes]:
     """Return what `check` does, and the JSON that was checked; empty where there are violations."""
     try:
         body = plain(request)
-        violations: list[Violation] = []
-        _judge(body, SPEC.request, "", violations)
-        if isinstance(body, dict):
-            violations += [broken for rule in _OF_BODY for broken in rule.violations(body)]
-        if violations:
-            return violations, b""
+    except RecursionError:
+        return [_UNSENDABLE], b""
+    violations = [
+        Violation(path, keyword, message, "spec")
+        for path, keyword, message in breaches(body, SPEC.request)
+    ]
+    if isinstance(body, dict):
+        violations += [broken for rule in _OF_BODY for broken in rule.violations(body)]
+    if violations:
+        return violations, b""
+    try:
         return [], _encode(body).encode()
     except (TypeError, ValueError, RecursionError):
-        return [
-            Violation(
-                "",
-                "sendable",
-                "must hold only what JSON can: dicts with names, lists that do not contain"
-                " themselves, valid Unicode, finite numbers, True, False and None",
-                "stoqapp",
-            )
-        ], b""
+        return [_UNSENDABLE], b""
 
 
 def check_shop(shop: object) -> list[Violation]:

@@ -1,12 +1,13 @@
-"""Read what `openapi.json`, the vendor's file, states of the request that creates an intent.
+"""What `openapi.json`, the vendor's file, states of the request that creates an intent.
 
 It is read when this module is imported, so that a field, pattern or server that the vendor changes
 is followed without an edit. OpenAPI 3.0 and 3.1 are read, with `$ref` resolved.
 """
 
 import json
+import operator
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache, cached_property, reduce
 from operator import getitem
 from pathlib import Path
@@ -20,8 +21,48 @@ FILE_NAME: Final = "openapi.json"
 INTENTS_PATH: Final = "/intents.json"
 SHOP_HEADER: Final = "X-Shopify-Shop-Domain"
 
-_BOUNDS_OF_3_0: Final = (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum"))
-_BOUNDS: Final = (*sum(_BOUNDS_OF_3_0, ()), "minLength", "maxLength", "minItems", "maxItems")
+_PYTHON_TYPES: Final[Mapping[str, tuple[type, ...]]] = {
+    "integer": (int,),
+    "number": (int, float),
+    "string": (str,),
+    "boolean": (bool,),
+    "array": (list,),
+    "object": (dict,),
+    "null": (type(None),),
+}
+_ARTICLE: Final = {
+    "integer": "an integer",
+    "number": "a number",
+    "string": "a string",
+    "boolean": "True or False",
+    "array": "a list",
+    "object": "a dict or its model",
+    "null": "None",
+}
+# Patterns that can be said in words; of others the message shows the pattern.
+_PATTERN_IN_WORDS: Final = {
+    "^[a-z]{2}$": "must be two lower-case letters from a to z, like 'us'",
+    "^[A-Z]{2}$": "must be two upper-case letters from A to Z, like 'US'",
+}
+_NUMBER: Final = (int, float)
+_BOUNDS: Final[Mapping[str, tuple[Any, Callable[[Any, Any], bool], str]]] = {
+    "minimum": (_NUMBER, operator.ge, "must be at least {}"),
+    "maximum": (_NUMBER, operator.le, "must be at most {}"),
+    "exclusiveMinimum": (_NUMBER, operator.gt, "must be more than {}"),
+    "exclusiveMaximum": (_NUMBER, operator.lt, "must be less than {}"),
+    "minLength": (str, operator.ge, "must have at least {} characters"),
+    "maxLength": (str, operator.le, "must have at most {} characters"),
+    "minItems": (list, operator.ge, "must have at least {} items"),
+    "maxItems": (list, operator.le, "must have at most {} items"),
+}
+_EXCLUSIVE: Final = {"exclusiveMinimum": "minimum", "exclusiveMaximum": "maximum"}
+# The keywords of a schema that are checked, and those that state nothing about the value.
+CHECKED: Final = frozenset(
+    {"type", "nullable", "required", "properties", "items", "enum", "const", "pattern", *_BOUNDS}
+)
+ANNOTATIONS: Final = frozenset(
+    {"title", "description", "default", "example", "examples", "deprecated", "format", "$comment"}
+)
 
 _IN_WHEEL: Final = Path(__file__).with_name(FILE_NAME)
 _IN_CHECKOUT: Final = Path(__file__).parents[2] / FILE_NAME
@@ -75,7 +116,7 @@ class Schema:
         bounds = {
             keyword: self.keywords[keyword] for keyword in _BOUNDS if keyword in self.keywords
         }
-        for exclusive, inclusive in _BOUNDS_OF_3_0:
+        for exclusive, inclusive in _EXCLUSIVE.items():
             # OpenAPI 3.0 says with a boolean that the other bound is exclusive.
             if isinstance(bounds.get(exclusive), bool) and bounds.pop(exclusive):
                 bounds[exclusive] = bounds.pop(inclusive)
@@ -164,6 +205,70 @@ def _resolved(part: Mapping[str, Any], document: Mapping[str, Any]) -> Mapping[s
         beside = {name: value for name, value in part.items() if name != "$ref"}
         part = {**reduce(getitem, names, document), **beside}
     return part
+
+
+@cache
+def _python_types(types: tuple[str, ...]) -> tuple[type, ...]:
+    return tuple(python for type_ in types for python in _PYTHON_TYPES[type_])
+
+
+def _has_type(value: object, types: tuple[str, ...]) -> bool:
+    wanted = _python_types(types)
+    if isinstance(value, bool):
+        return not wanted or bool in wanted
+    return not wanted or isinstance(value, wanted)
+
+
+def kind_of(value: object) -> str:
+    """Return what to call a value of a wrong type."""
+    return "None" if value is None else type(value).__name__
+
+
+def breaches(value: Any, schema: Schema, path: str = "") -> list[tuple[str, str, str]]:
+    """Return path, keyword and message of each thing in *value* that *schema* does not allow."""
+    found: list[tuple[str, str, str]] = []
+    _judge(value, schema, path, False, found)
+    return found
+
+
+def _judge(
+    value: Any, schema: Schema, path: str, optional: bool, found: list[tuple[str, str, str]]
+) -> None:
+    if not _has_type(value, schema.types):
+        leave_out = " (leave the field out instead)" if value is None and optional else ""
+        message = f"must be {_wanted(schema)}, not {kind_of(value)}{leave_out}"
+        found.append((path, "type", message))
+        return
+    if schema.enum and value not in schema.enum:
+        found.append((path, "enum", f"must be {' or '.join(map(repr, schema.enum))}"))
+    if isinstance(value, dict):
+        below = f"{path}." if path else ""
+        for name in schema.required:
+            if name not in value:
+                message = f"is required: set it to {_wanted(schema.properties.get(name))}"
+                found.append((below + name, "required", message))
+        for name, part in value.items():
+            if name in schema.properties:
+                optional = name not in schema.required
+                _judge(part, schema.properties[name], below + name, optional, found)
+        return
+    if schema.pattern and isinstance(value, str) and not schema.pattern.search(value):
+        pattern = schema.keywords["pattern"]
+        message = _PATTERN_IN_WORDS.get(pattern, f"must match the pattern {pattern}")
+        found.append((path, "pattern", message))
+    for keyword, bound in schema.bounds.items():
+        types, holds, message = _BOUNDS[keyword]
+        size = len(value) if isinstance(value, str | list) else value
+        if isinstance(value, types) and not holds(size, bound):
+            found.append((path, "bounds", message.format(bound)))
+    if isinstance(value, list) and schema.items:
+        for index, item in enumerate(value):
+            _judge(item, schema.items, f"{path}[{index}]", False, found)
+
+
+def _wanted(schema: Schema | None) -> str:
+    types = schema.types if schema else ()
+    return " or ".join(_ARTICLE[type_] for type_ in types) or "a value"
 
 
 @cache

@@ -12,8 +12,8 @@ from pipeline import corrections
 from pipeline.changes import Change
 from pipeline.exits import RunError, one_line
 from stoqapp.inputs import INPUTS
-from stoqapp.rules import ANNOTATIONS, CHECKED, RULES
-from stoqapp.spec import INTENTS_PATH, SHOP_HEADER, Spec
+from stoqapp.rules import RULES
+from stoqapp.spec import ANNOTATIONS, CHECKED, INTENTS_PATH, SHOP_HEADER, Spec
 
 FITS = ("applied", "done already")
 
@@ -107,4 +107,4 @@ def _edits_for(change: Change) -> Iterator[str]:
     elif change.kind == "gone":
         return
     elif word and word not in CHECKED | ANNOTATIONS and not word.startswith("x-"):
-        yield f"overlays/stoqapp/rules.py: {change.field} states {word}, which is not checked"
+        yield f"overlays/stoqapp/spec.py: {change.field} states {word}, which is not checked"

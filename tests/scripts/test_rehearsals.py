@@ -250,7 +250,7 @@ REHEARSALS = {
             "overlays/stoqapp/inputs.py",
             "    more: Annotated[\n",
             "    consent: Annotated[\n        bool | None,\n"
-            '        Input("customer.consent", readers.as_given, "has agreed"),\n'
+            '        Input("customer.consent", Reading, "has agreed"),\n'
             "    ] = None,\n    more: Annotated[\n",
         ),
         then=(Try({**BY_EMAIL, "consent": True}),),

@@ -7,8 +7,8 @@ import pytest
 
 from stoqapp import RULES
 from stoqapp.inputs import INPUTS
-from stoqapp.rules import ANNOTATIONS, CHANNELS, CHECKED, Quote, Rule
-from stoqapp.spec import SHOP_HEADER, SPEC, Schema
+from stoqapp.rules import CHANNELS, Quote, Rule
+from stoqapp.spec import ANNOTATIONS, CHECKED, SHOP_HEADER, SPEC, Schema
 
 
 def schemas(schema: Schema, path: str = "") -> Iterator[tuple[str, Schema]]:
@@ -63,7 +63,7 @@ def test_each_keyword_is_checked() -> None:
     for path, schema in schemas(SPEC.request):
         passed_over = schema.keywords.keys() - CHECKED - ANNOTATIONS
         passed_over = {keyword for keyword in passed_over if not keyword.startswith("x-")}
-        assert not passed_over, f"let stoqapp.rules check {passed_over} of {path}"
+        assert not passed_over, f"let stoqapp.spec check {passed_over} of {path}"
         assert schema.pattern is None or isinstance(schema.pattern, re.Pattern)
 
 
