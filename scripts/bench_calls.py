@@ -3,7 +3,8 @@
 A server in a process of its own answers every POST with the same 201 on loopback. Contenders take
 turns in short rounds, so that what else the machine does falls on all of them; printed are the
 medians of the rounds, per call, in microseconds of wall and of processor time, and their
-ratios to the bare client of the same kind.
+ratios to the bare client of the same kind. Every async client has as many connections as there
+are calls in flight.
 """
 
 import argparse
@@ -138,13 +139,17 @@ async def bench_async(base_url: str, rounds: int, calls: int, flying: int) -> No
     url = f"{base_url}{INTENTS_PATH}"
     async with (
         aiohttp.ClientSession() as session,
-        httpx.AsyncClient() as bare,
-        AsyncStoq(SHOP, base_url=base_url, budget=None) as stoq,
+        httpx.AsyncClient(
+            limits=httpx.Limits(max_connections=flying, max_keepalive_connections=flying)
+        ) as bare,
+        AsyncStoq(
+            SHOP, base_url=base_url, budget=None, http=HttpOptions(max_connections=flying)
+        ) as stoq,
         AsyncStoq(
             SHOP,
             base_url=base_url,
             budget=None,
-            http=HttpOptions(transport=AiohttpTransport(), max_connections=100),
+            http=HttpOptions(transport=AiohttpTransport(), max_connections=flying),
         ) as over_aiohttp,
     ):
 

@@ -37,6 +37,7 @@ class _Sender:
         self._route = route_to(self._url, http)
         self._max_connections = http.max_connections
         self._closed = False
+        self._headers: tuple[Mapping[str, str] | None, httpx.Headers] = None, httpx.Headers()
         if self._given is not None and not hasattr(self._given, self._method):
             raise ConfigurationError(
                 f"the transport of HttpOptions has no {self._method}, so it is not an httpx"
@@ -51,21 +52,27 @@ class _Sender:
     def _request(
         self, attempt: Attempt, headers: Mapping[str, str], content: bytes
     ) -> httpx.Request:
-        complete = httpx.Headers(headers)
-        complete["Host"] = self._url.netloc.decode("ascii")
-        complete["Content-Length"] = str(len(content))
-        timeout = attempt.timeout
-        seconds = (timeout.connect, timeout.read, timeout.write, timeout.pool)
+        known, complete = self._headers
+        if headers is not known:
+            complete = httpx.Headers(headers)
+            complete["Host"] = self._url.netloc.decode("ascii")
+            # One tuple, since other threads read it.
+            self._headers = headers, complete
         request = httpx.Request(
+            # Where a stream is given, httpx leaves the headers as they are.
             "POST",
             self._url,
             headers=complete,
-            # Where a stream is given, httpx leaves the headers as they are.
             stream=httpx.ByteStream(content),
-            extensions={"timeout": dict(zip(_PHASES, map(attempt.seconds, seconds), strict=True))},
         )
-        # Some transports look at the content.
-        request.read()
+        request.headers["Content-Length"] = str(len(content))
+        if self._given is not None:
+            timeout = attempt.timeout
+            wanted = (timeout.connect, timeout.read, timeout.write, timeout.pool)
+            seconds = map(attempt.seconds, wanted)
+            request.extensions["timeout"] = dict(zip(_PHASES, seconds, strict=True))
+            # Some transports look at the content.
+            request.read()
         return request
 
 
