@@ -10,7 +10,7 @@
     ├── BudgetUnavailableError        the budget's file or Redis failed; nothing was sent
     ├── NotSentError                  no connection, or it failed before the request
     │   └── BudgetExhaustedError      no room in the rate budget before the deadline
-    ├── OutcomeUnknownError           sent, but no complete answer head came back
+    ├── OutcomeUnknownError           sent, but no status line came back
     └── AnswerError                   answered, but not with "created"
         ├── IntentRefusedError        the service refused the intent
         │   ├── ProcessedWithErrorsError   200
@@ -18,6 +18,7 @@
         │   ├── UnauthorizedError          401
         │   ├── ForbiddenError             403
         │   ├── NotFoundError              404
+        │   ├── ProxyAuthenticationError   407
         │   ├── ConflictError              409
         │   ├── PayloadTooLargeError       413
         │   └── UnprocessableIntentError   422
@@ -314,6 +315,15 @@ class NotFoundError(IntentRefusedError):
     advice = (
         "not found; check that the shop has STOQ installed, that variant and product are ids of"
         " that shop (not SKUs), and that base_url is the API's"
+    )
+
+
+class ProxyAuthenticationError(IntentRefusedError):
+    """407: a proxy in between asks for a user name and a password."""
+
+    advice = (
+        "a proxy in between asks for a user name and a password; give them in the proxy's URL,"
+        " like http://name:password@host:3128"
     )
 
 

@@ -43,6 +43,7 @@ from stoqapp import (
     NotFoundError,
     PayloadTooLargeError,
     ProcessedWithErrorsError,
+    ProxyAuthenticationError,
     RateLimitedError,
     ServerError,
     UnauthorizedError,
@@ -352,11 +353,12 @@ def test_a_200_is_no_created_intent(row: Row, caller: Caller) -> None:
 
 
 REFUSALS: dict[int, type] = {
-    **dict.fromkeys([402, 405, 407, 408, 410, 415, 451, 499], IntentRefusedError),
+    **dict.fromkeys([402, 405, 408, 410, 415, 451, 499], IntentRefusedError),
     400: BadRequestError,
     401: UnauthorizedError,
     403: ForbiddenError,
     404: NotFoundError,
+    407: ProxyAuthenticationError,
     409: ConflictError,
     413: PayloadTooLargeError,
     422: UnprocessableIntentError,

@@ -47,8 +47,8 @@ from record_cassettes import SHOP
 from stoqapp import (
     ConfigurationError,
     HttpOptions,
-    IntentRefusedError,
     NotSentError,
+    ProxyAuthenticationError,
     ServerError,
     Stoq,
     UnprocessableIntentError,
@@ -249,7 +249,7 @@ PROXIES = rows_of(
 )
 PLAIN_PROXIES = rows_of(
     ("201", http(201, INTENT), ONE),
-    ("407", http(407, NO), refused(IntentRefusedError, 407)),
+    ("407", http(407, NO), refused(ProxyAuthenticationError, 407)),
     ("502", http(502, NO), Expected(ServerError, None, 502)),
     ("closes", answers_and_closes(), unknown),
 )
