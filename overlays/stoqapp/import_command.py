@@ -31,6 +31,30 @@ INTERRUPTED: Final = 130
 LEDGER: Final = "stoqapp.ledger"
 SHARE: Final = 0.9
 _LINE_EVERY_SECONDS: Final = 10.0
+_EXAMPLES: Final = {
+    "import": """\
+examples:
+  stoqapp import waitlist.csv --shop demo --plan
+  stoqapp import waitlist.csv --shop demo --catalog catalog.jsonl --share 0.5
+  stoqapp import waitlist.csv --shop demo --map "Var ID=variant" --value status:Active=waiting
+""",
+    "catalog": """\
+examples:
+  stoqapp catalog --shop demo -o catalog.jsonl
+""",
+    "ledger": """\
+examples:
+  stoqapp ledger show
+  stoqapp ledger show --html report.html
+  stoqapp ledger rejected --ledger stoqapp.ledger
+""",
+}
+_SHORT_EXIT_CODES: Final = """\
+exit codes:
+  0    done
+  1    the command failed: the message says why
+  2    usage, or a file that cannot be used
+"""
 _EXIT_CODES: Final = """\
 exit codes:
   0    every row was sent, was on the list already, or was rightly skipped; or only planned
@@ -139,7 +163,7 @@ def _parser(commands: Any, name: str, help_: str) -> argparse.ArgumentParser:
         name,
         help=help_,
         description=f"{help_.capitalize()}. Needs the extra: pip install 'stoqapp[bulk]'.",
-        epilog=_EXIT_CODES if name == "import" else None,
+        epilog=f"{_EXAMPLES[name]}\n{_EXIT_CODES if name == 'import' else _SHORT_EXIT_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

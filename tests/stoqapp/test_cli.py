@@ -277,7 +277,11 @@ def test_the_json_of_what_was_not_sent(
 # -- help and commands -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", [[], ["create"], ["sandbox"]], ids=str)
+@pytest.mark.parametrize(
+    "command",
+    [[], *([name] for name in COMMANDS if name != "verify"), ["catalog"], ["ledger"]],
+    ids=str,
+)
 def test_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """--help of every command shows examples that name it, and each exit code once."""
     text = help_of(capsys, *command)
