@@ -340,6 +340,14 @@ def test_an_extra_that_is_missing(
     assert "pip install 'stoqapp[completion]'" in capsys.readouterr().err
 
 
+def test_a_file_that_cannot_be_written(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """A command that cannot write its file says which and why, in one line."""
+    assert main(["catalog", "--shop", "demo", "-o", str(tmp_path / "none" / "x")]) == 1
+    assert re.fullmatch(
+        "stoqapp catalog: .*none/x.*: No such file or directory\n", capsys.readouterr().err
+    )
+
+
 # -- signals and streams ---------------------------------------------------------------------------
 
 

@@ -29,6 +29,7 @@ end
 local time = redis.call('TIME')
 return {present, time[1] * 1000 + math.floor(time[2] / 1000)}
 """
+_STALL_SECONDS: Final = 5.0
 
 
 class RedisStore:
@@ -38,11 +39,10 @@ class RedisStore:
     begins again with what it found. Should a reply get lost, points may be taken twice, which
     errs on the safe side.
 
-    redis-py fixes a connection's timeouts when it is made, and they begin again with each reply.
-    So this class keeps the connections itself, and asks each (`can_read`) for its reply within
-    the time that is left. A server that lets a reply begin in time and then stalls can
-    take up to twice *io_seconds*; one that stalls in the handshake of a new connection, up to
-    *io_seconds* for each command of the handshake.
+    redis-py fixes a connection's timeouts when it connects, and they begin again with each reply.
+    So this class keeps the connections itself, and asks each (``can_read``) for its reply within
+    the time that is left. A server that stalls in the middle of a reply, or of the handshake of a
+    new connection, can take `_STALL_SECONDS` longer, in a handshake for each command.
     """
 
     blocking_io = True
@@ -113,7 +113,8 @@ class RedisStore:
                 return self._ask(connection, deadline, command)
         connection = self._pool.make_connection()
         seconds_left = max(0.001, deadline - time.monotonic())
-        connection.socket_timeout = connection.socket_connect_timeout = seconds_left
+        connection.socket_connect_timeout = seconds_left
+        connection.socket_timeout = min(seconds_left, _STALL_SECONDS)
         return self._ask(connection, deadline, command)
 
     def _take_idle(self) -> Any:

@@ -50,6 +50,9 @@ def _run(words: Sequence[str]) -> int:
     except ModuleNotFoundError as missing:
         complain(f"stoqapp {words[0]}", _remedy(missing))
         return FAILED
+    except OSError as error:
+        complain(f"stoqapp {words[0]}", f"{error.filename or 'a file'}: {error.strerror or error}")
+        return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
 
