@@ -23,6 +23,7 @@ from stoq_public_api_client.models import CreateIntentRequest
 from stoqapp import AnswerError, ConfigurationError, InvalidIntentError, Stoq, StoqError, check
 from stoqapp.rules import CONTACT_OF_CHANNEL
 from stoqapp.spec import BASE_URL
+from stoqapp.terminal import agreed
 from stoqapp_sandbox import Sandbox
 from stoqapp_sandbox.cassettes import LEFT_OUT, SHOP, recording
 
@@ -183,19 +184,11 @@ def _request_for(scenario: Scenario, arguments: argparse.Namespace) -> CreateInt
     return request
 
 
-def _agreed(consequence: str) -> bool:
-    if not sys.stdin or not sys.stdin.isatty():
-        print(f"{COMMAND}: {consequence} No terminal to ask at: give --yes", file=sys.stderr)
-        return False
-    print(f"{consequence} Go on? [y/N] ", end="", flush=True)
-    return sys.stdin.readline().strip().lower() == "y"
-
-
 def _from_service(chosen: Sequence[Scenario], arguments: argparse.Namespace) -> int:
     requests = [(scenario, _request_for(scenario, arguments)) for scenario in chosen]
     with _client(arguments.shop, arguments.base_url) as stoq:
-        consequence = f"This puts the customer on real waitlists of {stoq.shop}."
-        if not arguments.yes and not _agreed(consequence):
+        question = f"This puts the customer on real waitlists of {stoq.shop}. Go on?"
+        if not arguments.yes and not agreed(COMMAND, question):
             return 2
         recorded = [record(scenario, sent, stoq, None) for scenario, sent in requests if sent]
     return 0 if all(recorded) else 1
@@ -203,7 +196,8 @@ def _from_service(chosen: Sequence[Scenario], arguments: argparse.Namespace) -> 
 
 def _from_sandbox(chosen: Sequence[Scenario], arguments: argparse.Namespace) -> int:
     live = ", ".join(scenario.name for scenario in chosen if is_live(scenario.path))
-    if live and not arguments.yes and not _agreed(f"This replaces live recordings: {live}."):
+    question = f"This replaces live recordings: {live}. Go on?"
+    if live and not arguments.yes and not agreed(COMMAND, question):
         return 2
     recorded = []
     with Sandbox() as sandbox, _client(SHOP, sandbox.base_url) as stoq:

@@ -45,6 +45,15 @@ def complain(command: str, text: str) -> None:
     mention(f"{command}: {text}")
 
 
+def agreed(command: str, question: str) -> bool:
+    """Ask on standard error; return whether the answer is yes. Without a terminal it is no."""
+    if not sys.stdin or not sys.stdin.isatty():
+        complain(command, "no terminal to ask at: give --yes")
+        return False
+    mention(f"{question} [y/N] ", end="")
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
 def _write(text: str, end: str, stream: TextIO | None) -> None:
     # print() would take None for standard output.
     if stream is not None:

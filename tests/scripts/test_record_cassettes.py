@@ -82,7 +82,7 @@ def test_recording_live_with_unusable_arguments(
     assert (2, [], []) == (caught.value.code, sandbox.intents, names_in(folder))
     assert said in told.err
     assert "planted" not in told.err
-    assert "Go on?" not in told.out
+    assert "Go on?" not in told.err
 
 
 def test_a_live_recording_needs_a_shop(capsys: pytest.CaptureFixture[str]) -> None:
@@ -116,7 +116,7 @@ def test_a_live_recording_is_asked_for_first(
     assert 2 == main([*LIVE, "--base-url", sandbox.base_url])
     told = capsys.readouterr()
     assert [] == sandbox.intents
-    assert asked == ("real waitlists of demo.myshopify.com. Go on?" in told.out)
+    assert asked == ("real waitlists of demo.myshopify.com. Go on?" in told.err)
     assert asked != ("give --yes" in told.err)
 
 
@@ -145,7 +145,7 @@ def test_the_sandbox_replaces_a_live_recording_only_when_told(
     assert is_live(path)
     monkeypatch.setattr("sys.stdin", Terminal("n\n"))
     assert 2 == main([])
-    assert "replaces live recordings: created_by_email" in capsys.readouterr().out
+    assert "replaces live recordings: created_by_email" in capsys.readouterr().err
     assert [path.stem] == names_in(folder)
     assert is_live(path)
     assert 0 == main(["--yes", path.stem])
