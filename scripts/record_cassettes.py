@@ -29,6 +29,8 @@ from stoqapp_sandbox.cassettes import LEFT_OUT, SHOP, recording
 
 _COMMITTED: Final = Path(__file__).resolve().parent.parent / "tests" / "cassettes"
 CASSETTES: Final = Path(os.environ.get("STOQAPP_CASSETTES", _COMMITTED))
+# The vendor's points, and a window that does not end between two requests of a scenario.
+RATE_LIMIT: Final = (360, 86_400)
 COMMAND: Final = ".venv/bin/python scripts/record_cassettes.py"
 
 
@@ -200,7 +202,7 @@ def _from_sandbox(chosen: Sequence[Scenario], arguments: argparse.Namespace) -> 
     if live and not arguments.yes and not agreed(COMMAND, question):
         return 2
     recorded = []
-    with Sandbox() as sandbox, _client(SHOP, sandbox.base_url) as stoq:
+    with Sandbox(rate_limit=RATE_LIMIT) as sandbox, _client(SHOP, sandbox.base_url) as stoq:
         for scenario in chosen:
             sandbox.reset()
             recorded.append(record(scenario, scenario.request, stoq, sandbox))

@@ -74,7 +74,10 @@ def recorded_service(request: pytest.FixtureRequest, record_mode: str) -> str:
     """The base URL that is in the cassettes; while recording, that of a sandbox in its place."""
     if record_mode == "none":
         return BASE_URL
+    from record_cassettes import RATE_LIMIT
+
     sandbox: Sandbox = request.getfixturevalue("stoq_sandbox")
+    sandbox.configure(rate_limit=RATE_LIMIT)
     request.node.callspec.params["scenario"].prepare(sandbox)
     return sandbox.base_url
 

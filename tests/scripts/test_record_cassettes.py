@@ -2,7 +2,6 @@
 
 import io
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import record_cassettes
-from record_cassettes import CASSETTES, COMMAND, SCENARIOS, is_live, main
+from record_cassettes import CASSETTES, SCENARIOS, is_live, main
 from stoqapp_sandbox import Sandbox
 
 ROOT = Path(__file__).parents[2]
@@ -183,14 +182,3 @@ def test_the_suite_stays_green_after_a_live_recording(tmp_path: Path, sandbox: S
         path.stem for path in folder.iterdir() if is_live(path)
     )
     run(*pytest_words)
-
-
-def test_the_command_in_the_readme(folder: Path, sandbox: Sandbox) -> None:
-    """The README's command for a live recording is one that records."""
-    readme = (ROOT / "README.md").read_text("utf-8")
-    (command,) = re.findall(r"`(.*record_cassettes\.py --live.*)`", readme)
-    assert command.startswith(f"{COMMAND} --live ")
-    values = {"SHOP": "demo", "ID": "1", "ADDRESS": "ada@example.org"}
-    words = [values.get(word, word) for word in command.split()[2:]]
-    assert 0 == main([*words, "--yes", "--base-url", sandbox.base_url])
-    assert ["created_by_email", "duplicate"] == names_in(folder)

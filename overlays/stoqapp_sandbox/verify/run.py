@@ -1,301 +1,257 @@
-"""Sends the probes, and drops the worlds that would have answered otherwise."""
+"""A run of ``stoqapp verify``: tell the plan, ask, send the probes, tell what differs."""
 
+import argparse
+import json
+import re
+import textwrap
 import time
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from functools import partial
-from math import prod
-from typing import Final, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
+from pathlib import Path
+from typing import Any, Final
 
-from attrs import Factory, define, field
+from attrs import define, field
 
-from stoqapp.answers import says_duplicate
 from stoqapp.errors import (
     Answer,
     AnswerError,
+    ConfigurationError,
+    InvalidIntentError,
     OutcomeUnknownError,
     RateLimitedError,
     StoqError,
 )
+from stoqapp.http.options import HttpOptions
 from stoqapp.http.transport import Transport
+from stoqapp.inputs import INPUTS, prepare
+from stoqapp.log import log_as_environment_says
 from stoqapp.retry import deliver, plan
-from stoqapp.settings import Settings
-from stoqapp_sandbox.assumptions import ASSUMPTIONS, Assumptions
-from stoqapp_sandbox.verify import signs
-from stoqapp_sandbox.verify.probes import PROBES, WAITING, Ask, Look, Probe, Subject
-from stoqapp_sandbox.verify.worlds import Heard, Sent, Step, World, spread
+from stoqapp.rules import check
+from stoqapp.settings import Settings, base_url_from
+from stoqapp.spec import BASE_URL, INTENTS_PATH
+from stoqapp.terminal import agreed, complain, mention, show
+from stoqapp_sandbox.answers import messages_in
+from stoqapp_sandbox.assumptions import ASSUMPTIONS, DEFAULTS, Assumptions
+from stoqapp_sandbox.cassettes import SHOWN_HEADERS, recording
+from stoqapp_sandbox.command import assumed_from
+from stoqapp_sandbox.service import TEST_DOMAINS
+from stoqapp_sandbox.verify.command import GIVEN
+from stoqapp_sandbox.verify.probes import MADE_UP, NOT_ASKED, PROBES, Probe, Values
+from stoqapp_sandbox.verify.replay import Log, differences, explanation
 
-End = Literal["refused", "not sent", "unknown", "rate limited", "interrupted"]
-
+_DEVIATES, _NOTHING_SENT, _REFUSED, _NOT_SENT, _UNANSWERED, _LIMITED = 1, 2, 3, 4, 5, 6
+_INTERRUPTED: Final = 130
 _MOST_UNANSWERED: Final = 3
-_MOST_WORLDS: Final = 300
-_ENTRY: Final = ASSUMPTIONS
+_WIDTH: Final = 100
+# RFC 2606, without example.org: the examples in this project use it as the customer's domain.
+_RESERVED: Final = ("example", "test", "invalid", "example.net")
+_LEFT: Final = (
+    "What is left is on the waitlist of the variant and for the customer that you gave. Creating"
+    " an entry sends the customer nothing; restocking the variant does. To remove it afterwards,"
+    " delete this customer's requests for the variant in the STOQ app, in the shop's admin. Take"
+    " another variant for each run."
+)
 
 
-def sender(settings: Settings, transport: Transport) -> Callable[[Sent], Heard | None]:
-    """Return what sends a request, paced, and returns what was heard; None for no answer.
+def verify(arguments: argparse.Namespace) -> int:
+    """Do what the command line says and return the exit code.
 
-    It is sent again as `stoqapp.Stoq` does it: where it was certainly not carried out.
-    It raises NotSentError, RateLimitedError, or BudgetUnavailableError.
+    Raises:
+        StoqError: An argument is unusable; nothing was sent.
     """
+    log_as_environment_says()
+    # The vendor documents that points count; the sandbox does not count them by default.
+    expected = {"rate_enforced": "yes", **assumed_from(arguments.assume)}
+    Assumptions.of(expected)
+    base_url = base_url_from(arguments.base_url, HttpOptions())
+    settings = Settings(shop=arguments.shop, base_url=base_url, timeout=arguments.timeout)
+    values = _values_from(arguments)
+    probes = [probe for probe in PROBES if not probe.lacks(values)]
+    folder = _folder_from(arguments.record)
+    aside = mention if arguments.json else show
+    aside(f"{len(probes)} requests will be sent to {base_url} for {settings.shop}, in this order:")
+    for probe in probes:
+        aside(_wrapped(f"  {probe.name}: {probe.asks}; leaves {probe.leaves}"))
+    aside(_wrapped(_LEFT))
+    if not arguments.yes and not agreed("stoqapp verify", "Send them?"):
+        complain("stoqapp verify", "nothing was sent")
+        return _NOTHING_SENT
+    with closing(Transport(base_url + INTENTS_PATH, settings.http)) as transport:
+        inquiry = Inquiry(values, settings, transport, folder)
+        inquiry.go_through(probes)
+    report = _report(inquiry.log, inquiry.reason, values, settings.shop, expected)
+    show(json.dumps(report, indent=2) if arguments.json else "\n".join(_lines(report)))
+    if arguments.show_words:
+        aside("\n".join(_shown(inquiry.words, values)))
+    if report["differences"] and inquiry.code != _INTERRUPTED:
+        return _DEVIATES
+    return inquiry.code or (_UNANSWERED if report["unanswered"] else 0)
 
-    def send(sent: Sent) -> Heard | None:
-        def post(seconds_left: float) -> Answer:
-            return transport.post(sent.headers, sent.content, settings.timeout, seconds_left)
 
-        try:
-            return Heard.of(
-                deliver(plan(settings.policy, settings.total_timeout), post, time.sleep).answer,
-                sent,
-            )
-        except RateLimitedError:
-            raise
-        except AnswerError as error:
-            return None if error.answer is None else Heard.of(error.answer, sent)
-        except OutcomeUnknownError:
-            return None
+def _values_from(arguments: argparse.Namespace) -> dict[str, Any]:
+    given = {name: getattr(arguments, name) for name in GIVEN}
+    prepared = prepare(channel="email", **given).body
+    body: Mapping[str, Any] = prepared
+    if violations := check(prepared):
+        raise InvalidIntentError(violations)
+    domain = body["customer"]["email"].partition("@")[2].lower().rstrip(".")
+    if f".{domain}".endswith(tuple(f".{name}" for name in (*TEST_DOMAINS, *_RESERVED))):
+        raise ConfigurationError(
+            "nothing was sent: --email is at a domain for tests, which reaches no one and which"
+            " the vendor may block; give an address of yours"
+        )
+    plain = {f"{part}.{name}": value for part in body for name, value in body[part].items()}
+    return {name: plain.get(INPUTS[name].path) for name in GIVEN}
 
-    return send
+
+def _folder_from(given: str | None) -> Path | None:
+    if given is None:
+        return None
+    trial = Path(given) / ".stoqapp-verify"
+    try:
+        with recording(trial, b"", "sandbox"):
+            pass
+        trial.unlink()
+    except OSError as error:
+        raise ConfigurationError(
+            f"--record: no file can be written there ({error.strerror}); nothing was sent"
+        ) from None
+    return trial.parent
 
 
 @define(eq=False)
 class Inquiry:
-    """What was asked, what was answered, and what can be so after that.
+    """Sends the probes, and keeps what was answered.
 
     Attributes:
-        subject: On whose behalf is asked.
-        expected: What is thought to hold.
-        send: Sends a request; see `sender`.
-        worlds: Those that would have answered as the service did.
-        log: What was answered.
-        asked: How many requests were sent.
-        told: The entries that *worlds* differ in, or that have been looked at.
-        odd: Entries for which no choice fits, with what was answered.
-        unseen: Entries that an answer could have told of, and did not.
-        unanswered: Entries that an answer would have told of which never came, with what came in
-            its place; empty where nothing did.
-        skipped: Why a probe was not sent, by its name.
-        lost: Entries that an answer was not looked at for, because so much is open; once there is
-            one, nothing more is concluded.
-        waiting: Whether the customer was on the list before.
-        end: What ended the run before its end.
-        reason: The same for people.
+        log: The signs of the answers.
+        words: What the service said, by probe.
+        code: The exit code if something ended the run early, else 0.
+        reason: What ended it.
     """
 
-    subject: Subject
-    expected: Assumptions
-    send: Callable[[Sent], Heard | None]
-    worlds: list[World] = Factory(
-        lambda inquiry: [World({name: inquiry.expected[name] for name in inquiry.expected})],
-        takes_self=True,
-    )
-    log: list[Heard | None] = field(factory=list)
-    asked: int = 0
-    told: set[str] = field(factory=set)
-    odd: dict[str, str] = field(factory=dict)
-    unseen: set[str] = field(factory=set)
-    unanswered: dict[str, str] = field(factory=dict)
-    skipped: dict[str, str] = field(factory=dict)
-    lost: set[str] = field(factory=set)
-    waiting: bool = False
-    end: End | None = None
-    reason: str = ""
+    _values: Values = field(repr=False)
+    _settings: Settings
+    _transport: Transport
+    _folder: Path | None
+    log: Log = field(factory=Log, init=False)
+    words: dict[str, list[str]] = field(factory=dict, init=False, repr=False)
+    code: int = field(default=0, init=False)
+    reason: str = field(default="", init=False)
 
-    def go_through(
-        self,
-        probes: Sequence[Probe],
-        keep: Callable[[Probe, int, Callable[[], Heard | None]], Heard | None],
-    ) -> None:
-        """Send *probes*, in this order, until something ends the run. A Ctrl-C does.
-
-        Args:
-            probes: What to ask.
-            keep: Is handed each probe, the number of its request, and what sends it.
-        """
+    def go_through(self, probes: Sequence[Probe]) -> None:
+        """Send *probes* until something ends the run, like Ctrl-C."""
+        unanswered = 0
         try:
             for probe in probes:
-                if probe.only_new and self.waiting:
-                    self.skipped[probe.name] = "the customer was on the list before"
-                    continue
-                for number, ask in enumerate(probe.asks, 1):
-                    self._put(ask, partial(keep, probe, number))
-                    if self.end:
-                        return
+                answer = self._answer_to(probe)
+                if not self.log.signs and (answer is None or answer.status != 201):
+                    self.code = _REFUSED if answer else _UNANSWERED
+                    self.reason = (
+                        "the first request created no intent, and all others build on it; check"
+                        " the shop, the variant and its product, and take a variant for which the"
+                        " customer is not on the list"
+                    )
+                    break
+                self.log.add(probe, answer)
+                self.words[probe.name] = messages_in(answer.body) if answer else []
+                unanswered = 0 if answer else unanswered + 1
+                if unanswered == _MOST_UNANSWERED:
+                    self.code = _UNANSWERED
+                    self.reason = f"{unanswered} requests in a row went without an answer"
+                    break
         except KeyboardInterrupt:
-            self.end, self.reason = "interrupted", "interrupted"
-        except RateLimitedError as error:
-            self.end, self.reason = "rate limited", str(error)
+            self.code, self.reason = _INTERRUPTED, "interrupted"
         except StoqError as error:
-            self.end, self.reason = "not sent", str(error)
+            self.code = _LIMITED if isinstance(error, RateLimitedError) else _NOT_SENT
+            self.reason = str(error)
 
-    def _put(self, ask: Ask, keep: Callable[[Callable[[], Heard | None]], Heard | None]) -> None:
-        request = partial(ask.request, self.subject)
-        sent = request(self.log)
-        step = Step(request)
-        if sent is None:
-            self._note_no_answer(ask, Step(request, arrived=False, answered=False))
-            return
-        heard = keep(lambda: self.send(sent))
-        self.asked += 1
-        if heard and ask is PROBES[0].asks[0] and heard.status != 201:
-            if not says_duplicate(heard.messages):
-                self._end_at_first(heard)
-                return
-            self.waiting, ask = True, WAITING
-            [world] = self.worlds
-            self.worlds = [World(world.assumed, [], [sent])]
-        if heard is None or not (_is_judgement(heard) or self._is_foretold(heard, ask, step)):
-            self._go_without(ask, request, heard)
-            return
-        self.log.append(heard)
-        for world in self.worlds:
-            world.take(step)
-        statuses = {before.status for world in self.worlds if (before := world.log[-1])}
-        for look in ask.looks:
-            statuses |= self._look(look)
-        if heard.status not in statuses:
-            self.worlds += self._untouched(request)
+    def _answer_to(self, probe: Probe) -> Answer | None:
+        """Return the answer; None where none came, or one that judges nothing (5xx, redirect)."""
+        answer = None
+        try:
+            with self._recorder(probe):
+                answer = self._sent(probe)
+        except OSError as error:
+            self._folder = None
+            said = f"--record: {probe.name}.yaml cannot be written ({error.strerror})"
+            complain("stoqapp verify", f"{said}; nothing more is recorded")
+        return answer if answer and answer.status // 100 in (2, 4) else None
 
-    def _end_at_first(self, heard: Heard) -> None:
-        self.log.append(heard)
-        refused = 200 <= heard.status < 500
-        self.end = "refused" if refused else "unknown"
-        self.reason = (
-            f"the first request put nobody on the list: it was answered {_described(heard)}, and"
-            " all else builds on it; check --shop, --variant and --product, and take another"
-            " variant or address where the customer may wait for this one already"
-        )
+    def _recorder(self, probe: Probe) -> AbstractContextManager[None]:
+        if self._folder is None:
+            return nullcontext()
+        headers, content = probe.request(MADE_UP, SHOWN_HEADERS)
+        path = self._folder / f"{probe.name}.yaml"
+        is_live = self._settings.base_url == BASE_URL
+        return recording(path, content, "live" if is_live else "sandbox", headers)
 
-    def _is_foretold(self, heard: Heard, ask: Ask, step: Step) -> bool:
-        """Whether a sandbox can answer with that status, for all that is known so far."""
-        worlds = [world.copy() for world in self.worlds]
-        for world in worlds:
-            world.take(step)
-        log = [*self.log, heard]
-        open_ = [self._open(look, look.sign(log)) for look in ask.looks]
-        return any(
-            answer.status == heard.status
-            for choices in open_
-            if not self._is_too_much(choices)
-            for world in spread(worlds, choices)
-            if (answer := world.log[-1])
-        )
+    def _sent(self, probe: Probe) -> Answer | None:
+        values = {**self._values, "customer_id": self.log.customer_id}
+        headers, content = probe.request(values, self._settings.request_headers)
 
-    def _go_without(
-        self,
-        ask: Ask,
-        request: Callable[[Sequence[Heard | None]], Sent | None],
-        heard: Heard | None,
-    ) -> None:
-        """Go on after a request that nothing came of, or nothing but *heard*, which tells nothing.
+        def post(seconds_left: float) -> Answer:
+            return self._transport.post(headers, content, self._settings.timeout, seconds_left)
 
-        Either may hide that the request was carried out.
-        """
-        self._fork(request)
-        came = f"answered {_described(heard)}, which tells nothing of it" if heard else ""
-        self._note_no_answer(ask, None, came)
-        last = self.log[-_MOST_UNANSWERED:]
-        if len(last) == _MOST_UNANSWERED and not any(last):
-            self.end = "unknown"
-            self.reason = f"{_MOST_UNANSWERED} requests in a row went without an answer"
-            if heard:
-                self.reason += (
-                    f" that tells anything; the last one was answered {_described(heard)}"
-                )
-
-    def _note_no_answer(self, ask: Ask, step: Step | None, came: str = "") -> None:
-        self.log.append(None)
-        self.unanswered |= {name: came for look in ask.looks for name in look.about}
-        if step:
-            for world in self.worlds:
-                world.take(step)
-
-    def _fork(self, request: Callable[[Sequence[Heard | None]], Sent | None]) -> None:
-        """Go on with both: the request arrived, and it did not."""
-        arrived = [world.copy() for world in self.worlds]
-        for world, without in zip(arrived, self.worlds, strict=True):
-            world.take(Step(request, answered=False))
-            without.take(Step(request, arrived=False, answered=False))
-        self.worlds += [
-            world
-            for world, without in zip(arrived, list(self.worlds), strict=False)
-            if not world.holds_the_same(without)
-        ]
-
-    def _untouched(self, request: Callable[[Sequence[Heard | None]], Sent | None]) -> list[World]:
-        """Return the worlds as they were before a request that no world answers as it was."""
-        others = []
-        for world in self.worlds:
-            without = World(
-                world.assumed, [*world.steps[:-1], Step(request, arrived=False)], world.unseen
-            )
-            if not world.holds_the_same(without):
-                others.append(without)
-        return others
-
-    def _look(self, look: Look) -> set[int]:
-        """Drop the worlds that show another sign; return the statuses that there were."""
-        seen = look.sign(self.log)
-        if seen is None:
-            self.unseen |= set(look.about)
-            return {heard.status for world in self.worlds if (heard := world.log[-1])}
-        choices = self._open(look, seen)
-        if self.lost or self._is_too_much(choices):
-            self.lost |= set(look.about)
-            return {heard.status for world in self.worlds if (heard := world.log[-1])}
-        candidates = spread(self.worlds, choices)
-        fitting = [world for world in candidates if _shows(world, look, seen)]
-        if fitting:
-            self.worlds = fitting
-            for name in choices:
-                if len(choices[name]) > 1 and self._learnt_nothing_of(name, choices[name]):
-                    self.worlds = [w for w in self.worlds if w.assumed[name] == choices[name][0]]
-                    self.unseen |= {name} & set(look.about)
-                else:
-                    self.told.add(name)
-        else:
-            heard = signs.last(self.log)
-            self.odd |= dict.fromkeys(look.about, _described(heard))
-        return {heard.status for world in candidates if (heard := world.log[-1])}
-
-    def _learnt_nothing_of(self, name: str, choices: Sequence[str]) -> bool:
-        """Whether each of *choices* fits in every world that is otherwise so."""
-        known = [(world.assumed, world.steps, world.unseen) for world in self.worlds]
-        first = [world for world in self.worlds if world.assumed[name] == choices[0]]
-        return len(known) == len(first) * len(choices) and all(
-            ({**world.assumed, name: choice}, world.steps, world.unseen) in known
-            for world in first
-            for choice in choices[1:]
-        )
-
-    def _open(self, look: Look, seen: Hashable) -> dict[str, list[str]]:
-        """Return the choices of what *look* depends on and is not known yet."""
-        new = dict.fromkeys(name for name in (*look.beside, *look.about) if name not in self.told)
-        return {name: self._choices(name, look, seen) for name in new}
-
-    def _is_too_much(self, choices: Mapping[str, Sequence[str]]) -> bool:
-        return len(self.worlds) * prod(map(len, choices.values())) > _MOST_WORLDS
-
-    def _choices(self, name: str, look: Look, seen: Hashable) -> list[str]:
-        entry, expected = _ENTRY[name], self.expected[name]
-        others: Iterable[str] = entry.choices
-        if entry.number:
-            numbers = look.numbers(self.expected.number(name), seen) if look.numbers else ()
-            least, most = entry.number.least, entry.number.most
-            others = [f"{number:.10g}" for number in numbers if least <= number <= most]
-        return list(dict.fromkeys([expected, *others]))
+        steps = plan(self._settings.policy, self._settings.total_timeout)
+        try:
+            return deliver(steps, post, time.sleep).answer
+        except OutcomeUnknownError:
+            return None
+        except AnswerError as error:
+            if isinstance(error, RateLimitedError):
+                raise
+            return error.answer
 
 
-def _shows(world: World, look: Look, seen: Hashable) -> bool:
-    try:
-        return signs.agrees(seen, look.sign(world.log))
-    except LookupError:
-        return False
+def _report(log: Log, reason: str, values: Values, shop: str, expected: Values) -> dict[str, Any]:
+    """Return the findings in values of JSON; they hold nothing of the customer's."""
+    explained = explanation(log, values, shop, expected)
+    best = {**expected, **explained}
+    assume = {name: value for name, value in best.items() if str(value) != DEFAULTS[name]}
+    options = [f"--assume {name}={value}" for name, value in assume.items()]
+    lacking = {one.name: f"it needs --{one.needs}" for one in PROBES if one.lacks(values)}
+    left = differences(log, values, shop, best)
+    return {
+        "answers": log.signs,
+        "differences": differences(log, values, shop, expected),
+        "explanation": explained,
+        "unexplained": {n: ASSUMPTIONS[n].instead if n in ASSUMPTIONS else "" for n in left},
+        "assume": assume,
+        "command": " ".join(["stoqapp sandbox", *options]),
+        "not_asked": {**NOT_ASKED, **lacking},
+        "unanswered": [name for name, signs in log.signs.items() if not signs],
+        "reason": reason,
+    }
 
 
-def _is_judgement(heard: Heard) -> bool:
-    """Whether the service took or refused the request; trouble and redirects are neither."""
-    return 200 <= heard.status < 300 or 400 <= heard.status < 500
+def _lines(report: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the report for people."""
+    yield ""
+    for name, signs in report["answers"].items():
+        unlike = report["differences"].get(name, {})
+        told = [f"{sign} {ours} (sandbox: {theirs})" for sign, (ours, theirs) in unlike.items()]
+        alike = f"{signs.get('status', '')} as the sandbox" if signs else "no answer"
+        yield _wrapped(f"{name:16} {'; '.join(told) or alike}")
+    for name, reason in report["not_asked"].items():
+        yield _wrapped(f"{name:16} not asked: {reason}")
+    if report["reason"]:
+        yield _wrapped(f"The run ended early: {report['reason']}.")
+    for name, instead in report["unexplained"].items():
+        yield _wrapped(f"No switch of the sandbox explains {name}. {instead}")
+    if report["answers"]:
+        yield f"The sandbox that answers most alike: {report['command']}"
 
 
-def _described(heard: Heard) -> str:
-    return f"{heard.status} with {signs.shape_of(heard)}"
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, _WIDTH, subsequent_indent="    ", break_on_hyphens=False)
+
+
+def _shown(words: Mapping[str, Sequence[str]], values: Values) -> Iterator[str]:
+    yield "\nWhat the service said, with your values replaced. Look before you pass it on:"
+    for name, messages in words.items():
+        for message in dict.fromkeys(messages):
+            for kind in ("email", "phone"):
+                if value := values[kind]:
+                    message = re.sub(re.escape(value), f"<{kind}>", message, flags=re.IGNORECASE)
+            yield f"  {name}: {message!r}"
