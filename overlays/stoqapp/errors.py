@@ -225,7 +225,7 @@ class BudgetUnavailableError(StoqError):
 
 
 class OutcomeUnknownError(StoqError):
-    """The request was sent, and no complete status line and headers came back.
+    """The request was sent, and no status line came back.
 
     The intent may be on the list or not. To find out, send it again: `UNIQUE`.
     """

@@ -23,7 +23,7 @@ from stoqapp import (
     Timeout,
 )
 from stoqapp import settings as options_of_clients
-from stoqapp.settings import BASE_URL
+from stoqapp.spec import BASE_URL
 
 LOOPBACK = "http://127.0.0.1:1"
 
