@@ -7,7 +7,7 @@ Both clients, the command line and the documentation take them from there.
 import inspect
 import textwrap
 from collections.abc import Callable, Mapping
-from functools import partial, wraps
+from functools import cache, partial, wraps
 from typing import (
     TYPE_CHECKING,
     Annotated,
@@ -422,8 +422,14 @@ def takes(
 
 def _documented(doc: str) -> str:
     """Return a docstring with what each input is, before its section on errors."""
+    summary, raises, errors = doc.partition("Raises:")
+    return f"{summary}Args:\n{_arguments()}\n\n{raises}{errors}".rstrip()
+
+
+@cache
+def _arguments() -> str:
     said = {name: get_args(_TYPES[name])[1] for name in _PARAMETERS}
-    arguments = [
+    return "\n".join(
         textwrap.fill(
             f"{name}: {words if isinstance(words, str) else words.help}",
             width=88,
@@ -431,6 +437,4 @@ def _documented(doc: str) -> str:
             subsequent_indent="        ",
         )
         for name, words in said.items()
-    ]
-    summary, raises, errors = doc.partition("Raises:")
-    return "\n".join([f"{summary}Args:", *arguments, "", f"{raises}{errors}"]).rstrip()
+    )
