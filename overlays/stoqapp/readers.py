@@ -116,10 +116,10 @@ def channel_from(given: Any) -> Reading[Any]:
 def id_from(given: object, kind: Kind) -> Reading[int]:
     """Return the number in *given*: an integer, its digits, or a ``gid://shopify/KIND/123``.
 
-    Digits that begin with 0 are refused: no Shopify id does, and a SKU can look like that.
+    Digits that begin with 0 are refused: they are likelier a SKU.
 
     Raises:
-        UnusableInputError: It is none of these, or the global id of something else than a *kind*.
+        UnusableInputError: It has another form, or is the global id of something else.
     """
     wanted = f"give the number, or a global id like gid://shopify/{kind}/123"
     number = _integer(given)
@@ -137,9 +137,11 @@ def id_from(given: object, kind: Kind) -> Reading[int]:
         return Reading(int(text.value), text.change)
     gid = re.fullmatch(r"gid://shopify/([A-Za-z]+)/([1-9][0-9]{0,18})(?:\?.*)?", text.value)
     if gid is None and re.fullmatch("0[0-9]*", text.value):
-        raise UnusableInputError(f"begins with a zero, as no Shopify id does (a SKU?): {wanted}")
+        raise UnusableInputError(
+            f"begins with a zero, unlike a Shopify id (is it a SKU?): {wanted}"
+        )
     if gid is None:
-        raise UnusableInputError(f"is no Shopify id: {wanted}")
+        raise UnusableInputError(f"is not a Shopify id: {wanted}")
     if gid[1] != kind:
         named = f"a {gid[1]}" if gid[1] in _KINDS else "something else"
         raise UnusableInputError(f"is the global id of {named}, where a {kind} is needed: {wanted}")
@@ -150,7 +152,7 @@ def shopify_customer_id(given: object) -> Reading[str]:
     """Return the digits of a customer's id at Shopify."""
     number = id_from(given, "Customer").value
     if not 1 <= number <= LARGEST_ID:
-        raise UnusableInputError("is no Shopify id: ids are whole numbers from 1 to 2^63 - 1")
+        raise UnusableInputError("is not a Shopify id: ids are whole numbers from 1 to 2^63 - 1")
     digits = str(number)
     return Reading(digits, None if digits == given else "digits of the id taken")
 
@@ -160,8 +162,8 @@ def stoq_customer_id(given: Any) -> Reading[Any]:
     text = text_from(given)
     if isinstance(text.value, str) and text.value.lower().startswith("gid://"):
         raise UnusableInputError(
-            "is the customer's id at STOQ, from an earlier answer, and not a Shopify id: give that"
-            " one as shopify_customer_id"
+            "must be the customer's id at STOQ, from an earlier answer: give a Shopify id as"
+            " shopify_customer_id"
         )
     return text
 
@@ -178,14 +180,14 @@ def shop_from(given: object) -> Reading[str]:
     text = _trimmed(given)
     # urlsplit would drop line breaks and tabs silently.
     if not text.isascii() or re.search(r"[\s\x00-\x1f\x7f]", text):
-        raise UnusableInputError(f"holds characters that no host name has: {wanted}")
+        raise UnusableInputError(f"has characters that a host name cannot have: {wanted}")
     if re.fullmatch("[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?", text):
         host = f"{text}.myshopify.com"
     else:
         host = _host_from_url(text, wanted)
     host = host.lower().removesuffix(".")
     if check_shop(host):
-        raise UnusableInputError(f"is no shop: {wanted}")
+        raise UnusableInputError(f"is not a shop: {wanted}")
     return Reading(host, None if host == given else "host name of the shop taken")
 
 
@@ -194,9 +196,9 @@ def _host_from_url(text: str, wanted: str) -> str:
         url = urlsplit(text if "://" in text else f"https://{text}")
         default_port = url.port in (None, 80, 443)
     except ValueError:
-        raise UnusableInputError(f"is no shop: {wanted}") from None
+        raise UnusableInputError(f"is not a shop: {wanted}") from None
     if url.scheme not in ("http", "https") or "@" in url.netloc or not default_port:
-        raise UnusableInputError(f"is no plain shop URL: {wanted}")
+        raise UnusableInputError(f"is not a plain shop URL: {wanted}")
     host = url.hostname or ""
     if host != "admin.shopify.com":
         return host
@@ -224,7 +226,7 @@ def country_from(given: object) -> Reading[str]:
     lower = _lower_cased(given)
     code = _ALIASES.get(lower.value, lower.value)
     if code not in COUNTRIES:
-        raise UnusableInputError(f"is no country code: {wanted}")
+        raise UnusableInputError(f"is not a country code: {wanted}")
     if two_letters == ["US"]:
         upper = code.upper()
         return Reading(upper, None if upper == given else "code of the country in upper case")

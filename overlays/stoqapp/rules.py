@@ -26,14 +26,14 @@ Body = Mapping[str, Any]
 Breaches = Iterator[tuple[str, str]]
 
 LARGEST_ID: Final = 2**63 - 1
-# Characters that do not show. The joiners are part of how some scripts are written, and the
-# selectors of how an emoji is.
+# Characters that do not show, except NUL, which is refused anywhere. The joiners are part of how
+# some scripts are written, and the selectors of how an emoji is.
 INVISIBLE: Final = (
-    r"\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f"
+    r"\x01-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f"
     r"\u2028-\u202e\u2060-\u206f\u2800\u3164\ufeff\uffa0\ufff9-\ufffb"
 )
 JOINERS: Final = r"\u200c\u200d"
-_UNSEEN: Final = rf"{INVISIBLE}{JOINERS}\ufe00-\ufe0f\U000e0000-\U000e0fff"
+_UNSEEN: Final = rf"\x00{INVISIBLE}{JOINERS}\ufe00-\ufe0f\U000e0000-\U000e0fff"
 _VISIBLE: Final = re.compile(rf"[^\s{_UNSEEN}]")
 _LETTER: Final = rf"[^\x00-\x7f{_UNSEEN}]"
 _HIDDEN: Final = re.compile(rf"(?<={_LETTER})[{JOINERS}](?={_LETTER})|([{_UNSEEN}])")

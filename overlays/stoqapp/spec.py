@@ -182,7 +182,7 @@ class Spec:
         return schema
 
     def words_at(self, place: str) -> str:
-        """Return the vendor's description of a field or header; empty where there is none."""
+        """Return the vendor's description of a field or header; empty without one."""
         schema = self.field(place)
         described = schema.keywords if schema else self.headers.get(place, {})
         return str(described.get("description", ""))

@@ -131,7 +131,7 @@ def test_country_code_of_another_phone_number() -> None:
 
 
 def test_a_customer_may_be_abroad() -> None:
-    """A phone number of another country than the customer's is no contradiction."""
+    """The phone number may be of another country than the customer."""
     customer = prepared_body(phone="07911 123456", country="US", country_code="44")["customer"]
     assert ("us", "447911123456") == (customer["country"], customer["phone"])
 
@@ -209,7 +209,7 @@ def test_more() -> None:
     ],
 )
 def test_more_that_is_unusable(more: dict[str, object], path: str, reason: str) -> None:
-    """What is no field, or is an argument already, is refused."""
+    """What is not a field, or is an argument already, is refused."""
     with pytest.raises(InvalidIntentError, match=reason):
         prepared_body(push="token", more=more)
     assert ("usable_input", path) in violations(push="token", more=more)

@@ -124,6 +124,7 @@ def test_phone_from(given: str, country: str | None, code: str | None, expected:
         ("tel:+1-555-010-9999;ext=5", None, "extension"),
         ("1-800-FLOWERS", "us", "letters"),
         ("1555010999²", "us", "letters"),
+        ("447911123456\x00", "gb", "more than a number"),
         (15550109999, None, "quotes"),
         (15550109999.0, None, "quotes"),
         (None, None, "string"),
@@ -131,7 +132,7 @@ def test_phone_from(given: str, country: str | None, code: str | None, expected:
     ],
 )
 def test_phone_from_something_else(given: object, country: str | None, reason: str) -> None:
-    """A number that is none, or could be several people's, is refused and never guessed."""
+    """What is not a number, or could be several people's, is refused and never guessed."""
     with pytest.raises(UnusableInputError, match=reason) as caught:
         phone_from(given, country)
     if isinstance(given, str) and len(given) > 2:

@@ -104,7 +104,7 @@ WRONG_TYPES: dict[str, list[Any]] = {
 
 @pytest.mark.parametrize("path", FIELDS)
 def test_type(path: str) -> None:
-    """A value of another JSON type is reported at its path; `True` is no integer, 1 no boolean."""
+    """A value of another JSON type is reported; `True` is not an integer, 1 not a boolean."""
     schema = SPEC.field(path)
     assert schema is not None
     for value in WRONG_TYPES[schema.types[0]]:
@@ -114,13 +114,13 @@ def test_type(path: str) -> None:
 @pytest.mark.parametrize("section", ["intent", "customer", "product"])
 @pytest.mark.parametrize("value", [None, 5, "x", [], object()])
 def test_type_of_sections(section: str, value: object) -> None:
-    """A section that is no object is reported once, and not as missing."""
+    """A section that is not an object is reported once, and not as missing."""
     assert [("type", section)] == broken(valid_body_but(section, value))
 
 
 @pytest.mark.parametrize("value", [None, 5, "x", [], object()])
 def test_type_of_the_request(value: Any) -> None:
-    """Something that is no request is reported as that."""
+    """Something other than a request is reported as that."""
     assert [("type", "")] == broken(value)
 
 
@@ -193,6 +193,7 @@ def test_members_of_enums_are_sent_as_their_values(path: str, value: object, sen
         ("customer.shopify_customer_id", "81\u200e5", "characters"),
         ("customer.name", "Ada\u200d", None),
         ("customer.name", "A\x00da", "characters"),
+        ("customer.name", "Ada\x00", "characters"),
         ("customer.name", "a\ud800b", "characters"),
         ("product.title", "👩\u200d🚀 lamp\n", None),
         ("product.title", "lamp\x00", "characters"),

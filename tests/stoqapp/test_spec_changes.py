@@ -191,6 +191,6 @@ def test_requests_that_are_refused(
 
 
 def test_a_field_with_a_default_that_is_gone(after: After) -> None:
-    """A field that is gone is not sent where nobody gave it, although it has a default."""
+    """The default of a field that is gone is not sent."""
     body = after(removing("intent.quantity"), PUSH)["body"]
     assert {name: value for name, value in INTENT.items() if name != "quantity"} == body["intent"]
