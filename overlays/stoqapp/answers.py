@@ -151,12 +151,19 @@ def created_from_answer(answer: Answer, now: float) -> IntentCreated:
     Raises:
         AnswerError: The status is not 201; which class, the tree in `stoqapp.errors` says.
     """
-    content = _json_from(answer.body)
+    content = json_from(answer.body)
     messages = tuple(islice(_messages_from(content), _MOST_MESSAGES))
     if answer.status == 201:
         intents = content.get("intents") if isinstance(content, dict) else None
         readable = intents if isinstance(intents, list) else []
         return IntentCreated(answer, tuple(i for i in readable if isinstance(i, dict)), messages)
+    raise error_from_answer(answer, now)
+
+
+def error_from_answer(answer: Answer, now: float) -> AnswerError:
+    """Return the error that stands for an answer of an unwanted status, to be raised."""
+    content = json_from(answer.body)
+    messages = tuple(islice(_messages_from(content), _MOST_MESSAGES))
     retry_after = _retry_after(answer, content, now)
     state: dict[str, Any] = {"retry_after": retry_after}
     if answer.status in _DUPLICATE_STATUSES:
@@ -165,7 +172,7 @@ def created_from_answer(answer: Answer, now: float) -> IntentCreated:
         state["carried_out"] = False
     by_hundred = _CLASS_OF_HUNDRED.get(answer.status // 100, UnexpectedAnswerError)
     error = _CLASS_OF_STATUS.get(answer.status, by_hundred)
-    raise error(state=state, answer=answer, messages=messages)
+    return error(state=state, answer=answer, messages=messages)
 
 
 def says_duplicate(messages: Sequence[str]) -> bool:
@@ -179,7 +186,8 @@ def says_duplicate(messages: Sequence[str]) -> bool:
     )
 
 
-def _json_from(body: bytes) -> Any:
+def json_from(body: bytes) -> Any:
+    """Return the JSON in *body*, None if it is none."""
     try:
         return json.loads(body)
     except (ValueError, RecursionError):

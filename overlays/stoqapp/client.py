@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Generic, Self, TypeVar, Unpack
 
 from attrs import evolve
 
-from stoqapp.answers import IntentCreated
+from stoqapp.answers import IntentCreated, created_from_answer
 from stoqapp.budget import Budget
 from stoqapp.errors import Answer, InvalidIntentError
 from stoqapp.http.options import HttpOptions, Timeout
@@ -116,12 +116,12 @@ class _Client(Generic[AnyTransport]):
         other._transport = self._transport
         return other
 
-    def _plan(self, total_timeout: float | None) -> Plan:
+    def _plan(self, total_timeout: float | None) -> Plan[IntentCreated]:
         settings = self._settings
         seconds = settings.total_timeout
         if total_timeout is not None:
             seconds = total_timeout_from(total_timeout)
-        return plan(settings.policy, seconds)
+        return plan(settings.policy, seconds, created_from_answer)
 
     def _timeout(self, timeout: float | Timeout | None) -> Timeout:
         return self._settings.timeout if timeout is None else timeout_from(timeout)

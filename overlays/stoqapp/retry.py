@@ -9,7 +9,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Generator
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar, cast
 
 from attrs import evolve, frozen
 
@@ -80,6 +80,7 @@ class RetryPolicy:
         max_retries: How many attempts may follow the first one.
         retry_unknown: Whether to retry after an attempt that may have been carried out.
         on_attempt: Called after each attempt.
+        method: HTTP method of the requests.
     """
 
     host: str
@@ -88,6 +89,7 @@ class RetryPolicy:
     max_retries: int
     retry_unknown: bool
     on_attempt: Callable[[AttemptReport], object] | None
+    method: str = "POST"
 
 
 class Send(NamedTuple):
@@ -108,17 +110,20 @@ class CallBudget(NamedTuple):
     call: Callable[[], Any]
 
 
-Plan = Generator[Send | Wait | CallBudget, Any, IntentCreated]
+T = TypeVar("T")
+Plan = Generator[Send | Wait | CallBudget, Any, T]
+Read = Callable[[Answer, float], T]
 
 
 def plan(
     policy: RetryPolicy,
     total_timeout: float,
+    read: Read[T],
     clock: Callable[[], float] = time.monotonic,
     now: Callable[[], float] = time.time,
     jitter: Callable[[], float] = random.random,
-) -> Plan:
-    """Yield what to do next, and return the created intent.
+) -> Plan[T]:
+    """Yield what to do next, and return the outcome, such as the created intent.
 
     Once an attempt may have been carried out, every later error of the call says so
     (`StoqError.after_unknown`). A duplicate error then means that the earlier attempt created
@@ -127,6 +132,8 @@ def plan(
     Args:
         policy: How to pace and retry.
         total_timeout: Seconds for all attempts and waits together; may be infinite.
+        read: Returns what an answer means, or raises an `AnswerError`; see
+            `stoqapp.answers.created_from_answer`.
         clock: Seconds that only ever grow.
         now: Unix seconds.
         jitter: A random number from 0 to 1.
@@ -162,7 +169,7 @@ def plan(
         attempts += 1
         result: Answer | StoqError = yield Send(ends - began)
         seconds = clock() - began
-        outcome = _outcome_of(result, now(), after_unknown=unknown is not None)
+        outcome = _outcome_of(result, read, now(), after_unknown=unknown is not None)
         if isinstance(result, Answer):
             yield from _correct_budget(policy, result, outcome, now(), ends - clock())
         retry_in: float | None = None
@@ -173,10 +180,10 @@ def plan(
                 yield from _give_back(policy, clock() - began)
             retry_in = wait_before_retry(outcome, attempts, policy, ends - clock(), jitter())
         _report(policy, attempts, seconds, result, outcome, retry_in)
-        if isinstance(outcome, IntentCreated):
-            if attempts == 1 and not waited_seconds:
-                return outcome
-            return evolve(outcome, attempts=attempts, waited_seconds=waited_seconds)
+        if not isinstance(outcome, StoqError):
+            if isinstance(outcome, IntentCreated) and (attempts > 1 or waited_seconds):
+                return evolve(outcome, attempts=attempts, waited_seconds=waited_seconds)
+            return outcome
         if retry_in is None:
             raise final(outcome)
         last = outcome
@@ -247,7 +254,7 @@ def _give_back(policy: RetryPolicy, seconds_ago: float) -> Generator[CallBudget,
 def _correct_budget(
     policy: RetryPolicy,
     answer: Answer,
-    outcome: IntentCreated | StoqError,
+    outcome: object,
     now: float,
     seconds_left: float,
 ) -> Generator[CallBudget, Any, None]:
@@ -267,16 +274,17 @@ def _correct_budget(
 
 
 def _outcome_of(
-    result: Answer | StoqError, now: float, *, after_unknown: bool
-) -> IntentCreated | StoqError:
+    result: Answer | StoqError, read: Read[T], now: float, *, after_unknown: bool
+) -> T | StoqError:
     if isinstance(result, StoqError):
         return result
     try:
-        return created_from_answer(result, now)
+        return read(result, now)
     except StoqError as error:
-        if after_unknown and error.is_duplicate:
+        if after_unknown and error.is_duplicate and read is created_from_answer:
             messages = getattr(error, "messages", ())
-            return IntentCreated(result, messages=messages, confirmed_by_duplicate=True)
+            created = IntentCreated(result, messages=messages, confirmed_by_duplicate=True)
+            return cast(T, created)
         return error
 
 
@@ -285,7 +293,7 @@ def _report(
     attempts: int,
     seconds: float,
     result: Answer | StoqError,
-    outcome: IntentCreated | StoqError,
+    outcome: object,
     retry_in: float | None,
 ) -> None:
     """Log the attempt and call ``on_attempt``, where anyone listens."""
@@ -295,7 +303,7 @@ def _report(
     answer = result if isinstance(result, Answer) else Answer(0, {}, b"")
     report = AttemptReport(
         number=attempts,
-        method="POST",
+        method=policy.method,
         host=policy.host,
         status=answer.status or None,
         error=type(outcome).__name__ if isinstance(outcome, StoqError) else None,
@@ -323,20 +331,18 @@ def _report(
             logger.warning("on_attempt failed: %s", type(error).__name__)
 
 
-def deliver(
-    steps: Plan, post: Callable[[float], Answer], sleep: Callable[[float], object]
-) -> IntentCreated:
-    """Carry out *steps*, blocking. *post* takes the seconds left and returns the answer."""
+def deliver(steps: Plan[T], send: Callable[[float], Answer], sleep: Callable[[float], object]) -> T:
+    """Carry out *steps*, blocking. *send* takes the seconds left and returns the answer."""
     received: Any = None
     while True:
         try:
             step = steps.send(received)
         except StopIteration as done:
-            created: IntentCreated = done.value
-            return created
+            outcome: T = done.value
+            return outcome
         try:
             if isinstance(step, Send):
-                received = post(step.seconds_left)
+                received = send(step.seconds_left)
             elif isinstance(step, Wait):
                 received = sleep(step.seconds)
             else:
@@ -346,23 +352,23 @@ def deliver(
 
 
 async def deliver_async(
-    steps: Plan,
-    post: Callable[[float], Awaitable[Answer]],
+    steps: Plan[T],
+    send: Callable[[float], Awaitable[Answer]],
     sleep: Callable[[float], Awaitable[object]],
     *,
     budget_in_thread: bool = False,
-) -> IntentCreated:
+) -> T:
     """Carry out *steps*, awaiting; calls to the budget in a thread if *budget_in_thread*."""
     received: Any = None
     while True:
         try:
             step = steps.send(received)
         except StopIteration as done:
-            created: IntentCreated = done.value
-            return created
+            outcome: T = done.value
+            return outcome
         try:
             if isinstance(step, Send):
-                received = await post(step.seconds_left)
+                received = await send(step.seconds_left)
             elif isinstance(step, Wait):
                 received = await sleep(step.seconds)
             elif budget_in_thread:

@@ -24,6 +24,7 @@ from stoqapp import (
     ServerError,
     StoqError,
 )
+from stoqapp.answers import created_from_answer
 from stoqapp.headers import RateLimit
 from stoqapp.retry import (
     CallBudget,
@@ -107,7 +108,14 @@ class Run:
             on_attempt=on_attempt or self.attempts.append,
         )
         self.outcome: IntentCreated | StoqError
-        steps = plan(policy, total, clock=lambda: self.clock, now=lambda: 0.0, jitter=lambda: 1.0)
+        steps = plan(
+            policy,
+            total,
+            created_from_answer,
+            clock=lambda: self.clock,
+            now=lambda: 0.0,
+            jitter=lambda: 1.0,
+        )
         try:
             if mode == "sync":
                 self.outcome = deliver(steps, self._post, self._sleep)
@@ -353,7 +361,7 @@ def test_interruptions_pass_through(interruption: type[BaseException], where: ty
     policy = RetryPolicy("example.com", budget, "demo", 2, False, None)  # type: ignore[arg-type]
     with pytest.raises(interruption):
         deliver(
-            plan(policy, math.inf),
+            plan(policy, math.inf, created_from_answer),
             interrupted if where is Send else lambda _: CREATED,
             interrupted if where is Wait else lambda _: None,
         )

@@ -50,22 +50,25 @@ class _Sender:
             raise ClientClosedError("nothing was sent: this client is closed; make a new one")
 
     def _request(
-        self, attempt: Attempt, headers: Mapping[str, str], content: bytes
+        self, attempt: Attempt, headers: Mapping[str, str], what: bytes | str
     ) -> httpx.Request:
+        """Return the request that posts *what*, if that is a body, or gets it, if it is a URL."""
         known, complete = self._headers
         if headers is not known:
             complete = httpx.Headers(headers)
             complete["Host"] = self._url.netloc.decode("ascii")
             # One tuple, since other threads read it.
             self._headers = headers, complete
+        content = what if isinstance(what, bytes) else None
         request = httpx.Request(
             # Where a stream is given, httpx leaves the headers as they are.
-            "POST",
-            self._url,
+            "GET" if content is None else "POST",
+            what if isinstance(what, str) else self._url,
             headers=complete,
-            stream=httpx.ByteStream(content),
+            stream=httpx.ByteStream(content or b""),
         )
-        request.headers["Content-Length"] = str(len(content))
+        if content is not None:
+            request.headers["Content-Length"] = str(len(content))
         if self._given is not None:
             timeout = attempt.timeout
             wanted = (timeout.connect, timeout.read, timeout.write, timeout.pool)
@@ -114,8 +117,15 @@ class Transport(_Sender):
         attempt = Attempt(timeout, time.monotonic() + seconds_left)
         return attempt.answer(self._try(attempt, headers, content))
 
+    def get(
+        self, headers: Mapping[str, str], url: str, timeout: Timeout, seconds_left: float
+    ) -> Answer:
+        """Do as `post`, but get *url*, which must be on the same server."""
+        attempt = Attempt(timeout, time.monotonic() + seconds_left)
+        return attempt.answer(self._try(attempt, headers, url))
+
     def _try(
-        self, attempt: Attempt, headers: Mapping[str, str], content: bytes
+        self, attempt: Attempt, headers: Mapping[str, str], what: bytes | str
     ) -> Exception | None:
         """Return what went wrong, if anything; the attempt knows what came of it."""
         self.check_open()
@@ -127,7 +137,7 @@ class Transport(_Sender):
                 return httpx.PoolTimeout("no turn")
             try:
                 self.check_open()
-                self._exchange(lines, attempt, self._request(attempt, headers, content))
+                self._exchange(lines, attempt, self._request(attempt, headers, what))
             finally:
                 turns.put(None)
         except ClientClosedError:
@@ -232,8 +242,15 @@ class AsyncTransport(_Sender):
         attempt = Attempt(timeout, time.monotonic() + seconds_left)
         return attempt.answer(await self._try(attempt, headers, content))
 
+    async def get(
+        self, headers: Mapping[str, str], url: str, timeout: Timeout, seconds_left: float
+    ) -> Answer:
+        """Do as `Transport.get`."""
+        attempt = Attempt(timeout, time.monotonic() + seconds_left)
+        return attempt.answer(await self._try(attempt, headers, url))
+
     async def _try(
-        self, attempt: Attempt, headers: Mapping[str, str], content: bytes
+        self, attempt: Attempt, headers: Mapping[str, str], what: bytes | str
     ) -> Exception | None:
         self.check_open()
         home, has_turn = await self._home(), False
@@ -245,7 +262,7 @@ class AsyncTransport(_Sender):
                     has_turn = True
                     self.check_open()
                     limit.reschedule(now() + attempt.seconds(None))
-                    request = self._request(attempt, headers, content)
+                    request = self._request(attempt, headers, what)
                     await self._exchange(home.lines, attempt, request, limit)
         except ClientClosedError:
             raise

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from attrs import define, field
 
+from stoqapp.answers import created_from_answer
 from stoqapp.errors import (
     Answer,
     AnswerError,
@@ -193,7 +194,7 @@ class Inquiry:
         def post(seconds_left: float) -> Answer:
             return self._transport.post(headers, content, self._settings.timeout, seconds_left)
 
-        steps = plan(self._settings.policy, self._settings.total_timeout)
+        steps = plan(self._settings.policy, self._settings.total_timeout, created_from_answer)
         try:
             return deliver(steps, post, time.sleep).answer
         except OutcomeUnknownError:
