@@ -1,7 +1,6 @@
 """Stoq and AsyncStoq: what is sent, and what comes back, in both modes."""
 
 import asyncio
-import threading
 from urllib.parse import urlsplit
 
 import pytest
@@ -91,28 +90,3 @@ def test_a_closed_client_takes_no_points(caller: Caller) -> None:
     with pytest.raises(ClientClosedError):
         closed() if caller.mode == "sync" else asyncio.run(closed_async())
     assert budget.take(SHOP) == 0
-
-
-def test_many_at_once(sandbox: Sandbox) -> None:
-    """One client serves many threads, and one many tasks."""
-    with Stoq(SHOP, base_url=sandbox.base_url) as stoq:
-        threads = [
-            threading.Thread(
-                target=stoq.create_intent, args=[email_request(email=f"t{number}@example.com")]
-            )
-            for number in range(16)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-
-    async def tasks() -> None:
-        async with AsyncStoq(SHOP, base_url=sandbox.base_url) as stoq:
-            requests = [email_request(email=f"a{number}@example.com") for number in range(16)]
-            await asyncio.gather(*map(stoq.create_intent, requests))
-
-    asyncio.run(tasks())
-    assert {intent["email"] for intent in sandbox.intents} == {
-        f"{mode}{number}@example.com" for mode in "ta" for number in range(16)
-    }

@@ -2,6 +2,7 @@
 
 import zlib
 from functools import partial
+from typing import Any
 
 import pytest
 from conftest import Caller
@@ -27,7 +28,6 @@ from outcomes import (
     TAKEN,
     Expected,
     Row,
-    answered,
     created,
     refused,
     rows_of,
@@ -52,10 +52,7 @@ from stoqapp import (
 )
 from stoqapp.http.attempt import LARGEST_BODY_BYTES
 
-processed = partial(Expected, ProcessedWithErrorsError, False, 200, complete=True)
 limited = partial(Expected, RateLimitedError, False, 429)
-trouble = partial(Expected, ServerError, None)
-unexpected = partial(Expected, UnexpectedAnswerError, None)
 ANY_BODY = Expected(IntentCreated)
 
 
@@ -80,39 +77,12 @@ def bare_deflate(body: bytes) -> bytes:
     return compressed(body, -zlib.MAX_WBITS)
 
 
-CREATED_BODIES = rows_of(
-    ("with the intent", INTENT, ONE),
-    ("empty", b"", created(body=b"")),
-    ("HTML", b"<html>Created</html>", created(body=b"<html>Created</html>")),
-    ("not UTF-8", b"\xff\xfe\xfd", created(body=b"\xff\xfe\xfd")),
-    ("a list", b"[1]", created()),
-    ("null", b"null", created()),
-    ("a string", b'"done"', created()),
-    ("an endless number", b"9" * 10_000, created()),
-    ("not a number", b'{"intents": NaN}', created()),
-    ("deeply nested", b"[" * 50_000, created()),
-    ("half of the JSON", INTENT[:-5], created()),
-    ("intents null", b'{"intents": null}', created()),
-    ("intents of strings", b'{"intents": ["77", null]}', created()),
-    ("intents an object", b'{"intents": {"id": "77"}}', created()),
-    ("a lone surrogate", b'{"intents": [{"id": "\\ud800"}]}', ONE),
-    ("with a byte order mark", b"\xef\xbb\xbf" + INTENT, ONE),
-    ("UTF-16", INTENT.decode().encode("utf-16"), ONE),
-    (
-        "errors beside the intent",
-        b'{"intents": [{"id": "77"}], "errors": ["no name"]}',
-        created(intents=1, messages=("no name",)),
-    ),
-)
-
-
-@pytest.mark.parametrize("row", CREATED_BODIES, ids=lambda row: row.name)
-def test_a_201_is_a_created_intent_whatever_its_body(row: Row, caller: Caller) -> None:
-    """Every body of a 201 is kept whole, and read as far as it can be."""
-    row.run(caller, answers(http(201, row.script)))
-
-
 FRAMINGS = rows_of(
+    ("empty", http(201), created(body=b"")),
+    ("with a byte order mark", http(201, b"\xef\xbb\xbf" + INTENT), ONE),
+    ("UTF-16", http(201, INTENT.decode().encode("utf-16")), ONE),
+    ("a lone surrogate", http(201, b'{"intents": [{"id": "\\ud800"}]}'), ONE),
+    ("HTML", http(201, b"<html>Created</html>"), created(body=b"<html>Created</html>")),
     ("shorter than it says", answers_and_closes(http(201, INTENT, length=500)), CUT),
     ("longer than it says", http(201, INTENT, length=10), created(body=INTENT[:10])),
     ("resets", answers_and_resets(http(201, INTENT, length=500)), CUT),
@@ -324,36 +294,10 @@ def test_a_status_line_decides_alone(row: Row, caller: Caller) -> None:
     row.run(caller)
 
 
-PROCESSED = rows_of(
-    ("errors", http(200, TAKEN), processed(messages=("is already waiting",))),
-    ("errors a string", http(200, b'{"errors": "no"}'), processed(messages=("no",))),
-    ("errors null", http(200, b'{"errors": null}'), processed(messages=())),
-    ("errors missing", http(200, b"{}"), processed(messages=())),
-    (
-        "errors by field",
-        http(200, b'{"errors": {"email": ["bad"]}}'),
-        processed(messages=("email: bad",)),
-    ),
-    ("empty", http(200), processed(messages=())),
-    ("HTML", http(200, b"<html>"), processed(messages=())),
-    ("that claims an intent", http(200, INTENT), processed(messages=())),
-    (
-        "gzip",
-        http(200, compressed(TAKEN), b"Content-Encoding: gzip"),
-        processed(messages=("is already waiting",)),
-    ),
-    ("cut", answers_and_closes(http(200, TAKEN[:-4], length=99)), processed(complete=False)),
-)
-
-
-@pytest.mark.parametrize("row", PROCESSED, ids=lambda row: row.name)
-def test_a_200_is_no_created_intent(row: Row, caller: Caller) -> None:
-    """A 200 is ProcessedWithErrorsError, whatever it says."""
-    row.run(caller)
-
-
-REFUSALS: dict[int, type] = {
-    **dict.fromkeys([402, 405, 408, 410, 415, 451, 499], IntentRefusedError),
+KINDS = {
+    **dict.fromkeys([402, 405, 408, 410, 415, 418, 451, 499], IntentRefusedError),
+    **dict.fromkeys([500, 501, 502, 503, 504, 511, 520, 525, 530, 599], ServerError),
+    200: ProcessedWithErrorsError,
     400: BadRequestError,
     401: UnauthorizedError,
     403: ForbiddenError,
@@ -362,7 +306,23 @@ REFUSALS: dict[int, type] = {
     409: ConflictError,
     413: PayloadTooLargeError,
     422: UnprocessableIntentError,
+    429: RateLimitedError,
 }
+NOWHERE = [
+    b"http://[",
+    b"http://a:b/",
+    b"http://xn--a/",
+    b"https:///a",
+    b"gopher://a/",
+    b"mailto:a",
+    b"\xff\xfe//",
+]
+
+
+def status_of(status: int, **more: Any) -> Expected:
+    kind = KINDS.get(status, UnexpectedAnswerError)
+    is_open = kind in (ServerError, UnexpectedAnswerError)
+    return Expected(kind, None if is_open else False, status, **more)
 
 
 def answers_too_early(peer: Peer) -> None:
@@ -372,161 +332,60 @@ def answers_too_early(peer: Peer) -> None:
     peer.close()
 
 
-REFUSED = rows_of(
+LATER = b"Retry-After: 5"
+OTHERS = rows_of(
     *[
-        (str(status), http(status, NO), refused(kind, status, messages=("No",)))
-        for status, kind in REFUSALS.items()
+        (str(status), http(status, NO), status_of(status, complete=True, messages=("No",)))
+        for status in [*KINDS, 202, 203, 205, 206, 207, 226, 299, 300, 305, 600, 999]
     ],
-    ("400 HTML", http(400, b"<html>"), refused(BadRequestError, 400, messages=())),
+    *[
+        (f"{status} to elsewhere", http(status, b"", b"Location: http://127.0.0.1:1/"), expected)
+        for status in [301, 302, 303, 307, 308]
+        for expected in [status_of(status)]
+    ],
+    *[
+        (f"302 to {place!r}", http(302, b"", b"Location: " + place), status_of(302))
+        for place in NOWHERE
+    ],
+    ("302 to nowhere", http(302), status_of(302)),
+    (
+        "200 gzip",
+        http(200, compressed(TAKEN), b"Content-Encoding: gzip"),
+        status_of(200, messages=("is already waiting",)),
+    ),
+    ("200 cut", answers_and_closes(http(200, TAKEN[:-4], length=99)), status_of(200, messages=())),
     (
         "403 of a wall in between",
         http(403, b"<html>" + b"x" * 50_000),
-        refused(ForbiddenError, 403, messages=(), complete=True),
+        status_of(403, messages=(), complete=True),
     ),
-    ("404 empty", http(404), refused(NotFoundError, 404, messages=())),
-    ("404 with Retry-After", http(404, NO, b"Retry-After: 5"), refused(NotFoundError, 404)),
-    ("413 before the body was read", answers_too_early, refused(PayloadTooLargeError, 413)),
-    (
-        "422 nested",
-        http(422, b'{"errors": [{"detail": "a"}, "b"], "message": "c"}'),
-        refused(UnprocessableIntentError, 422, messages=("detail: a", "b", "c")),
-    ),
-    (
-        "422 cut",
-        answers_and_resets(http(422, NO, length=99)),
-        refused(UnprocessableIntentError, 422, complete=False),
-    ),
+    ("413 before the body was read", answers_too_early, status_of(413)),
+    ("422 cut", answers_and_resets(http(422, NO, length=99)), status_of(422, complete=False)),
     (
         "422 a bomb",
         http(422, compressed(bytes(4 * LARGEST_BODY_BYTES)), b"Content-Encoding: gzip"),
-        refused(UnprocessableIntentError, 422, complete=False, messages=()),
-    ),
-)
-
-
-@pytest.mark.parametrize("row", REFUSED, ids=lambda row: row.name)
-def test_a_4xx_is_a_refusal(row: Row, caller: Caller) -> None:
-    """Every 4xx but 429 is a refusal, of the class that its status names."""
-    row.run(caller)
-
-
-DATE = b"Date: Sun, 06 Nov 2033 08:49:37 GMT"
-RESET = b"X-RateLimit-Reset: 2014879797"  # 20 seconds after DATE
-SEVEN = b'{"error": "x", "retry_after": 7, "message": "y"}'
-IN_30_SECONDS = [
-    b"Sun, 06 Nov 2033 08:50:07 GMT",
-    b"Sunday, 06-Nov-33 08:50:07 GMT",
-    b"Sun Nov  6 08:50:07 2033",
-]
-
-
-def slow_down(*headers: bytes, body: bytes = b"{}") -> bytes:
-    return http(429, body, *headers)
-
-
-LIMITED = rows_of(
-    ("seconds", slow_down(b"Retry-After: 24"), limited(retry_after=24.0)),
-    ("no seconds", slow_down(b"Retry-After: 0"), limited(retry_after=0.0)),
-    *[
-        (date.decode(), slow_down(DATE, b"Retry-After: " + date), limited(retry_after=30.0))
-        for date in IN_30_SECONDS
-    ],
-    ("in the body", slow_down(body=SEVEN), limited(retry_after=7.0, messages=("x", "y"))),
-    ("reset", slow_down(DATE, RESET, b"X-RateLimit-Remaining: 0"), limited(retry_after=20.0)),
-    (
-        "header before body and reset",
-        slow_down(DATE, RESET, b"Retry-After: 9", body=SEVEN),
-        limited(retry_after=9.0),
+        status_of(422, complete=False, messages=()),
     ),
     (
-        "unreadable header, then the body",
-        slow_down(b"Retry-After: soon", body=SEVEN),
-        limited(retry_after=7.0),
+        "429 cut",
+        answers_and_resets(http(429, b"{", LATER, length=99)),
+        status_of(429, retry_after=5.0, complete=False),
     ),
-    ("negative", slow_down(b"Retry-After: -5"), limited(retry_after=None)),
-    ("endless", slow_down(b"Retry-After: inf"), limited(retry_after=None)),
-    ("silent", slow_down(), limited(retry_after=None)),
-    (
-        "cut",
-        answers_and_resets(http(429, b"{", b"Retry-After: 24", length=99)),
-        limited(retry_after=24.0, complete=False),
-    ),
-    ("HTML", slow_down(b"Retry-After: 24", body=b"<html>"), limited(messages=())),
-)
-
-
-@pytest.mark.parametrize("row", LIMITED, ids=lambda row: row.name)
-def test_a_429_says_how_long_to_wait(row: Row, caller: Caller) -> None:
-    """The wait of a 429 is that of its header, else of its body, else of the window's end."""
-    row.run(caller)
-
-
-TROUBLE = rows_of(
-    *[
-        (str(status), http(status, NO), trouble(status, messages=("No",)))
-        for status in [500, 501, 502, 503, 504, 505, 507, 511, *range(520, 531), 555, 599]
-    ],
-    ("500 empty", http(500), trouble(500, messages=())),
-    ("500 with Retry-After", http(500, NO, b"Retry-After: 5"), trouble(500)),
-    ("500 cut", answers_and_resets(http(500, NO, length=99)), trouble(500, complete=False)),
-    ("502 HTML", http(502, b"<html>Bad gateway</html>"), trouble(502, messages=())),
-    (
-        "503 with Retry-After",
-        http(503, NO, b"Retry-After: 5"),
-        Expected(ServerError, False, 503, retry_after=5.0),
-    ),
-    (
-        "503 with a date to come back",
-        http(503, NO, DATE, b"Retry-After: " + IN_30_SECONDS[0]),
-        Expected(ServerError, False, 503, retry_after=30.0),
-    ),
-    (
-        "503 with a Retry-After that says nothing",
-        http(503, NO, b"Retry-After: soon"),
-        trouble(503, retry_after=None),
-    ),
+    ("500 cut", answers_and_resets(http(500, NO, length=99)), status_of(500, complete=False)),
     (
         "503 hangs",
-        answers_and_hangs(http(503, NO, b"Retry-After: 5", length=99)),
+        answers_and_hangs(http(503, NO, LATER, length=99)),
         Expected(ServerError, False, 503, complete=False),
         IMPATIENT,
     ),
-    ("520 HTML of a proxy", http(520, b"<html>error code: 520</html>"), trouble(520)),
+    ("204", http(204, length=None), status_of(204, body=b"")),
+    ("204 with a body", answers_and_closes(http(204, NO)), status_of(204)),
+    ("304 with a body", answers_and_closes(http(304, NO)), status_of(304)),
+    ("101", unframed(101, b"Upgrade: h2c", b"Connection: Upgrade"), status_of(101)),
 )
 
 
-@pytest.mark.parametrize("row", TROUBLE, ids=lambda row: row.name)
-def test_a_5xx_leaves_it_open(row: Row, caller: Caller) -> None:
-    """A 5xx may have been carried out, but for a 503 that says when to come back."""
-    row.run(caller)
-
-
-NOWHERE = [b"http://[", b"http://a:b/", b"https:///a", b"gopher://a/", b"mailto:a", b"\xff\xfe//"]
-
-UNEXPECTED = rows_of(
-    *[
-        (str(status), http(status, NO), unexpected(status))
-        for status in [202, 203, 205, 206, 207, 226, 299, 300, 305, 600, 999]
-    ],
-    *[
-        (f"{status} to elsewhere", answered(status, b"", b"Location: " + place), unexpected(status))
-        for place in [b"http://127.0.0.1:1/"]
-        for status in [301, 302, 303, 307, 308]
-    ],
-    *[
-        (f"302 to {place!r}", http(302, b"", b"Location: " + place), unexpected(302))
-        for place in NOWHERE
-    ],
-    ("302 to nowhere", http(302), unexpected(302)),
-    ("307 to no host", http(307, b"", b"Location: http://xn--a/"), unexpected(307)),
-    ("204", http(204, length=None), unexpected(204, body=b"")),
-    ("204 with a body", answers_and_closes(http(204, NO)), unexpected(204)),
-    ("304 with a body", answers_and_closes(http(304, NO)), unexpected(304)),
-    ("101", unframed(101, b"Upgrade: h2c", b"Connection: Upgrade"), unexpected(101)),
-)
-
-
-@pytest.mark.parametrize("row", UNEXPECTED, ids=lambda row: row.name)
-def test_every_other_status_is_unexpected(row: Row, caller: Caller) -> None:
-    """A status without a meaning for this API is an error of its own; no redirect is followed."""
+@pytest.mark.parametrize("row", OTHERS, ids=lambda row: row.name)
+def test_every_other_answer_is_an_error_of_its_status(row: Row, caller: Caller) -> None:
+    """Each other status is an error of its class, whole or cut; no redirect is followed."""
     row.run(caller)

@@ -89,7 +89,7 @@ class Attempt:
         httpcore writes the head of a request before its body; here they leave in one write.
         """
         if buffer.startswith(b"POST ") and not self._head:
-            self._head = buffer
+            self._head, self.has_network = buffer, True
             return b""
         if self._head and buffer:
             buffer, self._head = self._head + buffer, b""
@@ -97,6 +97,11 @@ class Attempt:
             self.received.clear()
             self.has_left = True
         return buffer
+
+    def hears(self, part: bytes) -> None:
+        """Keep what the connection said, as far as any answer needs."""
+        if len(self.received) <= 8 * LARGEST_BODY_BYTES:
+            self.received += part
 
     def takes_head(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
         """Keep status and headers."""

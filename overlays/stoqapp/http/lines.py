@@ -78,7 +78,7 @@ class Wire(httpcore.NetworkBackend, httpcore.NetworkStream):
         """Read, and keep what was read."""
         attempt = self.attempt
         part: bytes = self._stream.read(max_bytes, attempt.seconds(attempt.timeout.read))
-        attempt.received += part
+        attempt.hears(part)
         return part
 
     def write(self, buffer: bytes, *_: Any, **__: Any) -> None:
@@ -162,7 +162,7 @@ class AsyncWire(httpcore.AsyncNetworkBackend, httpcore.AsyncNetworkStream, async
             await self._wait(attempt.timeout.read)
         part = bytes(self._unread)
         self._unread.clear()
-        attempt.received += part
+        attempt.hears(part)
         if not part and self._failure is not None:
             raise self._failure
         return part

@@ -29,9 +29,8 @@ class Timeout:
     """Seconds to wait in each phase of one attempt.
 
     Attributes:
-        connect: For a connection, and once more for TLS. A host with several addresses gets this
-            time for all of them together: they are tried one after another, each for an equal
-            share. So a dead first address of two costs half of it.
+        connect: For a connection, and once more for TLS. The addresses of a host share it: each is
+            tried for 0.3 seconds, and then, if none answered, each for an equal part of the rest.
         read: For each part of the answer, and for its body as a whole.
         write: For each part of the request to be taken.
         pool: For a connection to become free; None for as long as the call has.
