@@ -208,6 +208,7 @@ def test_a_created_intent_that_is_hard_to_print(
         (["craete"], "no such command (did you mean create?)"),
         (["sandbx"], "no such command (did you mean sandbox?)"),
         (["create", "--shop", "demo", *EMAIL], "\n  --variant is required: set it"),
+        (["verify", "--product", "2"], "stoqapp verify: required: --variant, --email; see stoqapp"),
         (["create", *FIELDS, "--email"], "--email: needs a value"),
         (["create", *FIELDS, "--name", "-secret"], "given as --name=VALUE"),
         (["create", *FIELDS, "-esecret@example.com"], "unknown option;"),
@@ -279,7 +280,7 @@ def test_the_json_of_what_was_not_sent(
 
 @pytest.mark.parametrize(
     "command",
-    [[], *([name] for name in COMMANDS if name != "verify"), ["catalog"], ["ledger"]],
+    [[], *([name] for name in COMMANDS), ["catalog"], ["ledger"]],
     ids=str,
 )
 def test_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -59,6 +59,7 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **settings: Any) -> None:
         self._named: dict[str, argparse.Action] = {}
         self._commands: Any = None
+        self._found: Any = None
         settings |= {
             "description": textwrap.fill(settings.get("description") or "", 80),
             "formatter_class": argparse.RawDescriptionHelpFormatter,
@@ -98,8 +99,9 @@ class Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Do as argparse, and refuse what is not known."""
+        self._found = argparse.Namespace() if namespace is None else namespace
         try:
-            found, unknown = super().parse_known_args(args, namespace)
+            found, unknown = super().parse_known_args(args, self._found)
         except argparse.ArgumentError as error:
             raise UsageError(self.prog, self._fault(error.argument_name, args or ())) from None
         if unknown:
@@ -143,8 +145,12 @@ class Parser(argparse.ArgumentParser):
             word = next((word for word in words if not word.startswith("-")), "")
             said = f"there is no such command{did_you_mean(word, self._commands.choices)}; "
             return f"{said if name else ''}give a command: {listed(self._commands.choices)}"
-        required = [title for title, action in self._named.items() if action.required]
-        return f"required: {', '.join(required)}"
+        missing = [
+            title
+            for title, action in self._named.items()
+            if action.required and getattr(self._found, action.dest, None) in (None, [])
+        ]
+        return f"required: {', '.join(missing)}"
 
     def _unknown(self, words: Iterable[str]) -> str:
         options = [option for action in self._named.values() for option in action.option_strings]
