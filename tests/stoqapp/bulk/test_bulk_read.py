@@ -1,0 +1,293 @@
+"""How a file is read: encodings, delimiters, headers, JSON and workbooks."""
+
+import codecs
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from listing import CATALOG, SHOP, csv_of, planned, verdicts
+
+from stoqapp.bulk.catalog import catalog_from_file, pages_of_shop
+from stoqapp.bulk.exclude import excluded_from_file
+from stoqapp.bulk.mapping import (
+    ColumnMapping,
+    mapping_from_file,
+    mapping_from_options,
+    preset_for,
+    presets,
+)
+from stoqapp.bulk.read import ImportFileError, open_source
+
+HEAD = "Email,Variant ID,Name"
+ROW = "ada@example.com,45100000000201,Zoë"
+
+
+def _names(folder: Path, content: bytes, **options: Any) -> list[str]:
+    plan = planned(folder, content, **options)
+    return [one.body["customer"]["name"] for one in plan.waiting(SHOP, 100)]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        f"{HEAD}\n{ROW}\n".encode(),
+        f"\ufeff{HEAD}\n{ROW}\n".encode(),
+        f"{HEAD}\r\n{ROW}".encode("utf-16"),
+        codecs.BOM_UTF32_LE + f"{HEAD}\n{ROW}\n".encode("utf-32-le"),
+        f"{HEAD}\r{ROW}\r".encode(),
+        f"sep=;\n{HEAD}\n{ROW}\n".replace(",", ";").encode(),
+        f"{HEAD}\n{ROW}\n".replace(",", "\t").encode(),
+        f"{HEAD}\n{ROW}\n".replace(",", "|").encode(),
+        f"Export of today,,\n\nmade by hand\n{HEAD}\n{ROW}\n".encode(),
+        f"{HEAD},,\n{ROW},,\n".encode(),
+        f"{HEAD}\r\n{ROW}\n\n".encode(),
+    ],
+)
+def test_forms_of_a_csv_file(content: bytes, tmp_path: Path) -> None:
+    """Byte order marks, delimiters, line ends and lines above the header change nothing."""
+    assert ["Zoë"] == _names(tmp_path, content)
+
+
+def test_a_file_that_is_not_utf8_is_refused_until_an_encoding_is_given(tmp_path: Path) -> None:
+    """The message shows the line, and its cell as the usual code pages have it."""
+    content = f"{HEAD}\n{ROW}\n".encode("cp1252")
+    with pytest.raises(ImportFileError, match=r"line 2 .*--encoding.*cp1252: Zoë; cp1250: Zoë"):
+        _names(tmp_path, content)
+    assert ["Zoë"] == _names(tmp_path, content, encoding="cp1252")
+    with pytest.raises(ImportFileError, match="no encoding 'klingon'"):
+        _names(tmp_path, content, encoding="klingon")
+    with pytest.raises(ImportFileError, match="cannot be read as ascii"):
+        _names(tmp_path, content, encoding="ascii")
+    with pytest.raises(ImportFileError, match="utf-16-le"):
+        _names(tmp_path, content.decode("cp1252").encode("utf-16-le"))
+
+
+def test_rows_whose_cells_cannot_be_told_apart_are_rejects(tmp_path: Path) -> None:
+    """Too many cells, and quotes that do not match, reject their rows and no others."""
+    rows = [
+        HEAD,
+        "ada@example.com,45100000000201,Lovelace, Ada",
+        '"bo@example.com,45100000000201,Bo',
+        'cy@example.com,45100000000201,"Cy"',
+        'di@example.com,45100000000201,"Di\nDee"',
+        'ed@example.com,45100000000201,"Ed',
+        "fy@example.com,45100000000201,Fy",
+        'gi@example.com,45100000000201,Gi"',
+    ]
+    found = verdicts(tmp_path, "\n".join(rows).encode())
+    told = [(one.line, one.verdict, one.reason) for one in found]
+    assert [
+        (2, "reject", "cells"),
+        (3, "reject", "cells"),
+        (5, "send", None),
+        (7, "reject", "cells"),
+    ] == told
+    assert "lines 3 to 4" in found[1].advice
+    assert "whole rows" in found[3].advice
+
+
+def test_line_numbers_are_those_of_the_file(tmp_path: Path) -> None:
+    """A row is named by the physical line where it begins, also after quoted line breaks."""
+    content = f"Title\n{HEAD}\n{ROW.replace('Zoë', chr(34) + 'a' + chr(10) + 'b' + chr(34))}\n,,x\n"
+    found = verdicts(tmp_path, content.encode())
+    assert [3, 5] == [one.line for one in found]
+
+
+def test_json_lines(tmp_path: Path) -> None:
+    """Each object is a row; numbers keep their digits, and a broken line is a reject."""
+    lines = [
+        json.dumps({"email": "ada@example.com", "variant_id": 45100000000201, "name": None}),
+        "{nonsense",
+        '{"email": "a@example.com", "email": "b@example.com"}',
+        json.dumps({"email": "bo@example.com", "variant_id": 45100000000101, "name": "Bo"}),
+        "7",
+    ]
+    found = verdicts(tmp_path, "\n".join(lines).encode())
+    told = [(one.line, one.verdict) for one in found]
+    assert [(1, "send"), (2, "reject"), (3, "reject"), (4, "send"), (5, "reject")] == told
+
+
+def test_bodies_and_rows_are_read_again(tmp_path: Path) -> None:
+    """Request bodies, and what --rows wrote, are files that can be imported."""
+    whole = {
+        "intent": {
+            "shopify_variant_id": 45100000000201,
+            "shopify_product_id": 8450000000012,
+            "channel": "email",
+            "quantity": 3,
+            "source": "api",
+        },
+        "customer": {"email": "ada@example.com", "name": "Ada", "accepts_marketing": False},
+        "product": {"title": "Oak Stool"},
+    }
+    for entry in (
+        whole,
+        {"line": 9, "verdict": "send", "reason": None, "shop": SHOP, "body": whole},
+    ):
+        (found,) = verdicts(tmp_path, json.dumps(entry).encode(), catalog=None)
+        assert whole == found.body
+
+
+def test_klaviyo_bodies(tmp_path: Path) -> None:
+    """Bodies of Klaviyo's own subscriptions are read: channels, profile, catalog id."""
+    profile = {"email": "ada@example.com", "phone_number": "+12025550147"}
+    body = {
+        "data": {
+            "type": "back-in-stock-subscription",
+            "attributes": {
+                "channels": ["EMAIL", "SMS"],
+                "profile": {"data": {"type": "profile", "attributes": profile}},
+            },
+            "relationships": {
+                "variant": {"data": {"id": "$shopify:::$default:::45100000000201"}},
+            },
+        }
+    }
+    found = verdicts(tmp_path, json.dumps(body).encode())
+    assert ["email", "sms"] == [one.body and one.body["intent"]["channel"] for one in found]
+
+
+def _workbook(rows: str) -> bytes:
+    """Return an .xlsx whose one sheet has these rows."""
+    spreadsheet = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+    office = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+    package = "http://schemas.openxmlformats.org/package/2006/relationships"
+    files = {
+        "_rels/.rels": f'<Relationships xmlns="{package}"><Relationship Id="r"'
+        f' Type="{office}/officeDocument" Target="xl/workbook.xml"/></Relationships>',
+        "xl/workbook.xml": f'<workbook xmlns="{spreadsheet}" xmlns:r="{office}"><sheets>'
+        '<sheet name="Waiting" sheetId="1" r:id="r"/></sheets></workbook>',
+        "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{package}"><Relationship Id="r"'
+        f' Type="{office}/worksheet" Target="worksheets/sheet1.xml"/></Relationships>',
+        "xl/worksheets/sheet1.xml": f'<worksheet xmlns="{spreadsheet}"><sheetData>{rows}'
+        "</sheetData></worksheet>",
+    }
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as workbook:
+        for name, text in files.items():
+            workbook.writestr(name, text)
+    return packed.getvalue()
+
+
+def test_workbooks(tmp_path: Path) -> None:
+    """Numbers and truth values of a sheet are read as they are shown; the sheet is named."""
+
+    def cell(place: str, value: str, kind: str = "str") -> str:
+        return f'<c r="{place}" t="{kind}"><v>{value}</v></c>'
+
+    head = [cell("A2", "Email"), cell("B2", "Variant ID"), cell("C2", "Accepts marketing")]
+    row = [
+        cell("A4", "ada@example.com"),
+        cell("B4", "45100000000201", "n"),
+        cell("C4", "1", "b"),
+    ]
+    sheet = f'<row r="2">{"".join(head)}</row><row r="4">{"".join(row)}</row>'
+    content = _workbook(sheet)
+    empty, found = verdicts(tmp_path, content)
+    assert (3, "empty") == (empty.line, empty.reason)
+    assert (4, True) == (found.line, found.body["customer"]["accepts_marketing"])
+    source = open_source(tmp_path / "list.csv", ColumnMapping().known)
+    assert "'Waiting'" in source.note
+    assert 2 == source.header_line
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty"),
+        (b"\n\n", "is empty"),
+        (b"PK\x03\x04broken", "not a workbook"),
+        (b"{", "neither JSON nor JSON Lines"),
+        (b"a,b\n1,2\n", "no column holds a contact.*'a', 'b'"),
+        (b"Email,E-mail\na@example.com,b@example.com\n", "two columns stand for email"),
+        (b"Email,Email\na@example.com,b@example.com\n", "'Email' and 'Email#2'"),
+    ],
+)
+def test_files_that_cannot_be_used(content: bytes, message: str, tmp_path: Path) -> None:
+    """One line says what is wrong with the file, before anything is planned."""
+    mapping = mapping_from_options(["Email#2=email"])
+    with pytest.raises(ImportFileError, match=message):
+        planned(tmp_path, content, options=mapping)
+    with pytest.raises(ImportFileError, match="cannot be read"):
+        open_source(tmp_path / "absent.csv", ColumnMapping().known)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"maps": ["Email"]}, "--map must be COLUMN=FIELD"),
+        ({"maps": ["Email=e_mail"]}, "did you mean email"),
+        ({"values": ["status=waiting"]}, "--value must be FIELD:TEXT=VALUE"),
+        ({"values": ["status:Active=active"]}, "must become one of waiting"),
+        ({"constants": ["country"]}, "--set must be FIELD=VALUE"),
+        ({"constants": ["phones=national"]}, "only be set to international"),
+    ],
+)
+def test_options_that_cannot_be_used(options: dict[str, list[str]], message: str) -> None:
+    """An option of another form is refused with the form, or the name that was meant."""
+    with pytest.raises(ImportFileError, match=message):
+        mapping_from_options(**options)
+
+
+def test_a_mapping_that_was_written_says_the_same(tmp_path: Path) -> None:
+    """What --write-mapping writes can be read, and means what the options meant."""
+    options = mapping_from_options(
+        ["Wer=name", "Wann=-"], ["status:Ja, noch=waiting"], ["country=de"]
+    )
+    columns = ["Email", "Wer", "Wann", 'Odd "name"', "Status"]
+    (tmp_path / "m.toml").write_text(options.to_toml(columns), encoding="utf-8")
+    read = mapping_from_file(tmp_path / "m.toml")
+    assert options.fields_of(columns) == read.fields_of(columns)
+    assert (options.values, options.constants) == (read.values, read.constants)
+    (tmp_path / "m.toml").write_text("[columns]\nEmail = 7", encoding="utf-8")
+    with pytest.raises(ImportFileError, match="not a field"):
+        mapping_from_file(tmp_path / "m.toml")
+
+
+@pytest.mark.parametrize("name", presets())
+def test_a_preset_is_found_by_the_columns_that_it_requires(name: str) -> None:
+    """Each preset that ships is chosen for its own columns."""
+    preset = presets()[name]
+    assert preset.requires
+    assert preset == preset_for([*preset.requires, *preset.columns])
+
+
+def test_a_catalog_of_sku_and_ids(tmp_path: Path) -> None:
+    """A plain CSV of SKU, variant id and product id is a catalog."""
+    path = tmp_path / "catalog.csv"
+    path.write_bytes(csv_of(["SKU", "Variant ID", "Product ID"], ["A", "4711", "42"]))
+    assert [4711] == [one.id for one in catalog_from_file(path).with_sku("a")]
+    path.write_bytes(csv_of(["SKU", "Variant ID", "Product ID"], ["A", "4.7E+3", "42"]))
+    with pytest.raises(ImportFileError, match=r"line 2 of the catalog"):
+        catalog_from_file(path)
+    path.write_text('{"products": [{"id": 1}]}', encoding="utf-8")
+    with pytest.raises(ImportFileError, match=r"neither a page of /products.json"):
+        catalog_from_file(path)
+    assert len(CATALOG.by_id) == 4
+
+
+def test_a_storefront_is_read_page_by_page(tmp_path: Path, storefront: str) -> None:
+    """`/products.json` is asked for until a page is empty; the pages make a catalog."""
+    pages = list(pages_of_shop(storefront))
+    assert [2, 1] == [page.products for page in pages]
+    path = tmp_path / "catalog.json"
+    path.write_text("".join(f"{page.text}\n" for page in pages), encoding="utf-8")
+    assert {1, 2, 3} == set(catalog_from_file(path).by_id)
+
+
+def test_exclusions(tmp_path: Path) -> None:
+    """Contacts are read from columns that hold some, or from a file of one column."""
+    path = tmp_path / "exclude.csv"
+    path.write_bytes(csv_of(["Phone", "Country", "Why"], ["020 7946 0018", "gb", "asked"]))
+    assert {"442079460018"} == excluded_from_file(path)
+    path.write_text("Ada@example.com\n+12025550147\n", encoding="utf-8")
+    assert {"ada@example.com", "12025550147"} == excluded_from_file(path)
+    path.write_bytes(csv_of(["Phone"], ["2025550147"]))
+    with pytest.raises(ImportFileError, match="line 2"):
+        excluded_from_file(path)
+    path.write_bytes(csv_of(["Name", "Why"], ["Ada", "asked"]))
+    with pytest.raises(ImportFileError, match="no column Email or Phone"):
+        excluded_from_file(path)
