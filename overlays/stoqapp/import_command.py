@@ -11,8 +11,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
+from itertools import chain, repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from stoqapp.terminal import complain, mention, show
 
@@ -376,14 +377,16 @@ async def _drain(
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    task = asyncio.current_task()
+    task = cast("asyncio.Task[Any]", asyncio.current_task())
+
+    # What the next signal does: the first stops, every other one ends.
+    actions = chain([stop.set], repeat(task.cancel))
 
     def interrupt(*_: Any) -> None:
-        if stop.is_set() and task is not None:
-            loop.call_soon_threadsafe(task.cancel)
-        else:
+        action = next(actions)
+        if action == stop.set:
             mention("finishing what is in flight; press Ctrl-C again to end at once")
-            loop.call_soon_threadsafe(stop.set)
+        loop.call_soon_threadsafe(action)
 
     before = {one: signal.signal(one, interrupt) for one in (signal.SIGINT, signal.SIGTERM)}
     asked = False

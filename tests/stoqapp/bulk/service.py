@@ -76,7 +76,7 @@ class Service:
                 line = f"HTTP/1.1 {status} -\r\nContent-Length: {len(text)}\r\n\r\n".encode()
                 writer.write(line + text)
                 await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             pass
         finally:
             writer.transport.abort()

@@ -1,0 +1,329 @@
+"""``stoqapp import``, ``catalog`` and ``ledger``: previews, sending, and what goes wrong."""
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from listing import csv_of
+from service import NOT_FOUND, Service, service
+from test_bulk_kills import import_command, write_rows
+
+from stoqapp.bulk.ledger import Ledger, LedgerError
+from stoqapp.cli import main
+
+SECRETS = ("ada.secret", "Lovelace", "2025550147", "202 555")
+WAITING = csv_of(
+    ["Email", "Phone", "Name", "Variant ID", "Product ID", "Status", "Country"],
+    ["ada.secret@example.com", "", "Ada Lovelace", "4711", "42", "in", "us"],
+    ["", "+1 202 555 0147", "Ada Lovelace", "4712", "42", "in", "us"],
+    ["ada.secret@example.com", "", "Ada Lovelace", "4713", "42", "gone", "us"],
+    ["ada.secret@example", "", "Ada Lovelace", "4711", "42", "in", "us"],
+    ["ada.secret@example.com", "", "Ada Lovelace", "4714", "42", "odd", "us"],
+    ["ada.secret@example.com", "", "Ada Lovelace", "4711", "42", "in", "us"],
+)
+MEANING = ("--value", "status:in=waiting", "--value", "status:gone=unsubscribed")
+
+
+@pytest.fixture
+def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
+    """A service, with the working directory in a folder of the test."""
+    monkeypatch.chdir(tmp_path)
+    with service() as server:
+        yield server
+
+
+def run_import(file: str, running: Service, *more: str) -> int:
+    """Import *file* in this process."""
+    words = ["import", file, "--shop", "demo", "--base-url", running.base_url]
+    return main([*words, "--yes", *more])
+
+
+def events(text: str) -> dict[str, Any]:
+    """Return the last event of each kind that was printed."""
+    return {event["event"]: event for event in map(json.loads, text.splitlines())}
+
+
+def test_an_import_adds_up_and_tells_nothing_of_anybody(
+    running: Service, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Each row is in one number of the summary; nobody's data is printed, logged or kept."""
+    Path("list.csv").write_bytes(WAITING)
+    assert 3 == run_import("list.csv", running, *MEANING, "--json")
+    printed = capfd.readouterr()
+    told = events(printed.out)
+    assert {
+        "event": "summary",
+        "read": 6,
+        "sent": 2,
+        "already_there": 0,
+        "rejected": 2,
+        "skipped": 2,
+        "unknown": 0,
+        "left": 0,
+    } == told["summary"]
+    preview = told["preview"]
+    assert ["unknown_status", "email"] == [
+        one["reason"] for one in preview["verdicts"] if one["verdict"] == "reject"
+    ] or preview["verdicts"]
+    assert ["--value 'status:odd=waiting'"] == [one["add"] for one in preview["not_understood"]]
+    assert "list.csv" == preview["file"]
+
+    assert 0 == main(["ledger", "show", "--html", "report.html"])
+    assert 3 == run_import("list.csv", running, *MEANING)
+    kept = printed.out + printed.err + "".join(capfd.readouterr())
+    kept += Path("report.html").read_text(encoding="utf-8")
+    kept += "".join(path.read_bytes().decode("latin-1") for path in Path().glob("stoqapp.ledger*"))
+    assert [] == [secret for secret in SECRETS if secret in kept]
+    assert "<script" not in kept
+    assert "http://" not in Path("report.html").read_text(encoding="utf-8")
+
+
+def test_only_what_is_new_leaves(running: Service, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file that grew, and the mended rejects, send what was not sent before, and no more."""
+    Path("list.csv").write_bytes(WAITING)
+    run_import("list.csv", running, *MEANING)
+    Path("list.csv").write_bytes(
+        WAITING + b"bo@example.com,,Bo,4711,42,in,us\r\nADA.secret@EXAMPLE.com,,,4711,42,in,us\n"
+    )
+    run_import("list.csv", running, *MEANING)
+    rejected = Path("list.csv.rejected.csv")
+    assert 0o600 == stat.S_IMODE(rejected.stat().st_mode)
+    text = rejected.read_text(encoding="utf-8")
+    assert "ada.secret@example,,Ada Lovelace,4711,42,in,us,5,email: " in text
+    rejected.write_text(text.replace("ada.secret@example,", "mended@example.com,"), "utf-8")
+    capsys.readouterr()
+    assert 3 == run_import(rejected.name, running, *MEANING)
+    assert "read 2 = sent 1 + already there 0 + rejected 1" in capsys.readouterr().out
+    assert {1} == set(running.received.values())
+    assert 4 == len(running.stored)
+
+
+def test_a_plan_sends_and_keeps_nothing(
+    running: Service, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--plan shows what would happen; --rows has every verdict, for its owner alone."""
+    Path("list.csv").write_bytes(WAITING)
+    assert 0 == run_import("list.csv", running, *MEANING, "--plan", "--rows", "rows.jsonl")
+    shown = capsys.readouterr().out
+    assert "would send 2 intents" in shown
+    assert "reject 1: unknown_status" in shown
+    assert "opt-in confirmation" in shown
+    assert not running.received
+    assert not Path("stoqapp.ledger").exists()
+    assert 0o600 == stat.S_IMODE(Path("rows.jsonl").stat().st_mode)
+    rows = [json.loads(line) for line in Path("rows.jsonl").read_text("utf-8").splitlines()]
+    assert {"line", "verdict", "reason", "shop", "body"} == set(rows[0])
+    assert [2, 3, 4, 5, 6, 7] == [row["line"] for row in rows]
+
+
+def test_a_template_for_the_upload(running: Service) -> None:
+    """--template writes what would be sent in the columns of STOQ's own template."""
+    Path("list.csv").write_bytes(
+        csv_of(
+            ["Email", "Variant ID", "Product ID", "Date", "GDPR confirmed", "Accepts marketing"],
+            ["ada@example.com", "4711", "42", "2026-09-03", "true", "yes"],
+        )
+    )
+    assert 0 == run_import("list.csv", running, "--template", "upload.csv")
+    header, row = Path("upload.csv").read_text(encoding="utf-8").splitlines()
+    assert header.startswith("SKU,Email,Phone,Name,Market,Quantity,GDPR confirmed,Accepts")
+    assert "4711,ada@example.com,,,,1,true,true,,03/09/2026" == row
+    assert not running.received
+
+
+def test_shops_that_a_column_names_go_side_by_side(running: Service) -> None:
+    """One shop that STOQ does not know does not keep the others from their turn."""
+    rows = [[f"p{n}@example.com", "4711", "42", f"shop-{n % 3}"] for n in range(30)]
+    Path("list.csv").write_bytes(csv_of(["Email", "Variant ID", "Product ID", "Shop"], *rows))
+    words = ["import", "list.csv", "--yes", "--base-url", running.base_url]
+    assert 0 == main(words)
+    assert 30 == len(running.stored)
+
+
+def test_twenty_failures_of_one_kind_stop_it(
+    running: Service, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """404 for everything ends after some twenty requests, and the same command goes on later."""
+    write_rows(Path("list.csv"), range(100))
+    running.answer = lambda _: NOT_FOUND
+    assert 1 == run_import("list.csv", running)
+    printed = capsys.readouterr()
+    assert "stopped: NotFoundError (404)" in printed.err
+    assert 20 <= running.received.total() < 30
+    assert 0 == main(["ledger", "rejected"])
+    assert "list.csv line 2: demo.myshopify.com variant 4711: 404" in capsys.readouterr().out
+    running.answer = lambda _: None
+    assert 0 == run_import("list.csv", running)
+    assert 100 == len(running.stored)
+
+
+def test_without_a_network_nothing_is_lost(
+    running: Service, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was not sent waits; the ledger does not know it."""
+    write_rows(Path("list.csv"), range(30))
+    monkeypatch.setattr("stoqapp.retry.FIRST_WAIT_SECONDS", 0.001)
+    words = ["import", "list.csv", "--shop", "demo", "--yes", "--base-url"]
+    assert 1 == main([*words, "http://127.0.0.1:9/api/v1"])
+    printed = capsys.readouterr()
+    assert "left 30" in printed.out
+    assert "NotSentError" in printed.err
+    assert 0 == run_import("list.csv", running)
+
+
+def test_what_was_unknown_is_asked_again(
+    running: Service, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A row without an answer is unknown; the next run finds it on the list."""
+    write_rows(Path("list.csv"), range(3))
+    running.answer = lambda count: (500, {}) if count <= 9 else None
+    assert 3 == run_import("list.csv", running)
+    assert "unknown" in capsys.readouterr().out
+    assert 0 == run_import("list.csv", running)
+    assert 3 == len(running.stored)
+
+
+def test_a_limit(running: Service, capsys: pytest.CaptureFixture[str]) -> None:
+    """--limit sends so many of the oldest rows, and leaves the others for later."""
+    write_rows(Path("list.csv"), range(10))
+    assert 0 == run_import("list.csv", running, "--limit", "4")
+    assert "sent 4 + already there 0 + rejected 0 + skipped 0 + unknown 0 + left 6" in (
+        capsys.readouterr().out
+    )
+    assert 4 == len(running.stored)
+
+
+def test_nothing_is_sent_unasked(running: Service, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without --yes, and without a terminal to ask at, nothing is sent."""
+    write_rows(Path("list.csv"), range(2))
+    words = ["import", "list.csv", "--shop", "demo", "--base-url", running.base_url]
+    command = [sys.executable, "-m", "stoqapp", *words]
+    ended = subprocess.run(command, input="", capture_output=True, text=True, check=False)
+    assert (2, "--yes" in ended.stderr) == (ended.returncode, True)
+    assert not running.received
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c(times: int, running: Service) -> None:
+    """Once finishes what is in flight, twice ends at once; the same command goes on after both."""
+    running.latency = 0.3 if times == 1 else 30.0
+    path = write_rows(Path("list.csv"), range(40))
+    command = import_command(path, running.base_url)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        running.wait_for(4, lambda: process.poll() is not None)
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        assert b"press Ctrl-C again" in process.stderr.readline()
+        if times == 2:
+            process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=20)
+    assert 130 == process.returncode, err
+    assert b"same command" in err
+    came = running.received.total()
+    assert came < 40
+    assert (b"unknown 0" if times == 1 else f"unknown {came}".encode()) in out
+    running.latency = 0.0
+    assert 0 == run_import("list.csv", running)
+    assert 40 == len(running.stored)
+    repeated = sum(count > 1 for count in running.received.values())
+    assert repeated == (0 if times == 1 else came)
+
+
+def test_a_second_process_is_refused(running: Service, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two processes do not share a ledger; the message has the first one's pid."""
+    running.latency = 30.0
+    path = write_rows(Path("list.csv"), range(5))
+    with subprocess.Popen(import_command(path, running.base_url), stdout=subprocess.PIPE) as first:
+        running.wait_for(1, lambda: first.poll() is not None)
+        assert 1 == run_import("list.csv", running)
+        assert f"process {first.pid} works on the ledger" in capsys.readouterr().err
+        assert 0 == main(["ledger", "show"])
+        assert "in flight" in capsys.readouterr().out
+        first.kill()
+    running.latency = 0.0
+    assert 0 == run_import("list.csv", running)
+
+
+@pytest.mark.parametrize("damage", ["not sqlite", "another database", "read-only"])
+def test_a_ledger_that_cannot_be_used(
+    damage: str, running: Service, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is sent, and one line says what is wrong with the ledger."""
+    import sqlite3
+
+    write_rows(Path("list.csv"), range(2))
+    if damage == "not sqlite":
+        Path("stoqapp.ledger").write_bytes(b"x" * 5000)
+    elif damage == "another database":
+        with sqlite3.connect("stoqapp.ledger") as other:
+            other.execute("CREATE TABLE mine (a)")
+        other.close()
+    else:
+        if os.geteuid() == 0:
+            pytest.skip("root may write everywhere")
+        Ledger("stoqapp.ledger").close()
+        Path("stoqapp.ledger").chmod(0o400)
+    assert 1 == run_import("list.csv", running)
+    error = capsys.readouterr().err
+    assert "stoqapp.ledger" in error
+    assert 1 == error.count("\n")
+    assert not running.received
+
+
+def test_a_disk_that_is_full(running: Service, tmp_path: Path) -> None:
+    """When the ledger can take no more, sending stops; later the rest goes out, once each."""
+    path = write_rows(tmp_path / "list.csv", range(300))
+    Ledger("stoqapp.ledger").close()
+    # A limit of the process stands for the disk: SQLite is told "file too large" instead.
+    limited = (
+        "import resource, signal, sys\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))\n"
+        "from stoqapp.cli import main\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    command = [sys.executable, "-c", limited, *import_command(path, running.base_url)[3:]]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert 1 == ended.returncode, ended.stderr
+    assert "the ledger stoqapp.ledger cannot be used" in ended.stderr.replace(f"{tmp_path}/", "")
+    assert "Traceback" not in ended.stderr
+    came = running.received.total()
+    assert 0 < came < 300
+    assert 0 == run_import("list.csv", running)
+    assert 300 == len(running.stored)
+    assert sum(count > 1 for count in running.received.values()) <= 8
+
+
+def test_a_ledger_is_purged(running: Service, capsys: pytest.CaptureFixture[str]) -> None:
+    """Purging asks for --yes, and takes every file of the ledger away."""
+    write_rows(Path("list.csv"), range(2))
+    run_import("list.csv", running)
+    assert 2 == main(["ledger", "purge"])
+    assert 0 == main(["ledger", "show", "--json"])
+    assert '{"sent": 2}' in capsys.readouterr().out
+    assert 0 == main(["ledger", "purge", "--yes"])
+    assert [] == list(Path().glob("stoqapp.ledger*"))
+    assert 1 == main(["ledger", "show"])
+    with pytest.raises(LedgerError, match="there is no ledger"):
+        Ledger("stoqapp.ledger", read_only=True)
+
+
+def test_a_catalog_is_written_whole_or_not_at_all(
+    tmp_path: Path, storefront: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`stoqapp catalog` writes a file that --catalog takes; a password is told, with a remedy."""
+    path = tmp_path / "catalog.json"
+    words = ["catalog", "--shop", "demo", "-o", str(path), "--storefront-url"]
+    assert 1 == main([*words, f"{storefront}/locked"])
+    assert "401: the storefront has a password" in capsys.readouterr().err
+    assert not path.exists()
+    assert 0 == main([*words, storefront])
+    assert "3 variants of 3 published products" in capsys.readouterr().out
+    assert path.exists()
