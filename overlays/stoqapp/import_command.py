@@ -380,7 +380,7 @@ async def _drain(
     task = cast("asyncio.Task[Any]", asyncio.current_task())
 
     # What the next signal does: the first stops, every other one ends.
-    actions = chain([stop.set], repeat(task.cancel))
+    actions: Iterator[Callable[[], object]] = chain([stop.set], repeat(task.cancel))
 
     def interrupt(*_: Any) -> None:
         action = next(actions)
