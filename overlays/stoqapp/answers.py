@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence, Sized
 from datetime import UTC, datetime
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Final
 
 from attrs import asdict, field, frozen
@@ -151,19 +151,20 @@ def created_from_answer(answer: Answer, now: float) -> IntentCreated:
     Raises:
         AnswerError: The status is not 201; which class, the tree in `stoqapp.errors` says.
     """
+    if answer.status != 201:
+        raise error_from_answer(answer, now)
     content = json_from(answer.body)
-    messages = tuple(islice(_messages_from(content), _MOST_MESSAGES))
-    if answer.status == 201:
-        intents = content.get("intents") if isinstance(content, dict) else None
-        readable = intents if isinstance(intents, list) else []
-        return IntentCreated(answer, tuple(i for i in readable if isinstance(i, dict)), messages)
-    raise error_from_answer(answer, now)
+    intents = content.get("intents") if isinstance(content, dict) else None
+    readable = intents if isinstance(intents, list) else []
+    return IntentCreated(
+        answer, tuple(i for i in readable if isinstance(i, dict)), _messages_in(content)
+    )
 
 
 def error_from_answer(answer: Answer, now: float) -> AnswerError:
     """Return the error that stands for an answer of an unwanted status, to be raised."""
     content = json_from(answer.body)
-    messages = tuple(islice(_messages_from(content), _MOST_MESSAGES))
+    messages = _messages_in(content)
     retry_after = _retry_after(answer, content, now)
     state: dict[str, Any] = {"retry_after": retry_after}
     if answer.status in _DUPLICATE_STATUSES:
@@ -187,17 +188,18 @@ def says_duplicate(messages: Sequence[str]) -> bool:
 
 
 def json_from(body: bytes) -> Any:
-    """Return the JSON in *body*, None if it is none."""
+    """Return the value of the JSON in *body*, None if it is not JSON."""
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
         return None
 
 
-def _messages_from(content: Any) -> Iterator[str]:
-    if isinstance(content, dict):
-        for key in ("errors", "error", "message"):
-            yield from _texts_in(content.get(key))
+def _messages_in(content: Any) -> tuple[str, ...]:
+    if not isinstance(content, dict):
+        return ()
+    given = (content[key] for key in ("errors", "error", "message") if key in content)
+    return tuple(islice(chain.from_iterable(map(_texts_in, given)), _MOST_MESSAGES))
 
 
 def _texts_in(value: Any, depth: int = 0) -> Iterator[str]:
