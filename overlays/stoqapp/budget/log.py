@@ -16,7 +16,7 @@ seconds, so it is about as coarse as the slack.
 import json
 import math
 from collections.abc import Callable
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Any, Final, TypeVar
 
 from attrs import evolve, frozen
@@ -187,8 +187,10 @@ def _spent(log: Log) -> int:
 
 
 def text_from_log(log: Log) -> str:
-    """Return *log* as text, for a file or a server."""
-    return json.dumps([log.writes, log.others, log.held_from_ms, log.held_until_ms])
+    """Return *log* as text, for a file or a server: of the writes, the times in between."""
+    between = [moment - before for before, moment in pairwise((0, *log.writes))]
+    parts = [between, log.others, log.held_from_ms, log.held_until_ms]
+    return json.dumps(parts, separators=(",", ":"))
 
 
 def log_from_text(text: str | bytes) -> Log:
@@ -198,9 +200,9 @@ def log_from_text(text: str | bytes) -> Log:
         ValueError: It was not written by `text_from_log`.
     """
     try:
-        writes, others, held_from_ms, held_until_ms = json.loads(text)
+        between, others, held_from_ms, held_until_ms = json.loads(text)
         return Log(
-            tuple([int(moment) for moment in writes]),
+            tuple(accumulate([int(ms) for ms in between])),
             tuple([(int(moment), int(points)) for moment, points in others]),
             int(held_from_ms),
             int(held_until_ms),

@@ -24,7 +24,6 @@ from stoqapp.errors import BudgetUnavailableError, ConfigurationError
 _OPEN_SECONDS: Final = 20.0
 _MAKE_TABLE: Final = """
 CREATE TABLE IF NOT EXISTS stoqapp_logs (shop TEXT PRIMARY KEY, log TEXT, ends_ms INTEGER)
-WITHOUT ROWID
 """
 _FORGET_IDLE_SHOPS: Final = """
 DELETE FROM stoqapp_logs WHERE shop IN (SELECT shop FROM stoqapp_logs WHERE ends_ms < ? LIMIT 10)
