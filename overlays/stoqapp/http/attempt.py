@@ -27,7 +27,7 @@ _CHUNK_SIZE: Final = re.compile(rb"([0-9a-fA-F]{1,16})[ \t]*(?:;[^\r\n]*)?\r\n")
 
 # Another transport says by one of these that nothing was sent.
 _NOT_SENT: Final[tuple[tuple[type[Exception], str], ...]] = (
-    (httpx.PoolTimeout, "no connection became free within the timeout"),
+    (httpx.PoolTimeout, "no connection became free in time (see HttpOptions.max_connections)"),
     (httpx.ConnectTimeout, "no connection came about within the timeout"),
     (httpx.ConnectError, "the host could not be found, reached or trusted"),
     (httpx.ProxyError, "the proxy let nothing through"),

@@ -154,7 +154,7 @@ class AsyncWire(httpcore.AsyncNetworkBackend, httpcore.AsyncNetworkStream, async
         return self
 
     async def read(self, *_: Any, **__: Any) -> bytes:
-        """Read, and keep what was read."""
+        """Return what came since the last time; wait where nothing did."""
         attempt = self.attempt
         if self._unread or self._has_ended:
             attempt.seconds(None)
@@ -162,7 +162,6 @@ class AsyncWire(httpcore.AsyncNetworkBackend, httpcore.AsyncNetworkStream, async
             await self._wait(attempt.timeout.read)
         part = bytes(self._unread)
         self._unread.clear()
-        attempt.hears(part)
         if not part and self._failure is not None:
             raise self._failure
         return part
@@ -203,6 +202,8 @@ class AsyncWire(httpcore.AsyncNetworkBackend, httpcore.AsyncNetworkStream, async
 
     def data_received(self, data: bytes) -> None:  # noqa: D102
         self._unread += data
+        # Kept here, so that a timeout in the same moment does not lose it.
+        self.attempt.hears(data)
         self._wake()
 
     def eof_received(self) -> None:  # noqa: D102
