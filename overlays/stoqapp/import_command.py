@@ -5,6 +5,7 @@ import asyncio
 import json
 import os
 import signal
+import sqlite3
 import sys
 import time
 from collections import Counter
@@ -31,7 +32,9 @@ TO_MEND: Final = 3
 INTERRUPTED: Final = 130
 LEDGER: Final = "stoqapp.ledger"
 SHARE: Final = 0.9
+_ROW: Final = ("line", "verdict", "reason", "shop", "body")
 _LINE_EVERY_SECONDS: Final = 10.0
+_CONNECTIONS: Final = 100
 _EXAMPLES: Final = {
     "import": """\
 examples:
@@ -100,63 +103,62 @@ def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
     ledger.add_argument("--yes", action="store_true", help="with purge: do not ask")
 
 
+_FLAGS: Final = {
+    "--plan": "show the preview and stop",
+    "--yes": "do not ask before sending",
+    "--json": "print one JSON object a line: preview, progress, summary",
+    "--dayfirst": "03/09/2026 is in September",
+    "--monthfirst": "03/09/2026 is in March",
+}
+_REPEATED: Final = {
+    "--map": ("COLUMN=FIELD", "what a column is; '-' leaves it out; repeatable"),
+    "--value": ("FIELD:TEXT=VALUE", "what a text means, like status:Active=waiting; repeatable"),
+    "--set": ("FIELD=VALUE", "a value for rows that have none, like country=us; repeatable"),
+}
+_FILES: Final = {
+    "--catalog": "the shop's variants, see stoqapp catalog",
+    "--exclude": "people not to import: e-mail addresses and phone numbers",
+    "--mapping": "a mapping in TOML (default: the preset that fits the columns)",
+    "--write-mapping": "write the mapping that is used, as TOML",
+    "--template": "write what would be sent in STOQ's own import template, and stop; STOQ's upload"
+    " of it takes dates, too",
+    "--rows": "write every verdict, with its request, as JSON Lines",
+    "--ledger": f"the ledger (default: {LEDGER} beside FILE)",
+}
+_OTHERS: Final[dict[str, dict[str, Any]]] = {
+    "--shop": {"help": "the shop of rows that name none ($STOQ_SHOP)"},
+    "--base-url": {"help": "where the API is ($STOQ_BASE_URL)"},
+    "--encoding": {"help": "of a text that is not UTF-8, like cp1252"},
+    "--match": {
+        "choices": ("id", "sku", "title"),
+        "help": "what says which variant (default: the id, else the SKU, else the titles)",
+    },
+    "--channel": {
+        "choices": ("email", "sms", "both"),
+        "help": "for rows with an e-mail address and a phone number",
+    },
+    "--since": {"metavar": "DATE", "help": "leave out older rows, like 2026-01-31"},
+    "--share": {
+        "type": float,
+        "help": f"part of the rate budget to use, above 0 up to 1 (default: {SHARE}; a sandbox on"
+        " this machine is not paced)",
+    },
+    "--limit": {"type": int, "metavar": "N", "help": "send at most so many intents"},
+}
+
+
 def _add_import(commands: "argparse._SubParsersAction[Any]") -> None:
     parser = _parser(commands, "import", "put the people of a file on waitlists, and lose none")
     parser.set_defaults(run=_run_import)
     parser.add_argument("file", type=Path, metavar="FILE", help="CSV, .xlsx, JSON or JSON Lines")
-    parser.add_argument("--shop", help="the shop of rows that name none ($STOQ_SHOP)")
-    parser.add_argument("--base-url", help="where the API is ($STOQ_BASE_URL)")
-    for option, explanation in (
-        ("--plan", "show the preview and stop"),
-        ("--yes", "do not ask before sending"),
-        ("--json", "print one JSON object a line: preview, progress, summary"),
-        ("--dayfirst", "03/09/2026 is in September"),
-        ("--monthfirst", "03/09/2026 is in March"),
-    ):
+    for option, keywords in _OTHERS.items():
+        parser.add_argument(option, **keywords)
+    for option, explanation in _FLAGS.items():
         parser.add_argument(option, action="store_true", help=explanation)
-    for option, metavar, explanation in (
-        ("--catalog", "FILE", "the shop's variants, see stoqapp catalog"),
-        ("--exclude", "FILE", "people not to import: e-mail addresses and phone numbers"),
-        ("--mapping", "FILE", "a mapping in TOML (default: the preset that fits the columns)"),
-        ("--write-mapping", "FILE", "write the mapping that is used, as TOML"),
-        (
-            "--template",
-            "FILE",
-            "write what would be sent as STOQ's own import template, and stop;"
-            " its upload takes dates, too",
-        ),
-        ("--rows", "FILE", "write every verdict, with its request, as JSON Lines"),
-        ("--ledger", "FILE", f"the ledger (default: {LEDGER} beside FILE)"),
-    ):
-        parser.add_argument(option, type=Path, metavar=metavar, help=explanation)
-    for option, metavar, explanation in (
-        ("--map", "COLUMN=FIELD", "what a column is; '-' leaves it out"),
-        ("--value", "FIELD:TEXT=VALUE", "what a text means, like status:Active=waiting"),
-        ("--set", "FIELD=VALUE", "a value for rows that have none, like country=us"),
-    ):
-        parser.add_argument(
-            option, action="append", default=[], metavar=metavar, help=f"{explanation}; repeatable"
-        )
-    parser.add_argument("--encoding", help="of a text that is not UTF-8, like cp1252")
-    parser.add_argument(
-        "--match",
-        choices=("id", "sku", "title"),
-        help="what says which variant (default: the id, else the SKU, else the titles)",
-    )
-    parser.add_argument(
-        "--channel",
-        choices=("email", "sms", "both"),
-        help="for rows with an e-mail address and a phone number",
-    )
-    parser.add_argument("--since", metavar="DATE", help="leave out older rows, like 2026-01-31")
-    parser.add_argument(
-        "--share",
-        type=float,
-        metavar="SHARE",
-        help="part of the rate budget to"
-        f" use, above 0 up to 1 (default: {SHARE}; a sandbox on this machine is not paced)",
-    )
-    parser.add_argument("--limit", type=int, metavar="N", help="send at most so many intents")
+    for option, explanation in _FILES.items():
+        parser.add_argument(option, type=Path, metavar="FILE", help=explanation)
+    for option, (form, explanation) in _REPEATED.items():
+        parser.add_argument(option, action="append", default=[], metavar=form, help=explanation)
 
 
 def _parser(commands: Any, name: str, help_: str) -> argparse.ArgumentParser:
@@ -188,6 +190,12 @@ def _complaints(command: str) -> Iterator[list[int]]:
     except ModuleNotFoundError as error:
         complain(command, f"{error.name} is missing: pip install 'stoqapp[bulk]'")
         codes.append(USAGE)
+    except OSError as error:
+        complain(command, f"{error.filename} cannot be written: {error.strerror}")
+        codes.append(STOPPED)
+    except sqlite3.Error as error:
+        complain(command, f"a temporary file failed ({error}): set SQLITE_TMPDIR to a folder")
+        codes.append(STOPPED)
 
 
 def _run_import(arguments: argparse.Namespace) -> int:
@@ -197,13 +205,17 @@ def _run_import(arguments: argparse.Namespace) -> int:
 
 
 def _import(arguments: argparse.Namespace, stack: ExitStack) -> int:
-    from stoqapp import AsyncStoq, Budget
+    from stoqapp import AsyncStoq, Budget, HttpOptions
     from stoqapp.bulk.ledger import Ledger
     from stoqapp.bulk.preview import open_private, preview, template_lines, write_lines
 
     shop = arguments.shop or os.environ.get("STOQ_SHOP") or None
     # The client's own shop does not matter where a column names the shops.
-    client = AsyncStoq(shop or "import.myshopify.com", base_url=arguments.base_url)
+    client = AsyncStoq(
+        shop or "import.myshopify.com",
+        base_url=arguments.base_url,
+        http=HttpOptions(max_connections=_CONNECTIONS),
+    )
     if client.budget is not None or arguments.share is not None:
         share = SHARE if arguments.share is None else arguments.share
         client = client.with_options(budget=Budget(share=share))
@@ -231,9 +243,9 @@ def _import(arguments: argparse.Namespace, stack: ExitStack) -> int:
         mention(f"wrote {arguments.template}: upload it in STOQ, under Back in stock, Import")
     if only_plan or ledger is None:
         return DONE
-    if said["send"] and not _agreed(arguments, said["send"], client):
+    if said["send"] and not _agreed(arguments, plan, client):
         return USAGE
-    return _send(arguments, plan, ledger, client)
+    return _send(arguments, plan, ledger, client, said["seconds"])
 
 
 def _planned(
@@ -262,28 +274,18 @@ def _planned(
     if arguments.dayfirst and arguments.monthfirst:
         raise ImportFileError("give --dayfirst or --monthfirst, not both")
     first = "day-first" if arguments.dayfirst else "month-first" if arguments.monthfirst else None
-    choices: dict[str, Any] = {"salt": ledger.salt} if ledger else {}
-    return (
-        source,
-        mapping,
-        plan(
-            source,
-            mapping,
-            catalog_from_file(arguments.catalog) if arguments.catalog else None,
-            Choices(
-                shop=shop,
-                channel=arguments.channel,
-                match=arguments.match,
-                excluded=excluded_from_file(arguments.exclude)
-                if arguments.exclude
-                else frozenset(),
-                since=since,
-                dates=first,
-                target=client.budget_key.partition("@")[2],
-                **choices,
-            ),
-        ),
+    choices = Choices(
+        shop=shop,
+        channel=arguments.channel,
+        match=arguments.match,
+        excluded=excluded_from_file(arguments.exclude) if arguments.exclude else frozenset(),
+        since=since,
+        dates=first,
+        target=client.budget_key.partition("@")[2],
+        **({"salt": ledger.salt} if ledger else {}),
     )
+    catalog = catalog_from_file(arguments.catalog) if arguments.catalog else None
+    return source, mapping, plan(source, mapping, catalog, choices)
 
 
 def _write_rows(path: Path, plan: "Plan") -> None:
@@ -291,13 +293,7 @@ def _write_rows(path: Path, plan: "Plan") -> None:
 
     with open_private(path) as file:
         for one in plan:
-            row = {
-                "line": one.line,
-                "verdict": one.verdict,
-                "reason": one.reason,
-                "shop": one.shop,
-                "body": one.body,
-            }
+            row = {name: getattr(one, name) for name in _ROW}
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
@@ -317,19 +313,26 @@ def _write_rejected(file: Path, plan: "Plan") -> None:
         path.unlink(missing_ok=True)
 
 
-def _agreed(arguments: argparse.Namespace, count: int, client: "AsyncStoq") -> bool:
+def _agreed(arguments: argparse.Namespace, plan: "Plan", client: "AsyncStoq") -> bool:
     if arguments.yes:
         return True
-    count = min(count, count if arguments.limit is None else arguments.limit)
     if not sys.stdin.isatty():
         complain("stoqapp import", "nothing was sent: add --yes to send without being asked")
         return False
-    mention(f"Send {count} intents ({client!r})? [y/N] ", end="")
+    left = plan.left()
+    count = min(sum(left.values()), arguments.limit or sum(left.values()))
+    where = next(iter(left)) if len(left) == 1 else f"{len(left)} shops"
+    target = client.budget_key.partition("@")[2] or "STOQ"
+    mention(f"Send {count} intents for {where} to {target}? [y/N] ", end="")
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def _send(
-    arguments: argparse.Namespace, plan: "Plan", ledger: "Ledger", client: "AsyncStoq"
+    arguments: argparse.Namespace,
+    plan: "Plan",
+    ledger: "Ledger",
+    client: "AsyncStoq",
+    seconds: float,
 ) -> int:
     from stoqapp.bulk.ledger import LedgerError
 
@@ -338,7 +341,8 @@ def _send(
     interrupted = False
     failure = ""
     ledger.begin()
-    with _progress(arguments, min(total, arguments.limit or total), counts) as advance:
+    total = min(total, arguments.limit or total)
+    with _progress(arguments, total, seconds, counts) as advance:
 
         def on_outcome(_: Any, outcome: Any) -> None:
             counts["left" if outcome is None else outcome.state] += 1
@@ -402,16 +406,17 @@ async def _drain(
 
 @contextmanager
 def _progress(
-    arguments: argparse.Namespace, total: int, counts: Mapping[str, int]
+    arguments: argparse.Namespace, total: int, seconds: float, counts: Mapping[str, int]
 ) -> Iterator[Callable[[], None]]:
-    """Show how far it is; yield what to call after each outcome."""
+    """Show how far it is; yield what to call after each outcome. It takes *seconds* at least."""
     began = time.monotonic()
 
     def said() -> dict[str, Any]:
         done = sum(counts.values())
-        rate = done / max(time.monotonic() - began, 0.001)
-        left = timedelta(seconds=round((total - done) / rate)) if rate else timedelta()
-        ends = (datetime.now() + left).strftime("%H:%M")
+        gone = max(time.monotonic() - began, 0.001)
+        rate = done / gone
+        left = max((total - done) / rate if rate else 0.0, seconds - gone)
+        ends = (datetime.now() + timedelta(seconds=left)).strftime("%Y-%m-%d %H:%M")
         return {"done": done, "total": total, "rate": round(rate, 1), "ends": ends, **counts}
 
     def text() -> str:

@@ -135,12 +135,7 @@ class Ledger:
         """
         query = f"SELECT state FROM intents WHERE key = ? AND state IN {_DONE}"
         with self._failing():
-            known = (
-                (row, "skip", "sent_before", "an earlier import sent it")
-                for row, key in list(plan.every_key())
-                if self._database.execute(query, (key,)).fetchone()
-            )
-            plan.mark(known)
+            plan.skip_known(lambda key: bool(self._database.execute(query, (key,)).fetchone()))
         self._plan = plan
         self._file = file
         self._budget_of_items = limit

@@ -6,7 +6,7 @@ has no name on disk, so that memory does not grow with the file.
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any, Final
 
@@ -120,9 +120,14 @@ class Plan:
             Planned(row, key, _line(line), shop, json.loads(body)) for row, key, line, body in found
         ]
 
-    def every_key(self) -> Iterator[tuple[int, bytes]]:
-        """Yield the row and key of each intent that waits to be sent."""
-        yield from self._rows.execute("SELECT id, key FROM rows WHERE verdict = 'send'")
+    def skip_known(self, is_known: Callable[[bytes], bool]) -> None:
+        """Skip the intents whose keys are known to be on the list."""
+        query = "SELECT id, key FROM rows WHERE verdict = 'send' AND id > ? ORDER BY id LIMIT ?"
+        last = 0
+        while found := self._rows.execute(query, (last, _BATCH)).fetchall():
+            last = found[-1][0]
+            advice = "an earlier import sent it"
+            self.mark((row, "skip", "sent_before", advice) for row, key in found if is_known(key))
 
     def left(self) -> dict[str, int]:
         """Return how many intents wait to be sent, by shop."""
