@@ -65,7 +65,8 @@ def main() -> None:
     )
     keep = parser.parse_args().keep
     with Sandbox() as sandbox:
-        print(f"See it as it comes in: {sandbox.url}/ has a page, as long as this runs.")
+        if keep:
+            print(f"See it as it comes in: {sandbox.url}/ has a page.")
         tour(sandbox)
         if keep:
             print(f"Still open: {sandbox.url}/ until you press Ctrl-C.", flush=True)
