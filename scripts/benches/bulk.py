@@ -18,7 +18,7 @@ from typing import Any, Final
 import aiohttp
 from httpx_aiohttp import AiohttpTransport
 
-from bench_calls import serve
+from benches.calls import serve
 from stoqapp import AsyncStoq, Budget, HttpOptions
 from stoqapp.bulk.judge import Choices
 from stoqapp.bulk.ledger import Ledger
