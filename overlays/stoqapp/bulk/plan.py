@@ -20,7 +20,7 @@ from stoqapp.bulk.read import ImportFileError, Line, Record
 _BATCH: Final = 500
 _TABLE: Final = """
 CREATE TABLE rows (
-    id INTEGER PRIMARY KEY, record INTEGER, line TEXT, verdict TEXT, reason TEXT, advice TEXT,
+    id INTEGER PRIMARY KEY, record INTEGER, line, verdict TEXT, reason TEXT, advice TEXT,
     shop TEXT, body TEXT, cells TEXT, key BLOB, day_first REAL, month_first REAL, position REAL,
     gdpr TEXT
 )
@@ -91,7 +91,7 @@ class Plan:
         query = "SELECT line, verdict, reason, advice, shop, body FROM rows ORDER BY id"
         for line, verdict, reason, advice, shop, body in self._rows.execute(query):
             said = json.loads(body) if body and verdict == "send" else None
-            yield Verdict(_line(line), verdict, reason, advice, shop, said)
+            yield Verdict(line, verdict, reason, advice, shop, said)
 
     def counts(self) -> dict[tuple[Kind, str | None], int]:
         """Return how many verdicts there are, by verdict and reason; most first."""
@@ -105,7 +105,7 @@ class Plan:
             f" ORDER BY {_ORDER if verdict == 'send' else 'id'} LIMIT ?"
         )
         return [
-            Verdict(_line(line), verdict, reason, advice, shop, json.loads(body) if body else None)
+            Verdict(line, verdict, reason, advice, shop, json.loads(body) if body else None)
             for line, advice, shop, body in self._rows.execute(query, (verdict, reason, limit))
         ]
 
@@ -116,9 +116,7 @@ class Plan:
             f" ORDER BY {_ORDER} LIMIT ? OFFSET ?"
         )
         found = self._rows.execute(query, (shop, limit, after)).fetchall()
-        return [
-            Planned(row, key, _line(line), shop, json.loads(body)) for row, key, line, body in found
-        ]
+        return [Planned(row, key, line, shop, json.loads(body)) for row, key, line, body in found]
 
     def skip_known(self, is_known: Callable[[bytes], bool]) -> None:
         """Skip the intents whose keys are known to be on the list."""
@@ -149,7 +147,7 @@ class Plan:
             " max(cells) FROM rows WHERE verdict = 'reject' GROUP BY record ORDER BY record"
         )
         for line, reason, advice, texts in self._rows.execute(query):
-            yield _line(line), reason, advice, json.loads(texts)
+            yield line, reason, advice, json.loads(texts)
 
     def template_rows(self) -> Iterator[tuple[dict[str, Any], float | None, str | None]]:
         """Yield the body, date and GDPR cell of each intent that waits to be sent, oldest first."""
@@ -173,7 +171,7 @@ class Plan:
                 batch.append(
                     (
                         self.records,
-                        json.dumps(verdict.line),
+                        verdict.line,
                         verdict.verdict,
                         verdict.reason,
                         verdict.advice,
@@ -203,7 +201,7 @@ class Plan:
             first = self._rows.execute(either).fetchone()
             if first and bool(day) == bool(month):
                 raise ImportFileError(
-                    f"the dates can be read in two ways (first on line {_line(first[0])}): add"
+                    f"the dates can be read in two ways (first on line {first[0]}): add"
                     " --dayfirst or --monthfirst"
                 )
             self.dates = "month-first" if month else "day-first"
@@ -237,9 +235,9 @@ class Plan:
             waiting = []
             for _, row, line, verdict, date in group:
                 if verdict != "send":
-                    gone = (_line(line), date)
+                    gone = (line, date)
                 else:
-                    waiting.append((row, _line(line), date))
+                    waiting.append((row, line, date))
             for row, place, date in waiting:
                 if gone and (gone[1] is None or date is None or date <= gone[1]):
                     yield row, "skip", "unsubscribed", f"line {gone[0]} says that they left"
@@ -247,8 +245,3 @@ class Plan:
                     first = place
                 else:
                     yield row, "skip", "duplicate", f"the same as line {first}"
-
-
-def _line(text: str) -> Line:
-    line: Line = json.loads(text)
-    return line
