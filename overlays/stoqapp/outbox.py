@@ -87,7 +87,9 @@ class Outbox(Protocol):
         ...
 
 
+# What was deleted is overwritten: requests hold personal data.
 _TABLES: Final = """
+PRAGMA secure_delete = ON;
 CREATE TABLE IF NOT EXISTS outbox (
     id INTEGER PRIMARY KEY, shop TEXT NOT NULL, body TEXT, state TEXT NOT NULL DEFAULT 'waiting',
     owner TEXT, status INTEGER, error TEXT, added REAL NOT NULL, ended REAL
