@@ -20,12 +20,20 @@ from typing import Any, Final
 from attrs import frozen
 
 from stoq_public_api_client.models import CreateIntentRequest
-from stoqapp import AnswerError, ConfigurationError, InvalidIntentError, Stoq, StoqError, check
+from stoqapp import (
+    Answer,
+    AnswerError,
+    ConfigurationError,
+    InvalidIntentError,
+    Stoq,
+    StoqError,
+    check,
+)
 from stoqapp.rules import CONTACT_OF_CHANNEL
 from stoqapp.spec import BASE_URL
 from stoqapp.terminal import agreed
 from stoqapp_sandbox import Sandbox
-from stoqapp_sandbox.cassettes import LEFT_OUT, SHOP, recording
+from stoqapp_sandbox.cassettes import LEFT_OUT, SHOP, SHOWN_HEADERS, cassette_of
 
 _COMMITTED: Final = Path(__file__).resolve().parent.parent / "tests" / "cassettes"
 CASSETTES: Final = Path(os.environ.get("STOQAPP_CASSETTES", _COMMITTED))
@@ -128,10 +136,6 @@ SCENARIOS: Final = (
 )
 
 
-class UnexpectedAnswerError(Exception):
-    """An answer is not the one that the scenario expects."""
-
-
 def record(
     scenario: Scenario, sent: CreateIntentRequest, stoq: Stoq, sandbox: Sandbox | None
 ) -> bool:
@@ -143,26 +147,39 @@ def record(
         if sandbox:
             scenario.prepare(sandbox)
         elif 200 in scenario.statuses:
-            _send(stoq, sent)
-        body = json.dumps(scenario.body, separators=(",", ":")).encode()
-        with recording(scenario.path, body, "sandbox" if sandbox else "live"):
-            for expected in scenario.statuses:
-                _send(stoq, sent, expected)
-    except (UnexpectedAnswerError, StoqError) as error:
+            _answer(stoq, sent)
+        answers = [_answer(stoq, sent) for _ in scenario.statuses]
+    except StoqError as error:
         print(f"{scenario.name}: {error}; its cassette stays as it was", file=sys.stderr)
         return False
-    has_gaps = LEFT_OUT in scenario.path.read_text("utf-8")
-    print(f"{scenario.name}: recorded{f', with parts {LEFT_OUT}' if has_gaps else ''}")
+    answered, expected = (
+        " then ".join(map(str, statuses))
+        for statuses in ([answer.status for answer in answers], scenario.statuses)
+    )
+    if answered != expected:
+        said = f"answered {answered} where {expected} was expected"
+        print(f"{scenario.name}: {said}; its cassette stays as it was", file=sys.stderr)
+        return False
+    body = json.dumps(scenario.body, separators=(",", ":")).encode()
+    exchanges = [(SHOWN_HEADERS, body, answer) for answer in answers]
+    text = cassette_of(exchanges, "sandbox" if sandbox else "live")
+    scenario.path.write_text(text, "utf-8")
+    print(f"{scenario.name}: recorded{f', with parts {LEFT_OUT}' if LEFT_OUT in text else ''}")
     return True
 
 
-def _send(stoq: Stoq, request: CreateIntentRequest, expected: int | None = None) -> None:
+def _answer(stoq: Stoq, request: CreateIntentRequest) -> Answer:
+    """Return the answer.
+
+    Raises:
+        StoqError: None came.
+    """
     try:
-        status: int | None = stoq.create_intent(request).answer.status
+        return stoq.create_intent(request).answer
     except AnswerError as error:
-        status = error.status
-    if expected not in (None, status):
-        raise UnexpectedAnswerError(f"answered {status} where {expected} was expected")
+        if error.answer is None:
+            raise
+        return error.answer
 
 
 def _request_for(scenario: Scenario, arguments: argparse.Namespace) -> CreateIntentRequest | None:

@@ -5,19 +5,16 @@ sent. Of the answer it keeps the headers in `KEPT_HEADERS`, the fields in `KEPT_
 sentences in `KNOWN_TEXTS`, each only in its known form. Ids, contacts and dates are replaced by
 `STAND_INS`. Any other value of a known name becomes `LEFT_OUT`, and any other name is dropped.
 
-`scrubbed_answer` needs nothing. `recording` needs vcrpy: ``pip install 'stoqapp[verify]'``.
+`scrubbed_answer` needs nothing. `cassette_of` needs vcrpy: ``pip install 'stoqapp[verify]'``.
 """
 
 import json
-import logging
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any, Final, Literal
 
-from stoqapp.errors import StoqError
+from stoqapp.errors import Answer, StoqError
 from stoqapp.rules import CONTACT_OF_CHANNEL
 from stoqapp.spec import BASE_URL, INTENTS_PATH, SHOP_HEADER
 
@@ -91,68 +88,46 @@ _FIELDS: Final = KEPT_FIELDS.keys() | STAND_INS.keys() | TEXT_FIELDS | {"intents
 
 
 class RecorderNotInstalledError(StoqError, ImportError):
-    """`recording` needs a package that is not installed."""
+    """`cassette_of` needs a package that is not installed."""
 
     def __init__(self, missing: str | None) -> None:
         super().__init__(f"recording needs the package {missing!r}: pip install 'stoqapp[verify]'")
 
 
-@contextmanager
-def recording(
-    path: Path,
-    body: bytes,
-    recorded_from: RecordedFrom,
-    headers: Mapping[str, str] = SHOWN_HEADERS,
-) -> Iterator[None]:
-    """Record what this process exchanges inside the block, each exchange scrubbed, to *path*.
-
-    Leaves an existing cassette as it was if the block raises, else replaces it.
+def cassette_of(
+    exchanges: Iterable[tuple[Mapping[str, str], bytes, Answer]], recorded_from: RecordedFrom
+) -> str:
+    """Return the text of a cassette, each answer scrubbed.
 
     Args:
-        path: The cassette to write.
-        body: JSON of made-up data that the cassette shows for every request.
+        exchanges: Headers and body of a made-up request, and the answer that a replay gives to it.
         recorded_from: What the cassette says of its origin, under ``metadata``.
-        headers: The headers that the cassette shows, names in lower case.
 
     Raises:
         RecorderNotInstalledError: The extra ``[verify]`` is not installed.
-        OSError: The cassette cannot be written.
     """
     try:
-        import vcr
-        from vcr.persisters.filesystem import CassetteNotFoundError, FilesystemPersister
-        from vcr.record_mode import RecordMode
         from vcr.request import Request
+        from vcr.serialize import serialize
+        from vcr.serializers import yamlserializer
     except ModuleNotFoundError as error:
         raise RecorderNotInstalledError(error.name) from error
-
-    class StartsEmpty(FilesystemPersister):  # type: ignore[misc]
-        """Keeps nothing of an older cassette."""
-
-        @classmethod
-        def load_cassette(cls, *_: object, **__: object) -> None:
-            raise CassetteNotFoundError
-
-    recorder = vcr.VCR(
-        record_mode=RecordMode.ALL,
-        record_on_exception=False,
-        before_record_request=lambda _sent: Request("POST", URL, body, dict(headers)),
-        before_record_response=scrubbed_answer,
-    )
-    recorder.register_persister(StartsEmpty)
-    logger = logging.getLogger("vcr.cassette")
-    # vcrpy logs each answer before it is scrubbed.
-    logger.addFilter(_drop)
-    try:
-        with recorder.use_cassette(str(path)) as cassette:
-            cassette.get_metadata("recorded_from", recorded_from)
-            yield
-    finally:
-        logger.removeFilter(_drop)
+    shown = list(exchanges)
+    content = {
+        "requests": [Request("POST", URL, body, dict(headers)) for headers, body, _ in shown],
+        "responses": [scrubbed_answer(in_vcr_form(answer)) for _, _, answer in shown],
+        "metadata": {"recorded_from": recorded_from},
+    }
+    return str(serialize(content, yamlserializer))
 
 
-def _drop(_record: logging.LogRecord) -> bool:
-    return False
+def in_vcr_form(answer: Answer) -> dict[str, Any]:
+    """Return *answer* as vcrpy writes one."""
+    return {
+        "status": {"code": answer.status},
+        "headers": {name: [value] for name, value in answer.headers.items()},
+        "body": {"string": answer.body},
+    }
 
 
 def scrubbed_answer(answer: Mapping[str, Any]) -> dict[str, Any]:

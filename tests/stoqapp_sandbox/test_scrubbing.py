@@ -3,35 +3,31 @@
 import base64
 import gzip
 import json
-import logging
 import re
+import subprocess
 import sys
-from contextlib import suppress
 from email.utils import formatdate
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-import httpx
 import pytest
 import yaml
-from faults import FaultServer, answers, http
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stoq_public_api_client.models import CreateIntentRequest, Customer, NewIntent
-from stoqapp import AnswerError, Stoq
+from stoqapp import Answer
 from stoqapp.spec import SPEC
 from stoqapp_sandbox.cassettes import (
     KEPT_FIELDS,
     KEPT_HEADERS,
     LEFT_OUT,
     SHOP,
+    SHOWN_HEADERS,
     STAND_INS,
     TEXT_FIELDS,
     URL,
     RecorderNotInstalledError,
-    recording,
+    cassette_of,
     scrubbed_answer,
 )
 
@@ -51,12 +47,6 @@ CUSTOMER = {
     "shopify_customer_id": "planted-customer",
 }
 EVERY = list(CUSTOMER.values())
-
-
-def sent_request() -> CreateIntentRequest:
-    return CreateIntentRequest(
-        intent=NewIntent(986745, 132435, "email", 1, "api"), customer=Customer(**CUSTOMER)
-    )
 
 
 def found_in(text: str) -> list[str]:
@@ -171,42 +161,17 @@ def test_no_header_of_planted_data_leaves_any() -> None:
     assert [] == found_in(json.dumps(scrubbed({}, dict.fromkeys(names, values))["headers"]))
 
 
-def record(server: FaultServer, path: Path) -> None:
-    with (
-        Stoq("planted-shop", base_url=server.url(), max_retries=0, budget=None) as stoq,
-        recording(path, b"{}", "live"),
-        suppress(AnswerError),
-    ):
-        stoq.create_intent(sent_request())
-
-
-def test_personal_data_never_reaches_a_cassette(tmp_path: Path) -> None:
-    """What was sent, and what the answer says of the customer or the shop, is not in the file."""
-    path = tmp_path / "recorded.yaml"
-    said = http(422, BYTES["everything"], f"Set-Cookie: {EMAIL}".encode(), reason=b"Planted")
-    with FaultServer(answers(said)) as server:
-        record(server, path)
-        assert EMAIL.encode() in server.requests[0].body
-    written = path.read_text("utf-8")
-    assert [] == found_in(written)
-    assert "code: 422" in written
-
-
-def test_nothing_of_the_request_is_kept(tmp_path: Path) -> None:
-    """Query, path, headers, cookies and body of what was sent are not in the cassette."""
-    path = tmp_path / "recorded.yaml"
-    with FaultServer(answers(http(200, b'{"errors":[]}'))) as server:
-        with recording(path, b'{"a":1}', "live"):
-            httpx.post(
-                f"{server.url()}/planted",
-                params={"email": EMAIL, "planted": "1"},
-                headers={"X-Planted": "15550107777", "X-Shopify-Shop-Domain": "planted-shop"},
-                cookies={"who": EMAIL},
-                json=CUSTOMER,
-            )
-        assert b"who=planted.email" in server.requests[0].head
-    content = yaml.safe_load(path.read_text("utf-8"))
-    assert {"recorded_from": "live"} == content["metadata"]
+def test_personal_data_never_reaches_a_cassette() -> None:
+    """What an answer says of the customer or the shop is not in the text of a cassette."""
+    headers = {"set-cookie": EMAIL, "retry-after": "5", "x-planted": "1"}
+    said = [Answer(422, headers, body) for body in BYTES.values()]
+    text = cassette_of([(SHOWN_HEADERS, b'{"a":1}', answer) for answer in said], "live")
+    content = yaml.safe_load(text)
+    assert [] == found_in(text)
+    assert ({"recorded_from": "live"}, len(BYTES)) == (
+        content["metadata"],
+        len(content["interactions"]),
+    )
     assert {
         "method": "POST",
         "uri": URL,
@@ -215,43 +180,24 @@ def test_nothing_of_the_request_is_kept(tmp_path: Path) -> None:
     } == content["interactions"][0]["request"]
 
 
-def test_no_log_of_the_recorder_tells_the_answer(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """vcrpy, which logs what it records, logs nothing of the customer's while recording."""
-    caplog.set_level(logging.DEBUG)
-    with FaultServer(answers(http(200, json.dumps({"errors": EVERY}).encode()))) as server:
-        record(server, tmp_path / "recorded.yaml")
-    told = [line for line in caplog.records if line.name.partition(".")[0] in ("vcr", "stoqapp")]
-    assert told
-    assert [] == [line.name for line in told if found_in(json.dumps(line.getMessage()))]
-    logging.getLogger("vcr.cassette").info("heard again")
-    assert "heard again" in caplog.text
-
-
-def test_a_cassette_keeps_nothing_of_the_one_before(tmp_path: Path) -> None:
-    """A recording replaces the older one, and an interrupted one leaves it as it was."""
-    path = tmp_path / "folder" / "recorded.yaml"
-    with FaultServer(answers(http(200, b"{}"))) as server:
-        for _ in range(2):
-            with recording(path, b"{}", "sandbox"):
-                httpx.post(server.url())
-        written = path.read_bytes()
-        assert 1 == len(yaml.safe_load(written)["interactions"])
-        with pytest.raises(KeyboardInterrupt), recording(path, b'{"b":1}', "live"):  # noqa: PT012
-            httpx.post(server.url())
-            raise KeyboardInterrupt
-    assert written == path.read_bytes()
-
-
-def test_recording_without_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cassette_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without vcrpy, the error says what to install."""
-    monkeypatch.setitem(sys.modules, "vcr", None)
-    with (
-        pytest.raises(RecorderNotInstalledError, match=r"pip install 'stoqapp\[verify\]'"),
-        recording(tmp_path / "recorded.yaml", b"", "live"),
-    ):
-        pass
+    monkeypatch.setitem(sys.modules, "vcr.request", None)
+    with pytest.raises(RecorderNotInstalledError, match=r"pip install 'stoqapp\[verify\]'"):
+        cassette_of([], "live")
+
+
+def test_scrubbing_needs_no_extra() -> None:
+    """The module is imported, and scrubs, where vcrpy is missing."""
+    program = """
+import sys
+sys.modules["vcr"] = None
+from stoqapp_sandbox.cassettes import scrubbed_answer
+answer = {"status": {"code": 200}, "headers": {}, "body": {"string": b'{"id":5}'}}
+print(scrubbed_answer(answer)["body"]["string"].decode())
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert ("", '{"id":1}\n') == (done.stderr, done.stdout)
 
 
 @pytest.mark.parametrize(

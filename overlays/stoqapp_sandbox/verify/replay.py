@@ -15,7 +15,7 @@ from stoqapp.errors import Answer, AnswerError
 from stoqapp.headers import rate_limit_from_headers
 from stoqapp.spec import SHOP_HEADER
 from stoqapp_sandbox.assumptions import ASSUMPTIONS, Assumptions
-from stoqapp_sandbox.cassettes import scrubbed_answer
+from stoqapp_sandbox.cassettes import in_vcr_form, scrubbed_answer
 from stoqapp_sandbox.service import Service
 from stoqapp_sandbox.verify.probes import PROBES, Probe, Values
 
@@ -51,8 +51,7 @@ class Log:
             return
         signs["status"] = str(answer.status)
         signs["cors"] = "yes" if "access-control-allow-origin" in answer.headers else "no"
-        as_recorded = {"status": {"code": answer.status}, "headers": {}}
-        kept = scrubbed_answer({**as_recorded, "body": {"string": answer.body}})
+        kept = scrubbed_answer(in_vcr_form(answer))
         signs |= _form("body", _json(kept["body"]["string"]))
         try:
             created = created_from_answer(answer, 0.0)

@@ -6,7 +6,7 @@ import re
 import textwrap
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,7 +33,7 @@ from stoqapp.spec import BASE_URL, INTENTS_PATH
 from stoqapp.terminal import agreed, complain, mention, show
 from stoqapp_sandbox.answers import messages_in
 from stoqapp_sandbox.assumptions import ASSUMPTIONS, DEFAULTS, Assumptions
-from stoqapp_sandbox.cassettes import SHOWN_HEADERS, recording
+from stoqapp_sandbox.cassettes import SHOWN_HEADERS, RecordedFrom, cassette_of
 from stoqapp_sandbox.command import assumed_from
 from stoqapp_sandbox.service import TEST_DOMAINS
 from stoqapp_sandbox.verify.command import GIVEN
@@ -42,7 +42,7 @@ from stoqapp_sandbox.verify.replay import Log, differences, explanation
 
 _DEVIATES, _NOTHING_SENT, _REFUSED, _NOT_SENT, _UNANSWERED, _LIMITED = 1, 2, 3, 4, 5, 6
 _INTERRUPTED: Final = 130
-_MOST_UNANSWERED: Final = 3
+_MOST_LOST: Final = 3
 _WIDTH: Final = 100
 # RFC 2606, without example.org: the examples in this project use it as the customer's domain.
 _RESERVED: Final = ("example", "test", "invalid", "example.net")
@@ -51,6 +51,10 @@ _LEFT: Final = (
     " an entry sends the customer nothing; restocking the variant does. To remove it afterwards,"
     " delete this customer's requests for the variant in the STOQ app, in the shop's admin. Take"
     " another variant for each run."
+)
+_NO_INTENT: Final = (
+    "the first request created no intent, and all others build on it; check the shop, the variant"
+    " and its product, and take a variant for which the customer is not on the list"
 )
 
 
@@ -68,7 +72,9 @@ def verify(arguments: argparse.Namespace) -> int:
     settings = Settings(shop=arguments.shop, base_url=base_url, timeout=arguments.timeout)
     values = _values_from(arguments)
     probes = [probe for probe in PROBES if not probe.lacks(values)]
-    folder = _folder_from(arguments.record)
+    folder = None if arguments.record is None else Path(arguments.record)
+    if folder:
+        _check_folder(folder)
     aside = mention if arguments.json else show
     aside(f"{len(probes)} requests will be sent to {base_url} for {settings.shop}, in this order:")
     for probe in probes:
@@ -78,12 +84,14 @@ def verify(arguments: argparse.Namespace) -> int:
         complain("stoqapp verify", "nothing was sent")
         return _NOTHING_SENT
     with closing(Transport(base_url + INTENTS_PATH, settings.http)) as transport:
-        inquiry = Inquiry(values, settings, transport, folder)
+        inquiry = Inquiry(values, settings, transport)
         inquiry.go_through(probes)
     report = _report(inquiry.log, inquiry.reason, values, settings.shop, expected)
     show(json.dumps(report, indent=2) if arguments.json else "\n".join(_lines(report)))
     if arguments.show_words:
-        aside("\n".join(_shown(inquiry.words, values)))
+        aside("\n".join(_shown(inquiry.answers, values)))
+    if folder:
+        _record(inquiry.answers, folder, "live" if base_url == BASE_URL else "sandbox")
     if report["differences"] and inquiry.code != _INTERRUPTED:
         return _DEVIATES
     return inquiry.code or (_UNANSWERED if report["unanswered"] else 0)
@@ -105,19 +113,14 @@ def _values_from(arguments: argparse.Namespace) -> dict[str, Any]:
     return {name: plain.get(INPUTS[name].path) for name in GIVEN}
 
 
-def _folder_from(given: str | None) -> Path | None:
-    if given is None:
-        return None
-    trial = Path(given) / ".stoqapp-verify"
+def _check_folder(folder: Path) -> None:
+    cassette_of([], "sandbox")
     try:
-        with recording(trial, b"", "sandbox"):
-            pass
-        trial.unlink()
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigurationError(
-            f"--record: no file can be written there ({error.strerror}); nothing was sent"
+            f"--record: no folder can be made there ({error.strerror}); nothing was sent"
         ) from None
-    return trial.parent
 
 
 @define(eq=False)
@@ -125,8 +128,8 @@ class Inquiry:
     """Sends the probes, and keeps what was answered.
 
     Attributes:
-        log: The signs of the answers.
-        words: What the service said, by probe.
+        answers: By name of the probe.
+        log: The signs of the answers that judge their request.
         code: The exit code if something ended the run early, else 0.
         reason: What ended it.
     """
@@ -134,32 +137,26 @@ class Inquiry:
     _values: Values = field(repr=False)
     _settings: Settings
     _transport: Transport
-    _folder: Path | None
+    answers: dict[str, Answer] = field(factory=dict, init=False, repr=False)
     log: Log = field(factory=Log, init=False)
-    words: dict[str, list[str]] = field(factory=dict, init=False, repr=False)
     code: int = field(default=0, init=False)
     reason: str = field(default="", init=False)
 
     def go_through(self, probes: Sequence[Probe]) -> None:
         """Send *probes* until something ends the run, like Ctrl-C."""
-        unanswered = 0
+        lost = 0
         try:
             for probe in probes:
                 answer = self._answer_to(probe)
-                if not self.log.signs and (answer is None or answer.status != 201):
-                    self.code = _REFUSED if answer else _UNANSWERED
-                    self.reason = (
-                        "the first request created no intent, and all others build on it; check"
-                        " the shop, the variant and its product, and take a variant for which the"
-                        " customer is not on the list"
-                    )
+                is_judged = answer is not None and answer.status // 100 in (2, 4)
+                lost = 0 if is_judged else lost + 1
+                if probe is probes[0] and (answer is None or answer.status != 201):
+                    self.code, self.reason = (_REFUSED if is_judged else _UNANSWERED), _NO_INTENT
                     break
-                self.log.add(probe, answer)
-                self.words[probe.name] = messages_in(answer.body) if answer else []
-                unanswered = 0 if answer else unanswered + 1
-                if unanswered == _MOST_UNANSWERED:
+                self.log.add(probe, answer if is_judged else None)
+                if lost == _MOST_LOST:
                     self.code = _UNANSWERED
-                    self.reason = f"{unanswered} requests in a row went without an answer"
+                    self.reason = f"{lost} requests in a row went without an answer"
                     break
         except KeyboardInterrupt:
             self.code, self.reason = _INTERRUPTED, "interrupted"
@@ -168,41 +165,37 @@ class Inquiry:
             self.reason = str(error)
 
     def _answer_to(self, probe: Probe) -> Answer | None:
-        """Return the answer; None where none came, or one that judges nothing (5xx, redirect)."""
-        answer = None
-        try:
-            with self._recorder(probe):
-                answer = self._sent(probe)
-        except OSError as error:
-            self._folder = None
-            said = f"--record: {probe.name}.yaml cannot be written ({error.strerror})"
-            complain("stoqapp verify", f"{said}; nothing more is recorded")
-        return answer if answer and answer.status // 100 in (2, 4) else None
-
-    def _recorder(self, probe: Probe) -> AbstractContextManager[None]:
-        if self._folder is None:
-            return nullcontext()
-        headers, content = probe.request(MADE_UP, SHOWN_HEADERS)
-        path = self._folder / f"{probe.name}.yaml"
-        is_live = self._settings.base_url == BASE_URL
-        return recording(path, content, "live" if is_live else "sandbox", headers)
-
-    def _sent(self, probe: Probe) -> Answer | None:
         values = {**self._values, "customer_id": self.log.customer_id}
         headers, content = probe.request(values, self._settings.request_headers)
 
         def post(seconds_left: float) -> Answer:
-            return self._transport.post(headers, content, self._settings.timeout, seconds_left)
+            # A later attempt that is lost may have been carried out.
+            self.answers.pop(probe.name, None)
+            answer = self._transport.post(headers, content, self._settings.timeout, seconds_left)
+            self.answers[probe.name] = answer
+            return answer
 
-        steps = plan(self._settings.policy, self._settings.total_timeout, created_from_answer)
-        try:
-            return deliver(steps, post, time.sleep).answer
-        except OutcomeUnknownError:
-            return None
-        except AnswerError as error:
-            if isinstance(error, RateLimitedError):
-                raise
-            return error.answer
+        settings = self._settings
+        steps = plan(settings.policy, settings.total_timeout, created_from_answer)
+        with suppress(OutcomeUnknownError):
+            try:
+                deliver(steps, post, time.sleep)
+            except AnswerError as error:
+                if isinstance(error, RateLimitedError):
+                    raise
+        return self.answers.get(probe.name)
+
+
+def _record(answers: Mapping[str, Answer], folder: Path, source: RecordedFrom) -> None:
+    for probe in PROBES:
+        if answer := answers.get(probe.name):
+            exchange = (*probe.request(MADE_UP, SHOWN_HEADERS), answer)
+            try:
+                text = cassette_of([exchange], source)
+                (folder / f"{probe.name}.yaml").write_text(text, "utf-8")
+            except OSError as error:
+                said = f"--record: {probe.name}.yaml cannot be written ({error.strerror})"
+                complain("stoqapp verify", said)
 
 
 def _report(log: Log, reason: str, values: Values, shop: str, expected: Values) -> dict[str, Any]:
@@ -248,10 +241,10 @@ def _wrapped(text: str) -> str:
     return textwrap.fill(text, _WIDTH, subsequent_indent="    ", break_on_hyphens=False)
 
 
-def _shown(words: Mapping[str, Sequence[str]], values: Values) -> Iterator[str]:
+def _shown(answers: Mapping[str, Answer], values: Values) -> Iterator[str]:
     yield "\nWhat the service said, with your values replaced. Look before you pass it on:"
-    for name, messages in words.items():
-        for message in dict.fromkeys(messages):
+    for name, answer in answers.items():
+        for message in dict.fromkeys(messages_in(answer.body)):
             for kind in ("email", "phone"):
                 if value := values[kind]:
                     message = re.sub(re.escape(value), f"<{kind}>", message, flags=re.IGNORECASE)
