@@ -90,12 +90,14 @@ def test_python_in_order(
 
 
 @pytest.fixture
-def run() -> Iterator[Callable[[str], None]]:
+def run(tmp_path: Path) -> Iterator[Callable[[str], None]]:
     """Runs a command as a person would; one that serves goes on until the test ends.
 
     A server takes any free port in place of its own, which another run may be using, and the
-    commands after it are sent there.
+    commands after it are sent there. `stoqapp` runs beside a copy of the examples, so that what
+    it writes stays out of the checkout.
     """
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
     serving: list[subprocess.Popen[str]] = []
     address_of: dict[str, str] = {}
     path = os.pathsep.join([str(SCRIPTS), os.environ["PATH"]])
@@ -122,7 +124,8 @@ def run() -> Iterator[Callable[[str], None]]:
             assert said
             address_of[f"127.0.0.1:{port}"] = said[1]
             return
-        subprocess.run(words, cwd=ROOT, env=os.environ | {"PATH": path}, check=True, timeout=120)
+        folder = tmp_path if words[0] == "stoqapp" else ROOT
+        subprocess.run(words, cwd=folder, env=os.environ | {"PATH": path}, check=True, timeout=120)
 
     yield run_one
     for server in serving:
