@@ -7,16 +7,21 @@ after the tour, until Ctrl-C.
 
 import argparse
 import json
+import shutil
 import sys
 import threading
 from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from stoqapp import InvalidIntentError, ProcessedWithErrorsError, Stoq
+from stoqapp.cli import main as command_line
 from stoqapp.inputs import prepare
 from stoqapp.terminal import output
 from stoqapp_sandbox import Sandbox
 
+WAITLISTS = Path(__file__).with_name("waitlists")
 VARIANT = "gid://shopify/ProductVariant/4711"
 PRODUCT = "gid://shopify/Product/42"
 
@@ -54,7 +59,19 @@ def tour(sandbox: Sandbox) -> None:
         for number, (title, customer) in enumerate(CUSTOMERS, start=1):
             print(f"\n{number}. {title}")
             subscribe(stoq, customer)
+    print(f"\n{len(CUSTOMERS) + 1}. a file of ten, as STOQ's own template has it")
+    import_waitlist(sandbox)
     print(f"\nOn the waitlist of the sandbox: {len(sandbox.intents)} intents.")
+
+
+def import_waitlist(sandbox: Sandbox) -> None:
+    """Import a file with the command, in a folder of its own: it leaves a ledger beside it."""
+    with TemporaryDirectory() as folder:
+        file = shutil.copy(WAITLISTS / "01-stoq-template.csv", folder)
+        catalog = str(WAITLISTS / "catalog.products.json")
+        words = ["import", file, "--shop", "lumen-lane", "--catalog", catalog, "--yes"]
+        decisions = ["--channel", "email", "--value", "market:United States=70000000001"]
+        command_line([*words, *decisions, "--base-url", sandbox.base_url])
 
 
 def main() -> None:

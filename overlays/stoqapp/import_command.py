@@ -473,41 +473,33 @@ def _summary_text(summary: Mapping[str, int]) -> str:
 
 def _preview_text(said: Mapping[str, Any]) -> str:
     read = said["read"]
-    lines = [
-        f"{said['file']}: {said['rows']} rows, {read['encoding'] or read['form']}"
-        f"{', cells parted by ' + repr(read['delimiter']) if read['delimiter'] else ''}"
-        f"{', dates ' + read['dates'] if read['dates'] else ''}",
-        *([read["note"]] if read["note"] else []),
-        f"columns ({said['mapping']}):",
-        *(f"  {column} = {target}" for column, target in said["columns"].items()),
-    ]
+    about = [f"{said['rows']} rows", read["encoding"], read["delimiter"] and "cells parted by "]
+    about[-1] = about[-1] and about[-1] + repr(read["delimiter"])
+    about += [read["dates"] and f"dates {read['dates']}", read["note"]]
+    lines = [f"{said['file']}: {', '.join(filter(None, about))}", f"columns ({said['mapping']}):"]
+    lines += [f"  {column} = {target}" for column, target in said["columns"].items()]
     if said["unused_columns"]:
         lines.append(f"  not used: {', '.join(said['unused_columns'])}")
     for one in said["verdicts"]:
-        lines.append(
-            f"{one['verdict']} {one['count']}{': ' + one['reason'] if one['reason'] else ''}"
-        )
-        if one["verdict"] != "send":
-            lines += [
-                f"  line {example['line']}{': ' + example['advice'] if example['advice'] else ''}"
-                for example in one["examples"]
-            ]
-    lines += [
-        f"  {one['channel']} {one['contact']}: {one['quantity']} of variant {one['variant']}"
-        f" {one['product']}"
-        for one in said["intents"]
-    ]
+        lines.append(": ".join(filter(None, [f"{one['verdict']} {one['count']}", one["reason"]])))
+        lines += [f"  {text}" for text in map(_example, one["examples"])]
     if said["not_understood"]:
         lines.append("not understood:")
-        lines += [
-            f"  {one['field']} {one['text']!r}, {one['count']} times: {one['add']}"
-            for one in said["not_understood"]
-        ]
+    for one in said["not_understood"]:
+        lines.append(f"  {one['field']} {one['text']!r}, {one['count']} times: {one['add']}")
     if said["in_stock_now"]:
         lines.append(f"{said['in_stock_now']} of the variants are in stock now")
     ends = datetime.now() + timedelta(seconds=said["seconds"])
     lines.append(f"would send {said['send']} intents, until {ends:%Y-%m-%d %H:%M}")
     return "\n".join([*lines, *said["notes"]])
+
+
+def _example(one: Mapping[str, Any]) -> str:
+    if "intent" not in one:
+        return ": ".join(filter(None, [f"line {one['line']}", one["advice"]]))
+    intent = one["intent"]
+    what = f"{intent['quantity']} of variant {intent['variant']} {intent['product']}".strip()
+    return f"line {one['line']}: {intent['channel']} {intent['contact']}: {what}"
 
 
 def _run_catalog(arguments: argparse.Namespace) -> int:

@@ -33,7 +33,8 @@ def test_it_shows_what_went_out_and_what_came_back(shown: str) -> None:
         "email",
     ]
     assert "not sent: customer.phone is needed by channel 'sms'" in shown
-    assert "On the waitlist of the sandbox: 3 intents." in shown
+    assert "read 10 = sent 6 + already there 0 + rejected 4" in shown
+    assert "On the waitlist of the sandbox: 9 intents." in shown
 
 
 def test_it_leaves_no_process_behind(shown: str) -> None:

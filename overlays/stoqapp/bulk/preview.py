@@ -80,13 +80,14 @@ def preview(
                 "reason": reason,
                 "count": count,
                 "examples": [
-                    {"line": one.line, "advice": one.advice}
+                    {"line": one.line, "intent": _shown(one.body)}
+                    if one.body and verdict == "send"
+                    else {"line": one.line, "advice": one.advice}
                     for one in plan.examples(verdict, reason, EXAMPLES)
                 ],
             }
             for (verdict, reason), count in counts.items()
         ],
-        "intents": [_shown(one.body or {}) for one in plan.examples("send", None, EXAMPLES)],
         "not_understood": [
             {"field": target, "text": masked(text), "count": count, "add": _advice(target, text)}
             for target, texts in plan.unknown.items()
