@@ -20,7 +20,7 @@ FITS = ("applied", "done already")
 
 @frozen
 class Lost:
-    """Words that rules quote and that are no longer there, and what now stands in their place."""
+    """A quote of one or more rules that the spec no longer has, and what it says there now."""
 
     rules: tuple[str, ...]
     place: str
@@ -30,8 +30,7 @@ class Lost:
 
 def lost_words(document: dict[str, Any]) -> list[Lost]:
     """Return the words that rules quote and that `document` does not have at their place."""
-    spec = Spec(document)
-    if "post" not in document["paths"].get(INTENTS_PATH, {}):
+    if (spec := _readable(document)) is None:
         return []
     quoting: dict[tuple[str, str], list[str]] = {}
     for rule in RULES:
@@ -57,7 +56,7 @@ def fitting(document: dict[str, Any], path: Path) -> Iterator[tuple[str, str]]:
 
 
 def edits(found: list[Change], document: dict[str, Any], path: Path) -> Iterator[str]:
-    """Yield what a person has to edit; what the file states formally needs nobody."""
+    """Yield what a person has to edit; what the schemas state needs no edit."""
     operation = f"POST {INTENTS_PATH}"
     for lost in lost_words(document):
         yield (
@@ -67,6 +66,8 @@ def edits(found: list[Change], document: dict[str, Any], path: Path) -> Iterator
     for name, state in fitting(document, path):
         if state not in FITS:
             yield f"scripts/corrections.json, {name}: {state}"
+    if _readable(document) is None:
+        yield f"overlays/stoqapp/spec.py: say where {operation} and its JSON body are now"
     for path_of_field in _required_without_argument(document):
         yield f"overlays/stoqapp/inputs.py: give {path_of_field}, which is required, a row"
     for change in found:
@@ -74,13 +75,22 @@ def edits(found: list[Change], document: dict[str, Any], path: Path) -> Iterator
             yield from _edits_for(change)
 
 
+def _readable(document: dict[str, Any]) -> Spec | None:
+    """Return the spec as the SDK reads it, None if it lacks what the SDK looks for."""
+    spec = Spec(document)
+    try:
+        return spec if spec.request and spec.headers else None
+    except (KeyError, TypeError):
+        return None
+
+
 def _required_without_argument(document: dict[str, Any]) -> list[str]:
-    if "post" not in document["paths"].get(INTENTS_PATH, {}):
+    if (spec := _readable(document)) is None:
         return []
     rows = {row.path for row in INPUTS.values()}
     return [
         f"{section}.{name}"
-        for section, part in Spec(document).request.properties.items()
+        for section, part in spec.request.properties.items()
         for name in part.required
         # A field with one possible value is not asked for.
         if name in part.properties and len(part.properties[name].enum) != 1
@@ -90,9 +100,7 @@ def _required_without_argument(document: dict[str, Any]) -> list[str]:
 
 def _edits_for(change: Change) -> Iterator[str]:
     word = change.keyword.partition(" ")[0]
-    if not change.part and change.kind == "gone":
-        yield f"overlays/stoqapp/spec.py: say in INTENTS_PATH where {change.operation} is now"
-    elif change.part == f"header {SHOP_HEADER}" and change.kind == "gone":
+    if change.part == f"header {SHOP_HEADER}" and change.kind == "gone":
         yield "overlays/stoqapp/spec.py: say in SHOP_HEADER what names the shop now"
     elif change.part == "credentials" and change.kind == "new":
         yield f"overlays/stoqapp/settings.py: give the clients an argument for {change.keyword}"

@@ -32,7 +32,7 @@ def read_document(path: Path) -> tuple[bytes, dict[str, Any]]:
 
 
 def parsed(content: bytes, name: str) -> Any:
-    """Return the JSON value in `content`; refuse a repeated key, NaN and half a character."""
+    """Return the JSON value in `content`; refuse repeated keys, NaN and lone surrogates."""
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         keys = [key for key, _ in pairs]

@@ -33,7 +33,7 @@ MEANINGS = {
     Exit.DONE: "done; with --check or --dry-run: nothing to do",
     Exit.DIFFERS: "regenerate.py --check: the package differs; update_spec.py: you said no",
     Exit.USAGE: "wrong arguments",
-    Exit.SPEC: "the spec or page cannot be read, is no OpenAPI, or gives no working package",
+    Exit.SPEC: "the spec or page cannot be read, is not OpenAPI, or yields no working package",
     Exit.CORRECTION: "a correction does not fit the spec",
     Exit.TOOL: "a tool is missing, is of another release, or fails",
     Exit.OUTPUT: "a file cannot be written",

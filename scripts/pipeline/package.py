@@ -131,7 +131,7 @@ def _run(command: list[str], folder: Path) -> None:
 
 
 def _judge(package: Path) -> None:
-    """Stop where a generated module is no Python, or uses a name of the spec for another thing."""
+    """Stop if a generated module does not compile, or binds a name of the spec twice."""
     faults = []
     for path in sorted(package.rglob("*.py")):
         name = path.relative_to(package).as_posix()

@@ -305,7 +305,16 @@ REHEARSALS = {
         edits=(
             "scripts/corrections.json, operation-create_intent: correction",
             *["scripts/corrections.json, title-"] * 7,
-            "overlays/stoqapp/spec.py: say in INTENTS_PATH where POST /intents.json is now",
+            "overlays/stoqapp/spec.py: say where POST /intents.json and its JSON body are now",
+        ),
+        tries=(),
+    ),
+    "no JSON body": Rehearsal(
+        lambda spec: operation(spec).pop("requestBody"),
+        "breaking",
+        edits=(
+            *["scripts/corrections.json, title-"] * 4,
+            "overlays/stoqapp/spec.py: say where POST /intents.json and its JSON body are now",
         ),
         tries=(),
     ),

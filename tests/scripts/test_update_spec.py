@@ -543,7 +543,7 @@ def test_a_failure_is_one_line(
 
 
 def test_a_page_with_an_invalid_spec_is_refused(command: Command) -> None:
-    """What is no valid OpenAPI is told with its place, before anything is compared."""
+    """An invalid OpenAPI document is told with its place, before anything is compared."""
     code, line = command(command.page({"openapi": "3.0.3", "info": {}, "paths": {}}), "--yes")
     assert Exit.SPEC == code
     assert "page.md is not valid OpenAPI: /info: 'title' is a required property" in line
