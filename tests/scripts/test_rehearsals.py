@@ -78,6 +78,12 @@ def type_lists(spec: dict[str, Any]) -> None:
         section(spec)["properties"][name]["type"] = ["string", "null"]
 
 
+def no_content_type(spec: dict[str, Any]) -> None:
+    """Leave out the parameter that OpenAPI says to ignore."""
+    listed = operation(spec)["parameters"]
+    operation(spec)["parameters"] = [each for each in listed if each["name"] != "Content-Type"]
+
+
 def behind_reference(spec: dict[str, Any]) -> None:
     """Move the request, and each of its sections, into the components."""
     moved = {f"The{name.title()}": section(spec, name) for name in body(spec)["properties"]}
@@ -200,7 +206,7 @@ REHEARSALS = {
         "prose",
         generated=(REQUEST, "class CreateIntentRequest"),
     ),
-    "no Content-Type": Rehearsal(lambda spec: operation(spec)["parameters"].pop(), "prose"),
+    "no Content-Type": Rehearsal(no_content_type, "prose"),
     "other server": Rehearsal(
         lambda spec: spec["servers"][0].update(url="https://api.stoqapp.com/v2"),
         "breaking",
@@ -333,9 +339,14 @@ REHEARSALS = {
 
 
 def changed(rehearsal: Rehearsal) -> dict[str, Any]:
-    """The spec after the change."""
+    """The spec after the change; skips where the vendor has made it, or left no place for it."""
     spec = copy.deepcopy(SPEC)
-    rehearsal.change(spec)
+    try:
+        rehearsal.change(spec)
+    except (KeyError, IndexError, ValueError):
+        pytest.skip("openapi.json no longer has what this row changes")
+    if spec == SPEC:
+        pytest.skip("openapi.json is so already")
     return spec
 
 

@@ -457,7 +457,7 @@ def with_tags() -> dict[str, Any]:
     spec = copy.deepcopy(SPEC)
     body = spec["paths"]["/intents.json"]["post"]["requestBody"]["content"]["application/json"]
     customer = body["schema"]["properties"]["customer"]
-    customer["properties"]["tags"] = {"type": "array", "items": {"type": "string"}}
+    customer["properties"]["test_tags"] = {"type": "array", "items": {"type": "string"}}
     return spec
 
 
@@ -496,7 +496,7 @@ def test_it_asks_before_it_writes(
         monkeypatch.setattr("sys.stdin", stdin)
         code, said = command(command.page(with_tags()))
     assert (Exit.DONE if is_written else Exit.DIFFERS) == code
-    assert "compatible  new: request customer.tags (optional, array)" in said
+    assert "compatible  new: request customer.test_tags (optional, array)" in said
     assert (with_tags() if is_written else SPEC) == json.loads(command.spec.read_bytes())
 
 
