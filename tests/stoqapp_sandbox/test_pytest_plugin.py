@@ -65,7 +65,8 @@ def ran(folder: Path, source: str, *words: str, **more: str) -> subprocess.Compl
     (folder / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\naddopts = -q\n")
     environment = {name: value for name, value in os.environ.items() if "PYTEST" not in name} | more
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "--strict-markers", *words],
+        # Schemathesis takes a second to load.
+        [sys.executable, "-m", "pytest", "-p", "no:schemathesis", "--strict-markers", *words],
         cwd=folder,
         env=environment,
         capture_output=True,
