@@ -70,7 +70,7 @@ class Log:
     def _add_points(self, answer: Answer) -> None:
         signs = self.signs.setdefault(_RATE, {})
         told = rate_limit_from_headers(answer.headers, 0.0)
-        signs["points"] = str(told.limit)
+        signs["points"] = str(told.limit or "not told")
         if told.remaining is not None and self._points_left is not None:
             # Less in a new window; more where others spend points meanwhile.
             cost = self._points_left - told.remaining
