@@ -19,8 +19,9 @@ from typing import Any, Final
 from attrs import field, frozen
 
 from stoqapp.bulk.cells import UnusableCell, cleaned, shopify_id
+from stoqapp.bulk.documents import ImportFileError, documents
 from stoqapp.bulk.mapping import plain_name
-from stoqapp.bulk.read import ImportFileError, documents, open_source
+from stoqapp.bulk.read import open_source
 from stoqapp.errors import NotSentError
 
 _NO_IDS: Final = (

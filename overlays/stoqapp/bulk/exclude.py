@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from stoqapp.bulk.cells import cleaned
+from stoqapp.bulk.documents import ImportFileError
 from stoqapp.bulk.judge import contact_key
 from stoqapp.bulk.mapping import ColumnMapping
-from stoqapp.bulk.read import ImportFileError, open_source
+from stoqapp.bulk.read import open_source
 from stoqapp.errors import UnusableInputError
 from stoqapp.readers import country_from, phone_from
 

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from attrs import evolve, field, frozen
 
-from stoqapp.bulk.read import ImportFileError
+from stoqapp.bulk.documents import ImportFileError
 
 LEFT_OUT: Final = "-"
 STATUSES: Final = ("waiting", "notified", "unsubscribed", "unconfirmed", "blocked")

@@ -13,9 +13,9 @@ from typing import Any, Final
 from attrs import field, frozen
 
 from stoqapp.bulk.catalog import Catalog
+from stoqapp.bulk.documents import ImportFileError, Line, Record
 from stoqapp.bulk.judge import GONE, Choices, Judge, Kind, Verdict
 from stoqapp.bulk.mapping import ColumnMapping
-from stoqapp.bulk.read import ImportFileError, Line, Record
 
 _BATCH: Final = 500
 _TABLE: Final = """

@@ -1,9 +1,6 @@
 """What people see before anything is sent: numbers and examples, with contacts masked."""
 
-import csv
-from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, Final
 
 from stoqapp.bulk.cells import masked
@@ -19,18 +16,6 @@ NOTES: Final = (
     "A shop with opt-in confirmation or alerts may send a mail for each intent.",
     "The API takes no date and no 'GDPR confirmed': rows go out oldest first instead."
     " STOQ's own upload takes both; --template writes a file for it.",
-)
-TEMPLATE_COLUMNS: Final = (
-    "SKU",
-    "Email",
-    "Phone",
-    "Name",
-    "Market",
-    "Quantity",
-    "GDPR confirmed",
-    "Accepts marketing",
-    "Language",
-    "Date",
 )
 _VALUES: Final = {
     "status": "waiting",
@@ -130,38 +115,3 @@ def _seconds(share: float) -> Any:
     """Return a function from a number of intents of one shop to the seconds that they take."""
     at_once = int(POINTS_PER_WINDOW * share) // WRITE_POINTS
     return lambda count: max(0, count - 1) // at_once * WINDOW_SECONDS * _SLACK
-
-
-def template_lines(plan: Plan) -> Iterable[list[str]]:
-    """Yield the lines of STOQ's import template for what would be sent, header first."""
-    yield list(TEMPLATE_COLUMNS)
-    for body, date, gdpr in plan.template_rows():
-        intent, customer = body["intent"], body["customer"]
-        agreed = customer.get("accepts_marketing")
-        day = "" if date is None else datetime.fromtimestamp(date, UTC).strftime("%d/%m/%Y")
-        phone = customer.get("phone", "")
-        yield [
-            str(intent["shopify_variant_id"]),
-            customer.get("email", ""),
-            f"+{phone}" if phone else "",
-            customer.get("name", ""),
-            str(intent.get("shopify_market_id", "")),
-            str(intent["quantity"]),
-            gdpr or "",
-            "" if agreed is None else str(agreed).lower(),
-            customer.get("locale", ""),
-            day,
-        ]
-
-
-def write_lines(path: Path, lines: Iterable[Iterable[str]]) -> None:
-    """Write a CSV file that only its owner can read."""
-    with open_private(path) as file:
-        csv.writer(file).writerows(lines)
-
-
-def open_private(path: Path) -> Any:
-    """Open a text file for writing that only its owner can read."""
-    path.touch(mode=0o600)
-    path.chmod(0o600)
-    return path.open("w", encoding="utf-8", newline="")

@@ -1,22 +1,21 @@
-"""From a file to records: CSV in any common form, JSON, JSON Lines, Klaviyo's pages, workbooks.
+"""From a file to records: CSV in any common form, JSON and workbooks.
 
 Nothing is guessed: bytes that are not UTF-8 and begin with no byte order mark need an encoding,
 and a row whose cells cannot be told apart becomes a record with a fault.
 """
 
 import csv
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from attrs import frozen
 
-from stoqapp.errors import StoqError
+from stoqapp.bulk.documents import ImportFileError, Record, json_records, text_of
 
 # Longest first: UTF-32's mark begins with that of UTF-16.
 _MARKS: Final = {
@@ -30,29 +29,6 @@ _WORKBOOKS: Final = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")
 _CODE_PAGES: Final = ("cp1252", "cp1250", "cp1251", "mac_roman")
 _DELIMITERS: Final = ",;\t|"
 _HEADER_WITHIN: Final = 20
-_LARGEST_DOCUMENT: Final = 200_000_000
-_JSON_TEXT: Final = {True: "true", False: "false", None: ""}
-
-Line = int | str
-
-
-class ImportFileError(StoqError, ValueError):
-    """A file, a mapping or an option of an import cannot be used; nothing was sent."""
-
-
-@frozen
-class Record:
-    """One row of a file.
-
-    Attributes:
-        line: The physical line where it begins; the event's id in Klaviyo's pages.
-        cells: The text of each column, by the column's name.
-        fault: Why the row cannot be told apart into cells, None where it can.
-    """
-
-    line: Line
-    cells: dict[str, str]
-    fault: str | None = None
 
 
 @frozen
@@ -80,7 +56,7 @@ class Source:
     def __iter__(self) -> Iterator[Record]:
         with _reading(self.path):
             if self.form == "json":
-                yield from _json_records(self.path, self.encoding or "utf-8")
+                yield from json_records(self.path, self.encoding or "utf-8")
             elif self.form == "workbook":
                 yield from self._rows(enumerate(_sheet(self.path)[0], 1))
             else:
@@ -99,7 +75,7 @@ class Source:
                 taken.append(text)
                 yield text
 
-        with _text(self.path, self.encoding or "utf-8") as lines:
+        with text_of(self.path, self.encoding or "utf-8") as lines:
             skipped = self.header_line or 0
             reader = csv.reader(
                 kept(islice(lines, skipped, None)), delimiter=self.delimiter or ",", strict=True
@@ -159,7 +135,7 @@ def open_source(
         if head.startswith(_WORKBOOKS):
             return _open_workbook(path, known)
         encoding = _encoding(path, head, encoding)
-        with _text(path, encoding) as lines:
+        with text_of(path, encoding) as lines:
             first = next((text for text in lines if text.strip()), "").lstrip()
         if first.startswith(("{", "[{", "[\n", "[\r")) or first.strip() == "[":
             return _open_json(path, encoding)
@@ -178,12 +154,6 @@ def _reading(path: Path) -> Iterator[None]:
             if isinstance(error, UnicodeDecodeError)
             else f"{path.name} is not in that encoding"
         ) from None
-
-
-@contextmanager
-def _text(path: Path, encoding: str) -> Iterator[Iterator[str]]:
-    with path.open(encoding=encoding, newline="") as lines:
-        yield lines
 
 
 def _encoding(path: Path, head: bytes, given: str | None) -> str:
@@ -208,7 +178,7 @@ def _encoding(path: Path, head: bytes, given: str | None) -> str:
                     raise ImportFileError(_not_utf8(path, number, line, error.start)) from None
         return chosen
     try:
-        with _text(path, chosen) as lines:
+        with text_of(path, chosen) as lines:
             for number, _ in enumerate(lines, 1):  # noqa: B007 - told in the message
                 pass
     except UnicodeError:
@@ -236,7 +206,7 @@ def _not_utf8(path: Path, number: int, line: bytes, place: int) -> str:
 
 
 def _open_csv(path: Path, known: Callable[[Sequence[str]], int], encoding: str) -> Source:
-    with _text(path, encoding) as lines:
+    with text_of(path, encoding) as lines:
         top = list(islice(lines, 200))
     declared = re.fullmatch('"?sep=(.)"?', top[0].strip()) if top else None
     start = 1 if declared else 0
@@ -279,111 +249,13 @@ def _unique(header: Sequence[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def documents(path: Path, encoding: str) -> Iterator[tuple[int, Any]]:
-    """Yield each JSON document of a file, with its line: the one that it is, or one a line.
-
-    A line that is not JSON yields a `ValueError` in place of a document. Numbers stay the text
-    that they are in the file.
-
-    Raises:
-        ImportFileError: The file is one document, and is not JSON or too large.
-    """
-    with _text(path, encoding) as lines:
-        first = next((text for text in lines if text.strip()), "")
-    if isinstance(_document(first), ValueError):
-        if path.stat().st_size > _LARGEST_DOCUMENT:
-            raise ImportFileError(f"{path.name} is too large for one JSON document")
-        with _text(path, encoding) as file:
-            whole = _document("".join(file))
-        if isinstance(whole, ValueError):
-            raise ImportFileError(f"{path.name} is neither JSON nor JSON Lines: {whole}")
-        yield 1, whole
-        return
-    with _text(path, encoding) as lines:
-        for number, text in enumerate(lines, 1):
-            if text.strip():
-                yield number, _document(text)
-
-
-def _document(text: str) -> Any:
-    try:
-        return json.loads(
-            text, parse_int=str, parse_float=str, parse_constant=str, object_pairs_hook=_object
-        )
-    except RecursionError:
-        return ValueError("it is nested too deeply")
-    except ValueError as error:
-        place = f" (line {error.lineno})" if isinstance(error, json.JSONDecodeError) else ""
-        return ValueError(f"{getattr(error, 'msg', error)}{place}")
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a name comes twice in one object")
-    return found
-
-
 def _open_json(path: Path, encoding: str) -> Source:
     columns: dict[str, None] = {}
-    for record in _json_records(path, encoding):
+    for record in json_records(path, encoding):
         columns |= dict.fromkeys(record.cells)
     if not columns:
         raise ImportFileError(f"{path.name} holds no records")
     return Source(path, "json", tuple(columns), encoding)
-
-
-def _json_records(path: Path, encoding: str) -> Iterator[Record]:
-    for number, document in documents(path, encoding):
-        if isinstance(document, ValueError):
-            yield Record(number, {}, f"is not JSON: {document}")
-            continue
-        entries = document if isinstance(document, list) else [document]
-        for place, entry in enumerate(chain.from_iterable(map(_entries, entries)), number):
-            if not isinstance(entry, dict):
-                yield Record(place, {}, "is not a JSON object")
-                continue
-            # What `--rows` writes wraps the body that would be sent.
-            body = entry.get("body")
-            if isinstance(body, dict) and "verdict" in entry:
-                entry = {"shop": entry.get("shop"), **body}
-            cells = dict(_cells(entry, ""))
-            yield Record(cells.get("id", place) if "profile" in entry else place, cells)
-
-
-def _entries(document: Any) -> Sequence[Any]:
-    """Return the records of a document: a Klaviyo page's events, each with its profile."""
-    if not isinstance(document, dict) or not isinstance(document.get("data"), list):
-        return [document]
-    included = document.get("included")
-    profiles = {
-        other.get("id"): other.get("attributes")
-        for other in (included if isinstance(included, list) else [])
-        if isinstance(other, dict) and other.get("type") == "profile"
-        if isinstance(other.get("id"), str)
-    }
-    found = []
-    for event in document["data"]:
-        try:
-            profile = profiles.get(event["relationships"]["profile"]["data"]["id"])
-        except (TypeError, KeyError):
-            profile = None
-        found.append(
-            {**event, "profile": profile or {"email": None}} if isinstance(event, dict) else event
-        )
-    return found
-
-
-def _cells(value: Any, name: str) -> Iterator[tuple[str, str]]:
-    if isinstance(value, dict) and value:
-        for key, part in value.items():
-            yield from _cells(part, f"{name}.{key}" if name else key)
-    elif isinstance(value, str):
-        yield name, value
-    elif value is None or isinstance(value, bool):
-        yield name, _JSON_TEXT[value]
-    else:
-        yield name, json.dumps(value, ensure_ascii=False)
 
 
 def _open_workbook(path: Path, known: Callable[[Sequence[str]], int]) -> Source:

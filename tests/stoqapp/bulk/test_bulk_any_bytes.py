@@ -9,10 +9,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stoqapp.bulk.catalog import catalog_from_file
+from stoqapp.bulk.documents import ImportFileError
 from stoqapp.bulk.judge import Choices
 from stoqapp.bulk.mapping import ColumnMapping, mapping_from_options, preset_for
 from stoqapp.bulk.plan import plan
-from stoqapp.bulk.read import ImportFileError, open_source
+from stoqapp.bulk.read import open_source
 
 WAITLISTS = Path(__file__).parents[3] / "examples" / "waitlists"
 CATALOG = catalog_from_file(WAITLISTS / "catalog.products.json")

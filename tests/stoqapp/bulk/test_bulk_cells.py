@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from listing import CATALOG, SHOP, csv_of, of_row, planned, verdicts
 
+from stoqapp.bulk.documents import ImportFileError
 from stoqapp.bulk.mapping import mapping_from_options
-from stoqapp.bulk.read import ImportFileError
 
 SMS = {"Email": "(no column)"}
 

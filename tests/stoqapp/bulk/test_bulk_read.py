@@ -11,6 +11,7 @@ import pytest
 from listing import CATALOG, SHOP, csv_of, planned, verdicts
 
 from stoqapp.bulk.catalog import catalog_from_file, pages_of_shop
+from stoqapp.bulk.documents import ImportFileError
 from stoqapp.bulk.exclude import excluded_from_file
 from stoqapp.bulk.mapping import (
     ColumnMapping,
@@ -19,7 +20,7 @@ from stoqapp.bulk.mapping import (
     preset_for,
     presets,
 )
-from stoqapp.bulk.read import ImportFileError, open_source
+from stoqapp.bulk.read import open_source
 
 HEAD = "Email,Variant ID,Name"
 ROW = "ada@example.com,45100000000201,Zoë"
