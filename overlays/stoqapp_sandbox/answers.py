@@ -1,6 +1,7 @@
 """HTTP requests and answers as plain values, and the JSON in them."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal, NoReturn
 
@@ -85,8 +86,11 @@ def json_from_bytes(raw: bytes) -> Any:
             or hold what cannot be written as JSON again.
     """
     try:
-        value = json.loads(raw.decode("utf-8"), parse_constant=_refuse_constant)
-        json_text(value).encode("utf-8")
+        value = json.loads(
+            raw.decode("utf-8"), parse_float=_finite, parse_constant=_refuse_constant
+        )
+        if b"\\u" in raw:
+            json_text(value).encode("utf-8")
     except UnreadableJsonError:
         raise
     except UnicodeDecodeError as error:
@@ -100,13 +104,20 @@ def json_from_bytes(raw: bytes) -> Any:
         raise UnreadableJsonError("must hold no number that is too large") from None
     except RecursionError:
         raise UnreadableJsonError(f"must not be nested deeper than {_DEEPEST} levels") from None
-    if _is_deeper(value, _DEEPEST):
+    if raw.count(b"[") + raw.count(b"{") > _DEEPEST and _is_deeper(value, _DEEPEST):
         raise UnreadableJsonError(f"must not be nested deeper than {_DEEPEST} levels")
     return value
 
 
 def _refuse_constant(name: str) -> NoReturn:
     raise UnreadableJsonError(f"must be JSON, which has no {name}")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise ValueError
+    return number
 
 
 def _is_deeper(value: object, levels: int) -> bool:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, lru_cache
 from http import HTTPStatus
 from threading import RLock
 from typing import Any, Final, Unpack
@@ -21,6 +21,7 @@ from stoqapp_sandbox.answers import (
     error_answer,
     json_answer,
     json_from_bytes,
+    json_text,
     messages_answer,
     rate_limited_answer,
 )
@@ -41,6 +42,11 @@ _READS: Final = frozenset({"GET", "HEAD"})
 # The judge reads what the schema says; these rules are prose.
 _IN_PROSE: Final = [rule for rule in RULES if rule.name in ("channel_contact", "phone_digits")]
 _RESET: Final = json_answer(503, {"error": "The sandbox was reset while this request was sent"})
+
+
+@lru_cache(1024)
+def _is_shop(name: str) -> bool:
+    return not check_shop(name)
 
 
 @cache
@@ -124,7 +130,7 @@ class Service:
     def reset(self) -> None:
         """Forget requests, intents, points, and the faults asked for since the beginning."""
         with self._lock:
-            with self.store.transaction():
+            with self.store.use():
                 self.store.clear()
             self._budget = Budget(self.settings.assumptions, self._clock)
             self.faults.reset()
@@ -145,21 +151,26 @@ class Service:
 
     def requests(self, after: int = 0, limit: int = 100) -> list[dict[str, Any]]:
         """Return requests with a higher number than *after*, see `Store.requests`."""
-        with self.store.transaction():
+        with self.store.use():
             return self.store.requests(after, limit)
 
     def intents_json(self) -> Iterator[str]:
-        """Yield the list of stored intents as JSON, in parts; see `Store.intents_json`."""
-        yield "["
-        after, comma = 0, ""
+        """Yield the list of stored intents as JSON, in parts.
+
+        Each intent has ``shop`` and ``request`` (the body as it came) beside its own fields.
+        """
+        after, opening = 0, "["
         while True:
-            with self.store.transaction():
-                after, some = self.store.intents_json(after)
-            if not some:
+            with self.store.use():
+                rows = self.store.some_intents(after)
+            if not rows:
                 break
-            yield comma + ", ".join(some)
-            comma = ", "
-        yield "]"
+            shown = '{}, "shop": "{}", "request": {}}}'
+            yield opening + ", ".join(
+                shown.format(row["intent"][:-1], row["shop"], row["body"].decode()) for row in rows
+            )
+            after, opening = rows[-1]["number"], ", "
+        yield "[]" if opening == "[" else "]"
 
     def create_intent(self, headers: Mapping[str, str], body: bytes) -> Answer:
         """Answer a request to create an intent, see `answer`."""
@@ -180,7 +191,7 @@ class Service:
             if generation not in (None, self.generation):
                 return _RESET
             shop = request.headers.get(_SHOP, "").strip().lower()
-            with self.store.transaction():
+            with self.store.use():
                 answer, struck, stored = self._answered(request, shop)
                 # Not what a browser asks for by itself, like an icon.
                 is_ours = request.path.startswith(f"{self.base_path}/")
@@ -212,7 +223,9 @@ class Service:
         else:
             struck = self.faults.take()
             answer, stored = self._under(struck, request, shop, balance)
-        return evolve(answer, headers={**headers, **answer.headers}), struck, stored
+        if headers:
+            answer = evolve(answer, headers={**headers, **answer.headers})
+        return answer, struck, stored
 
     def _cors(self, request: Request) -> dict[str, str]:
         """Return the headers that let a script of the request's origin read the answer."""
@@ -307,7 +320,7 @@ class Service:
             return messages_answer(400, [f"body: {error}"]), None
         if faults := [*self._judge.body_faults(body), *self._judge.header_faults(request.headers)]:
             return self._refusal(assumed["refused_status"], faults), None
-        if check_shop(shop) or not catalog.has_shop(shop):
+        if not _is_shop(shop) or not catalog.has_shop(shop):
             return self._error(int(assumed["unknown_shop"]), NOT_FOUND), None
         wanted = section(body, "intent")
         variant, product = wanted.get("shopify_variant_id"), wanted.get("shopify_product_id")
@@ -366,18 +379,16 @@ class Service:
             "optin_confirmed": False,
             "accepts_marketing": customer.get("accepts_marketing", False),
         }
-        stored = Stored(intent, customer_id, contacts)
-        if assumed["unique"] == "off":
-            return self._created(intent), stored
+        stored = Stored(intent, json_text(intent), customer_id, contacts)
         duplicate = self.store.duplicate(assumed["unique"], shop, stored)
         if duplicate is None:
-            return self._created(intent), stored
+            return self._created(intent, stored.text), stored
         number, first = duplicate
         if assumed["duplicate"] == "201-updated":
             first |= {"quantity": intent["quantity"], "updated_at": now}
             self.store.change(number, first)
         if assumed["duplicate"].startswith("201"):
-            return self._created(first), None
+            return self._created(first, json_text(first)), None
         words = ASSUMPTIONS["duplicate_words"].choices[assumed["duplicate_words"]]
         return self._refusal(assumed["duplicate"], [words]), None
 
@@ -394,10 +405,11 @@ class Service:
             found["email"] = found["email"].lower()
         return {name: value for name, value in found.items() if value}
 
-    def _created(self, intent: Mapping[str, Any]) -> Answer:
-        is_full = self.settings.assumptions["created_intent"] == "full"
-        shown = intent if is_full else {"id": intent["id"]}
-        return json_answer(201, {"intents": [shown], "errors": []})
+    def _created(self, intent: Mapping[str, Any], text: str) -> Answer:
+        if self.settings.assumptions["created_intent"] == "id":
+            text = json_text({"id": intent["id"]})
+        body = f'{{"intents": [{text}], "errors": []}}'
+        return Answer(201, body.encode("utf-8"), {"content-type": "application/json"})
 
     def _refusal(self, status: str, messages: Sequence[str]) -> Answer:
         return messages_answer(int(status), messages, self.settings.assumptions)

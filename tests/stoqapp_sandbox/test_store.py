@@ -299,9 +299,9 @@ def test_nothing_is_answered_that_could_not_be_stored(file: Path) -> None:
     with Sandbox(state=file) as sandbox:
         subscribe(sandbox.url, "ada")
         store = sandbox._service.store
-        with store.transaction():
-            (pages,) = store._first("PRAGMA page_count")
-            store._first(f"PRAGMA max_page_count = {pages}")
+        with store.use():
+            (pages,) = store._execute("PRAGMA page_count").fetchone()
+            store._execute(f"PRAGMA max_page_count = {pages}")
         large = raw_from(body(customer__name="x" * 100_000))
         assert send(sandbox, large).status_code == 500
         assert len(sandbox.intents) == 1

@@ -68,7 +68,7 @@ def view(service: Service) -> dict[str, Any]:
     assumptions = service.settings.assumptions
     is_limited = assumptions["rate_enforced"] == "yes"
     limit = [assumptions.number("rate_points"), assumptions.number("rate_window")]
-    with service.store.transaction():
+    with service.store.use():
         counts, newest = service.store.counts(), service.store.newest(_NEWEST)
     return {
         **counts,
