@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -29,7 +29,7 @@ class Catalog:
     products: Mapping[str, Mapping[int, int]] = field(factory=dict, repr=False)
 
     @classmethod
-    def of(cls, shops: object = None, catalog: object = None) -> Self:
+    def of(cls, shops: Any = None, catalog: Any = None) -> Self:
         """Return the catalog that the options of a sandbox describe.
 
         Args:
@@ -38,8 +38,7 @@ class Catalog:
             catalog: The variants of each product of each shop, like
                 ``{"demo.myshopify.com": {"42": [4711, 4712]}}``; or a file with that in JSON,
                 or with what a storefront answers to ``/products.json``, which then holds for
-                every shop. Ids are integers, digits or global ids. A `Catalog` is returned as
-                it is.
+                every shop. Ids are integers, digits or global ids. A `Catalog` stays as it is.
 
         Raises:
             UnusableOptionError: It makes no sense; the message says where, as a JSON pointer or
@@ -48,7 +47,12 @@ class Catalog:
         """
         if isinstance(catalog, cls):
             return catalog
-        named = None if shops is None else frozenset(_shops_from(shops))
+        named = None
+        if shops is not None:
+            listed = shops.split(",") if isinstance(shops, str) else shops
+            if not isinstance(listed, Iterable):
+                raise UnusableOptionError("shops must be names of shops, like demo.myshopify.com")
+            named = frozenset(_shop(one, f"shops: number {n}") for n, one in enumerate(listed, 1))
         if catalog is None:
             return cls(named)
         source = "catalog"
@@ -59,26 +63,26 @@ class Catalog:
             raise UnusableOptionError(
                 f"{source}: must be an object like {_FORM}, or a products.json"
             )
-        if isinstance(catalog.get("products"), Sequence):
-            return cls(named, {"": _products_from(_of_a_storefront(catalog, source), source)})
-        products: dict[str, Mapping[int, int]] = {"": {}}
+        if isinstance(catalog.get("products"), list):
+            return cls(named, {"": _of_a_storefront(catalog["products"], source)})
+        products: dict[str, Mapping[int, int]] = {}
         for shop, listed in catalog.items():
-            name = _shop_from(shop, f"{source}: {_pointer(shop)}")
+            place = f"{source}: /{shop}"
+            name = _shop(shop, place)
             if name in products:
-                raise UnusableOptionError(f"{source}: {_pointer(shop)}: is there twice, as {name}")
-            products[name] = _products_from(_of_a_shop(shop, listed, source), source)
-        known = frozenset(filter(None, products))
-        if named is not None and (strange := sorted(known - named)):
+                raise UnusableOptionError(f"{place}: is there twice, as {name}")
+            products[name] = _of_a_shop(listed, place)
+        if named is not None and (strange := sorted(products.keys() - named)):
             raise UnusableOptionError(
                 f"{source}: has {strange[0]}, which is not among the shops given"
             )
-        return cls(known if named is None else named, products)
+        return cls(frozenset(products) if named is None else named, {"": {}, **products})
 
     def has_shop(self, shop: str) -> bool:
         """Whether *shop*, in lower case, exists."""
         return self.shops is None or shop in self.shops
 
-    def has_variant(self, shop: str, variant: object) -> bool:
+    def has_variant(self, shop: str, variant: Any) -> bool:
         """Whether *shop* has that variant."""
         products = self._products_of(shop)
         return products is None or (type(variant) is int and variant in products)
@@ -92,37 +96,9 @@ class Catalog:
         return self.products.get(shop, self.products.get(""))
 
 
-def _shops_from(given: object) -> Iterator[str]:
-    shops = given.split(",") if isinstance(given, str) else given
-    if not isinstance(shops, Iterable):
-        raise UnusableOptionError("shops must be names of shops, like demo.myshopify.com")
-    for number, shop in enumerate(shops, 1):
-        yield _shop_from(shop, f"shops: number {number}")
-
-
-def _shop_from(given: object, place: str) -> str:
-    try:
-        return shop_from(given).value.lower()
-    except UnusableInputError:
-        raise UnusableOptionError(f"{place}: must be a shop, like demo.myshopify.com") from None
-
-
 def _json_from(path: Path, source: str) -> Any:
-    def unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        made: dict[str, Any] = {}
-        for name, value in pairs:
-            if name in made:
-                raise UnusableOptionError(
-                    f"{source}: {name!r} is there twice in the same object: write it once"
-                )
-            made[name] = value
-        return made
-
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=unrepeated)
-    except UnusableOptionError:
-        # It is a ValueError, too, and says more than the one below.
-        raise
+        return json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise SandboxError(f"{source}: cannot be read ({error.strerror})") from None
     except json.JSONDecodeError as error:
@@ -133,43 +109,46 @@ def _json_from(path: Path, source: str) -> Any:
         raise UnusableOptionError(f"{source}: must be JSON in UTF-8") from None
 
 
-# A variant and its product, each with its place in the catalog.
-_Placed = tuple[str, object, str, object]
-
-
-def _of_a_shop(shop: object, listed: object, source: str) -> Iterator[_Placed]:
+def _of_a_shop(listed: Any, place: str) -> dict[int, int]:
     if not isinstance(listed, Mapping):
-        raise UnusableOptionError(f"{source}: {_pointer(shop)}: must be an object like {_FORM}")
-    for product, variants in listed.items():
-        under = _pointer(shop, product)
-        if not isinstance(variants, Sequence) or isinstance(variants, str | bytes):
-            raise UnusableOptionError(f"{source}: {under}: must be a list of ids of variants")
-        for index, variant in enumerate(variants):
-            yield f"{under}/{index}", variant, under, product
-
-
-def _of_a_storefront(catalog: Mapping[str, Any], source: str) -> Iterator[_Placed]:
-    for index, product in enumerate(catalog["products"]):
-        under = f"/products/{index}"
-        try:
-            for at, variant in enumerate(product["variants"]):
-                yield f"{under}/variants/{at}/id", variant.get("id"), f"{under}/id", product["id"]
-        except (KeyError, TypeError, AttributeError):
-            raise UnusableOptionError(
-                f"{source}: {under}: must be an object with id and variants"
-            ) from None
-
-
-def _products_from(placed: Iterable[_Placed], source: str) -> dict[int, int]:
+        raise UnusableOptionError(f"{place}: must be an object like {_FORM}")
     found: dict[int, int] = {}
-    for variant_at, variant, product_at, product in placed:
-        id_ = _id(variant, "ProductVariant", f"{source}: {variant_at}")
-        of_product = _id(product, "Product", f"{source}: {product_at}")
-        if found.setdefault(id_, of_product) != of_product:
-            raise UnusableOptionError(
-                f"{source}: {variant_at}: the variant belongs to product {found[id_]} already"
-            )
+    for product, variants in listed.items():
+        under = f"{place}/{product}"
+        _add(found, _id(product, "Product", under), variants, under)
     return found
+
+
+def _of_a_storefront(products: list[Any], source: str) -> dict[int, int]:
+    found: dict[int, int] = {}
+    for index, product in enumerate(products):
+        place = f"{source}: /products/{index}"
+        try:
+            variants = [variant["id"] for variant in product["variants"]]
+            _add(found, _id(product["id"], "Product", place), variants, f"{place}/variants")
+        except (KeyError, TypeError):
+            raise UnusableOptionError(
+                f"{place}: must be an object with id, and variants that have one"
+            ) from None
+    return found
+
+
+def _add(found: dict[int, int], product: int, variants: Any, place: str) -> None:
+    if not isinstance(variants, list | tuple):
+        raise UnusableOptionError(f"{place}: must be a list of ids of variants")
+    for index, given in enumerate(variants):
+        variant = _id(given, "ProductVariant", f"{place}/{index}")
+        if found.setdefault(variant, product) != product:
+            raise UnusableOptionError(
+                f"{place}/{index}: the variant belongs to product {found[variant]} already"
+            )
+
+
+def _shop(given: object, place: str) -> str:
+    try:
+        return shop_from(given).value.lower()
+    except UnusableInputError:
+        raise UnusableOptionError(f"{place}: must be a shop, like demo.myshopify.com") from None
 
 
 def _id(given: object, kind: Kind, place: str) -> int:
@@ -177,7 +156,3 @@ def _id(given: object, kind: Kind, place: str) -> int:
         return id_from(given, kind).value
     except UnusableInputError:
         raise UnusableOptionError(f"{place}: must be the id of a {kind}, like 4711") from None
-
-
-def _pointer(*steps: object) -> str:
-    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in steps)

@@ -12,7 +12,6 @@ ENDED: Final = 0
 FAILED: Final = 1
 USAGE: Final = 2
 
-_LARGEST_PORT: Final = 65535
 _EXAMPLES: Final = """\
 examples:
   stoqapp sandbox --port 8765
@@ -27,6 +26,57 @@ exit codes:
   1    could not start; the message says why
   2    usage: an option, or what it was given, cannot be used
 """
+# The options, by the argument of `Sandbox` that each one sets.
+_OPTIONS: Final[Mapping[str, tuple[str, str, str]]] = {
+    "host": (
+        "--host",
+        "ADDRESS",
+        "address to listen on (default: 127.0.0.1, this machine alone; with 0.0.0.0 the network"
+        " can reach it)",
+    ),
+    "port": ("--port", "N", "port to listen on (default: any free one)"),
+    "rate_limit": (
+        "--rate-limit",
+        "POINTS/SECONDS",
+        "answer 429 beyond so many points of a shop per window, like 360/60; an intent costs 2"
+        " (default: points are not counted)",
+    ),
+    "state": (
+        "--state",
+        "FILE",
+        "keep requests and intents in this SQLite file, over restarts (default: in memory)",
+    ),
+    "shops": (
+        "--shops",
+        "SHOP,...",
+        "the only shops there are; may be given several times (default: every host name, or those"
+        " of the catalog)",
+    ),
+    "catalog": (
+        "--catalog",
+        "FILE",
+        'the only products and variants there are: JSON like {"demo.myshopify.com": {"42": [4711,'
+        " 4712]}}, or a storefront's /products.json for every shop (default: every id)",
+    ),
+    "assume": (
+        "--assume",
+        "NAME=CHOICE",
+        "assume something else about the service, like duplicate=409; may be given several times;"
+        " --assume list prints what there is",
+    ),
+    "faults": (
+        "--fault",
+        "FAULT",
+        "let something go wrong, see below; may be given several times, and the faults are asked"
+        " in that order",
+    ),
+    "allow_origin": (
+        "--allow-origin",
+        "ORIGIN",
+        "let scripts of this origin send intents, like http://localhost:3000 (default: none)",
+    ),
+}
+_REPEATED: Final = ("assume", "faults", "shops")
 
 
 def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
@@ -41,87 +91,30 @@ def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
         allow_abbrev=False,
     )
     parser.set_defaults(run=run)
-    parser.add_argument(
-        "--host",
-        default="127.0.0.1",
-        metavar="ADDRESS",
-        help="address to listen on (default: %(default)s, this machine alone; with 0.0.0.0 the"
-        " network can reach it)",
-    )
-    parser.add_argument(
-        "--port",
-        type=_port,
-        default=0,
-        metavar="N",
-        help="port to listen on (default: any free one)",
-    )
-    parser.add_argument(
-        "--rate-limit",
-        type=_rate_limit,
-        metavar="POINTS/SECONDS",
-        help="answer 429 beyond so many points of a shop per window, like 360/60; an intent costs"
-        " 2 (default: points are not counted)",
-    )
-    parser.add_argument(
-        "--state",
-        metavar="FILE",
-        help="keep requests and intents in this SQLite file, over restarts (default: in memory)",
-    )
-    parser.add_argument(
-        "--shops",
-        action="append",
-        metavar="SHOP,...",
-        help="the only shops there are; may be given several times (default: every host name, or"
-        " those of the catalog)",
-    )
-    parser.add_argument(
-        "--catalog",
-        metavar="FILE",
-        help='the only products and variants there are: JSON like {"demo.myshopify.com": {"42":'
-        " [4711, 4712]}}, or a storefront's /products.json for every shop (default: every id)",
-    )
-    parser.add_argument(
-        "--assume",
-        action="append",
-        default=[],
-        metavar="NAME=CHOICE",
-        help="take something else for granted about the service, like duplicate=409; may be given"
-        " several times; --assume list prints what there is",
-    )
-    parser.add_argument(
-        "--fault",
-        action="append",
-        default=[],
-        metavar="FAULT",
-        help="let something go wrong, see below; may be given several times, and the faults are"
-        " asked in that order",
-    )
-    parser.add_argument(
-        "--allow-origin",
-        metavar="ORIGIN",
-        help="let scripts of this origin send intents, like http://localhost:3000 (default: none)",
-    )
+    for name, (option, metavar, said) in _OPTIONS.items():
+        action = "append" if name in _REPEATED else "store"
+        parser.add_argument(option, dest=name, metavar=metavar, help=said, action=action)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until a signal comes and return the exit code."""
     from stoqapp_sandbox import SandboxError, UnusableFaultError, UnusableOptionError, serve
 
-    if "list" in arguments.assume:
+    given = {name: getattr(arguments, name) for name in _OPTIONS}
+    options = {name: value for name, value in given.items() if value is not None}
+    if "list" in options.get("assume", ()):
         show(listed_assumptions())
         return ENDED
     try:
-        serve(
-            host=arguments.host,
-            port=arguments.port,
-            rate_limit=arguments.rate_limit,
-            assume=assumed_from(arguments.assume),
-            state=arguments.state,
-            shops=arguments.shops and ",".join(arguments.shops),
-            catalog=arguments.catalog,
-            faults=tuple(arguments.fault),
-            allow_origin=arguments.allow_origin,
-        )
+        if "assume" in options:
+            options["assume"] = assumed_from(options["assume"])
+        if "shops" in options:
+            options["shops"] = ",".join(options["shops"])
+        if "port" in options:
+            options["port"] = _number(options["port"])
+        if "rate_limit" in options:
+            options["rate_limit"] = tuple(map(_number, options["rate_limit"].split("/")))
+        serve(**options)
     except UnusableFaultError as error:
         complain("stoqapp sandbox", f"--fault: {error}")
         return USAGE
@@ -134,18 +127,13 @@ def run(arguments: argparse.Namespace) -> int:
     return ENDED
 
 
-def _port(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 6 and int(text) <= _LARGEST_PORT):
-        raise argparse.ArgumentTypeError(f"must be a whole number from 0 to {_LARGEST_PORT}")
-    return int(text)
-
-
-def _rate_limit(text: str) -> tuple[int, float]:
-    points, _, seconds = text.partition("/")
-    try:
-        return int(points), float(seconds)
-    except ValueError:
-        raise argparse.ArgumentTypeError("must be points and seconds, like 360/60") from None
+def _number(text: str) -> int | float | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
 
 
 def assumed_from(given: Sequence[str]) -> Mapping[str, str]:
@@ -156,20 +144,17 @@ def assumed_from(given: Sequence[str]) -> Mapping[str, str]:
     """
     from stoqapp_sandbox import UnusableOptionError
 
-    assumed = {}
-    for one in given:
-        name, equals, choice = one.partition("=")
-        if not equals:
-            raise UnusableOptionError(
-                "--assume must be like duplicate=409; --assume list shows them all"
-            )
-        assumed[name.strip()] = choice.strip()
-    return assumed
+    if any("=" not in one for one in given):
+        raise UnusableOptionError(
+            "--assume must be like duplicate=409; --assume list shows them all"
+        )
+    pairs = (one.partition("=") for one in given)
+    return {name.strip(): choice.strip() for name, _, choice in pairs}
 
 
 def _faults_help() -> str:
     kinds = "".join(f"  {kind.written:<26} {kind.about}\n" for kind in KINDS.values())
-    options = "".join(f"  {name:<26} {summary}\n" for name, summary in OPTIONS.items())
+    options = "".join(f"  {name:<26} {about}\n" for name, about in OPTIONS.items())
     return (
         "faults, each written FAULT[=VALUE][:OPTION=VALUE...], like reset-after-store:every=10 or"
         f" status=503:times=2:\n{kinds}\nSHAPE is one of {', '.join(SHAPES)}.\n\n"
@@ -186,14 +171,14 @@ def listed_assumptions() -> str:
     lines = []
     for entry in ASSUMPTIONS.values():
         lines.append(f"{entry.name} ({entry.trust})")
-        lines += textwrap.wrap(entry.about, 96, initial_indent="  ", subsequent_indent="  ")
+        said = [entry.about]
         if entry.number:
-            lines.append(f"    {entry.name}=N: {entry.number}; default {entry.default}")
+            said.append(f"  {entry.name}=N: {entry.number}; default {entry.default}")
         if entry.instead:
-            said = f"not a choice; the service might do otherwise: {entry.instead}"
-            lines += textwrap.wrap(said, 96, initial_indent="    ", subsequent_indent="      ")
+            said.append(f"  not a choice; the service might do otherwise: {entry.instead}")
         for choice, meaning in entry.choices.items():
             default = " (default)" if choice == entry.default else ""
-            said = f"{entry.name}={choice}{default}: {meaning}"
-            lines += textwrap.wrap(said, 96, initial_indent="    ", subsequent_indent="      ")
+            said.append(f"  {entry.name}={choice}{default}: {meaning}")
+        for one in said:
+            lines += textwrap.wrap(f"  {one}", 96, subsequent_indent="    ")
     return "\n".join(lines)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.resources import files
 from threading import Lock
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 from attrs import define, field, frozen
 
@@ -70,21 +70,37 @@ SHAPES: Final[Mapping[str, tuple[str, bytes]]] = {
 _SCHEDULE: Final = ("times", "after", "every", "probability")
 
 
+class FaultOptions(TypedDict, total=False):
+    """The options of a fault, as Python takes them; None stands for not given.
+
+    Attributes:
+        times: How many requests fail before it is over. By default one, and with ``every`` or
+            ``probability`` as many as come.
+        after: How many requests pass first.
+        every: Of those that follow, every Nth fails.
+        probability: Probability that an eligible request fails, above 0, at most 1.
+        retry_after: Seconds for the header Retry-After of a status.
+        headers: Headers to add to a status; they win over those that the sandbox sets.
+        body: Body of a status: a str or bytes is sent as it is, anything else as JSON.
+    """
+
+    times: int | None
+    after: int | None
+    every: int | None
+    probability: float | None
+    retry_after: int | None
+    headers: Mapping[str, str] | None
+    body: Any
+
+
 @frozen
 class Fault:
-    """What goes wrong, and when.
+    """What goes wrong, and when; see `FaultOptions`.
 
     Attributes:
         kind: What goes wrong.
         written: Kind and value as text, like ``latency=0.2``.
         value: The status, seconds or shape; for a latency the shortest and the longest wait.
-        times: How many requests fail before it is over; None is without end.
-        after: How many pass first.
-        every: Of those that follow, every Nth fails.
-        probability: Probability that an eligible request fails.
-        retry_after: Seconds for the Retry-After of a ``status``.
-        headers: Headers to add to a ``status``.
-        body: Body of a ``status``: bytes as they are, anything else as JSON; None for the usual.
     """
 
     kind: Kind

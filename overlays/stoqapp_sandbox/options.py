@@ -1,8 +1,8 @@
 """The options of a sandbox that can change while it runs, checked."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from os import PathLike
-from typing import Any, TypedDict
+from typing import Any, Self, TypedDict
 from urllib.parse import urlsplit
 
 from attrs import frozen
@@ -41,7 +41,7 @@ class Settings:
     allow_origin: str | None
 
     @classmethod
-    def of(cls, options: Options) -> "Settings":
+    def of(cls, options: Options) -> Self:
         """Check *options*.
 
         Raises:
@@ -59,26 +59,24 @@ class Settings:
         )
 
 
-def _assumptions(assume: Mapping[str, Any] | None, rate_limit: object) -> Assumptions:
+def _assumptions(assume: Mapping[str, Any] | None, rate_limit: Any) -> Assumptions:
     assumptions = Assumptions.of(assume)
     if rate_limit is None:
         return assumptions
-    if isinstance(rate_limit, tuple | list) and len(rate_limit) == 2:
-        points, seconds = rate_limit
+    try:
+        points, seconds = (one + 0 for one in rate_limit)
         limits = {"rate_points": points, "rate_window": seconds, "rate_enforced": "yes"}
-        if twice := sorted(limits.keys() & (assume or {}).keys()):
-            raise UnusableOptionError(f"rate limit decides {', '.join(twice)}, too: give only one")
-        if not isinstance(points, str) and not isinstance(seconds, str):
-            try:
-                return Assumptions.of({**(assume or {}), **limits})
-            except UnusableOptionError:
-                pass
-    raise UnusableOptionError(
-        "rate limit must be whole points, at least 1, and seconds, like 360 and 60"
-    )
+        limited = Assumptions.of({**(assume or {}), **limits})
+    except (TypeError, ValueError):
+        raise UnusableOptionError(
+            "rate limit must be whole points, at least 1, and seconds, like 360 and 60"
+        ) from None
+    if twice := sorted(limits.keys() & (assume or {}).keys()):
+        raise UnusableOptionError(f"rate limit decides {', '.join(twice)}, too: give only one")
+    return limited
 
 
-def _faults(given: object) -> Iterable[Fault]:
+def _faults(given: object) -> Iterator[Fault]:
     if isinstance(given, str) or not isinstance(given, Iterable):
         raise UnusableFaultError(
             "faults must be a list of texts, like ['reset-after-store:every=10']"
@@ -90,17 +88,13 @@ def _faults(given: object) -> Iterable[Fault]:
             raise UnusableFaultError(f"{text!r}: {error}") from None
 
 
-def _origin(given: object) -> str | None:
+def _origin(given: Any) -> str | None:
     if given is None:
         return None
-    try:
-        parts = urlsplit(given) if isinstance(given, str) else None
-        if parts and parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
-            origin = f"{parts.scheme}://{parts.netloc}".lower()
-            if origin == str(given).lower().removesuffix("/"):
-                return origin
-    except ValueError:
-        pass
+    parts = urlsplit(given) if isinstance(given, str) else urlsplit("")
+    origin = f"{parts.scheme}://{parts.netloc}".lower()
+    if parts.scheme in ("http", "https") and parts.netloc and origin == given.lower().rstrip("/"):
+        return origin
     raise UnusableOptionError(
         "allow origin must be scheme, host and port as a browser sends them in Origin, like"
         " http://localhost:3000"

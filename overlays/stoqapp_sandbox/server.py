@@ -7,11 +7,8 @@ import logging
 import signal
 import socket
 import threading
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import Future
 from ipaddress import ip_address
 from os import PathLike
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 
 from stoqapp.terminal import show
@@ -22,7 +19,7 @@ from stoqapp_sandbox.errors import (
     SandboxNotInstalledError,
     UnusableOptionError,
 )
-from stoqapp_sandbox.faults import fault_from
+from stoqapp_sandbox.faults import FaultOptions, fault_from
 from stoqapp_sandbox.options import Options
 from stoqapp_sandbox.store import Store
 
@@ -82,12 +79,7 @@ class Sandbox:
         host: str = "127.0.0.1",
         port: int = 0,
         state: str | PathLike[str] | None = None,
-        rate_limit: tuple[int, float] | None = None,
-        assume: Mapping[str, Any] | None = None,
-        shops: str | Iterable[str] | None = None,
-        catalog: str | PathLike[str] | Mapping[str, Mapping[Any, Iterable[Any]]] | None = None,
-        faults: Sequence[str] = (),
-        allow_origin: str | None = None,
+        **options: Unpack[Options],
     ) -> None:
         if not isinstance(host, str) or not host.strip():
             raise UnusableOptionError("host must be an address to listen on, like 127.0.0.1")
@@ -105,15 +97,7 @@ class Sandbox:
             raise
         self._host = host
         self._wanted_port = port
-        self._service = Service(
-            store=Store(state),
-            rate_limit=rate_limit,
-            assume=assume,
-            shops=shops,
-            catalog=catalog,
-            faults=faults,
-            allow_origin=allow_origin,
-        )
+        self._service = Service(store=Store(state), **options)
         self._app = App(self._service, host)
         self._listener_class = Listener
         self._address: tuple[str, int] | None = None
@@ -139,38 +123,28 @@ class Sandbox:
         except BaseException:
             listening.close()
             raise
-        ready: Future[None] = Future()
-        listener = self._listener_class(self._app, lambda: ready.set_result(None))
+        ready = threading.Event()
+        listener = self._listener_class(self._app, ready.set)
 
         def run() -> None:
-            try:
+            with listening:
                 asyncio.run(listener.serve(sockets=[listening]))
-            except BaseException as error:
-                if ready.done():
-                    raise
-                ready.set_exception(error)
-            finally:
-                listening.close()
 
         self._address = _reached_at(self._host, listening)
+        address = ip_address(listening.getsockname()[0].partition("%")[0])
+        if not address.is_loopback:
+            logger.warning(
+                "listening on %s, which is open to the network: whoever reaches it can read what"
+                " was sent to it, and change its answers",
+                address,
+            )
         self._listener = listener
         self._thread = threading.Thread(target=run, name="stoqapp-sandbox", daemon=True)
-        if warning := self._warning(listening):
-            logger.warning(warning)
         self._thread.start()
-        try:
-            ready.result()
-        except BaseException:
-            self.__exit__(None, None, None)
-            raise
+        ready.wait()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """End the server; on return its thread has ended and its port is closed."""
         if self._listener is not None and self._thread is not None:
             self._listener.should_exit = True
@@ -216,18 +190,7 @@ class Sandbox:
         intents: list[dict[str, Any]] = json.loads("".join(self._service.intents_json()))
         return intents
 
-    def fail_next(
-        self,
-        fault: int | str,
-        *,
-        times: int | None = None,
-        after: int | None = None,
-        every: int | None = None,
-        probability: float | None = None,
-        retry_after: int | None = None,
-        headers: Mapping[str, str] | None = None,
-        body: Any = None,
-    ) -> None:
+    def fail_next(self, fault: int | str, **options: Unpack[FaultOptions]) -> None:
         """Let the next request to the API's endpoint go wrong, or those that the arguments say.
 
         Called again, it adds to what is waiting: the first fault that is due takes a request,
@@ -236,28 +199,12 @@ class Sandbox:
         Args:
             fault: A status, 200 to 599, that is answered with nothing stored; or text like
                 ``"reset-after-store"`` or ``"latency=0.2"``, see `stoqapp_sandbox.faults`.
-            times: How many requests fail; by default one, and with *every* or *probability* as
-                many as come.
-            after: How many requests pass first.
-            every: Of those that follow, every Nth fails.
-            probability: Probability that an eligible request fails, above 0, at most 1.
-            retry_after: Seconds for the header Retry-After of a status.
-            headers: Headers to add to a status; they win over those that the sandbox sets.
-            body: Body of a status: a str or bytes is sent as it is, anything else as JSON; None
-                sends the usual one.
+            options: When, how often, and what else the answer holds, see
+                `stoqapp_sandbox.faults.FaultOptions`.
 
         Raises:
             UnusableFaultError: The message says what is wrong.
         """
-        options = {
-            "times": times,
-            "after": after,
-            "every": every,
-            "probability": probability,
-            "retry_after": retry_after,
-            "headers": headers,
-            "body": body,
-        }
         self._service.add_fault(fault_from(fault, options))
 
     def reset(self) -> None:
@@ -285,16 +232,6 @@ class Sandbox:
         if self._address is None:
             raise SandboxError("the sandbox has no address yet: use it as `with Sandbox() as ...`")
         return self._address
-
-    def _warning(self, listening: socket.socket) -> str | None:
-        """Return a warning where others than this machine can reach the socket."""
-        address = ip_address(listening.getsockname()[0].partition("%")[0])
-        if address.is_loopback:
-            return None
-        return (
-            f"listening on {address}, which is open to the network: whoever reaches it can read"
-            " what was sent to it, and change its answers"
-        )
 
 
 def serve(**options: Any) -> None:

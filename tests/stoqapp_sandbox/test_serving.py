@@ -3,6 +3,7 @@
 import inspect
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -59,8 +60,7 @@ def ended(running: subprocess.Popen[str], number: signal.Signals) -> tuple[int, 
 
 def test_the_same_options_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """Constructor, configure and command know the same options, and the command passes them on."""
-    wanted = dict(inspect.signature(Sandbox).parameters)
-    assert set(wanted) == {"host", "port", "state"} | set(Options.__annotations__)
+    own = set(inspect.signature(Sandbox).parameters) - {"options"}
     told: list[dict[str, Any]] = []
     monkeypatch.setattr("stoqapp_sandbox.serve", lambda **given: told.append(given))
     words = "--host ::1 --port 8321 --rate-limit 7/2.5 --state s --shops a,b --shops c"
@@ -75,11 +75,13 @@ def test_the_same_options_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
         "state": "s",
         "shops": "a,b,c",
         "catalog": "c.json",
-        "faults": ("garbage", "slow-bytes=1"),
+        "faults": ["garbage", "slow-bytes=1"],
         "allow_origin": "http://localhost:3000",
     }
-    defaults = {name: parameter.default for name, parameter in wanted.items()}
-    assert defaults | {"assume": {}} == told[1]
+    assert told[1] == {}
+    assert set(told[0]) == own | set(Options.__annotations__)
+    documented = re.findall(r"^ {8}(\w+): ", Sandbox.__doc__ or "", re.MULTILINE)
+    assert set(told[0]) <= set(documented)
 
 
 @pytest.mark.parametrize(
@@ -122,8 +124,8 @@ def test_a_rate_limit_is_three_assumptions() -> None:
     [
         (["--host"], "--host: needs a value"),
         (["--host", " "], "host must be an address to listen on, like 127.0.0.1"),
-        (["--port", "70000"], "--port: must be a whole number from 0 to 65535"),
-        (["--rate-limit", "x"], "--rate-limit: must be points and seconds, like 360/60"),
+        (["--port", "70000"], "port must be a whole number from 0 to 65535"),
+        (["--rate-limit", "x"], "rate limit must be whole points, at least 1, and seconds"),
         (["--rate-limit", "0/60"], "rate limit must be whole points, at least 1, and seconds"),
         (["--assume", "nonsense=1"], "'nonsense' cannot be assumed: choose of refused_status"),
         (["--assume", "nonsense"], "--assume must be like duplicate=409"),
@@ -209,8 +211,11 @@ def test_a_storefronts_products(sandbox: Sandbox, tmp_path: Path) -> None:
         ({"demo": {"x": [11]}}, "catalog: /demo/x: must be the id of a Product"),
         ({"demo": {"22": ["x"]}}, "catalog: /demo/22/0: must be the id of a ProductVariant"),
         ({"demo": {"22": [11], "23": [11]}}, "/demo/23/0: the variant belongs to product 22"),
-        ({"products": [{"id": 1}]}, "catalog: /products/0: must be an object with id and variants"),
-        ({"products": [{"id": 1, "variants": [{}]}]}, "/products/0/variants/0/id: must be the id"),
+        (
+            {"products": [{"id": 1}]},
+            "catalog: /products/0: must be an object with id, and variants",
+        ),
+        ({"products": [{"id": 1, "variants": [{}]}]}, "/products/0: must be an object with id"),
     ],
 )
 def test_a_catalog_that_makes_no_sense(tmp_path: Path, catalog: Any, says: str) -> None:
@@ -230,7 +235,6 @@ def test_a_catalog_that_makes_no_sense(tmp_path: Path, catalog: Any, says: str) 
         (None, r"cannot be read \(No such file"),
         (b'{"a":\n', "line 2 column 1: is not JSON"),
         (b"\xff", "must be JSON in UTF-8"),
-        (b'{"a": {}, "a": {}}', "'a' is there twice in the same object"),
     ],
 )
 def test_a_file_that_is_no_catalog(tmp_path: Path, raw: bytes | None, says: str) -> None:
