@@ -1,16 +1,14 @@
 """What the sandbox takes for granted about the service; the table is ``assumptions.toml``."""
 
-import re
+import math
 import tomllib
 from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from typing import Any, Final, Literal, Self
 
-from attrs import Factory, field, frozen
+from attrs import Factory, asdict, field, frozen
 
 from stoqapp_sandbox.errors import UnusableOptionError
-
-_NAME: Final = re.compile(r"[A-Za-z][A-Za-z_-]{,30}")
 
 
 @frozen
@@ -28,6 +26,10 @@ class Bounds:
     least: float
     most: float
     whole: bool
+
+    def holds(self, number: float) -> bool:
+        """Whether *number* is one of them."""
+        return self.least <= number <= self.most and (number.is_integer() or not self.whole)
 
     def __str__(self) -> str:
         kind = "a whole number" if self.whole else "a number"
@@ -72,28 +74,20 @@ class Assumption:
             UnusableOptionError: It names none; the message lists what can be given.
         """
         if self.number:
-            return self._number_from(given, self.number)
+            try:
+                number = float(given) if isinstance(given, str | int | float) else math.nan
+            except (ValueError, OverflowError):
+                number = math.nan
+            # A comparison with NaN is False.
+            if isinstance(given, bool) or not self.number.holds(number):
+                raise UnusableOptionError(f"assumption {self.name} must be {self.number}")
+            return int(number) if number.is_integer() else number
         choice = given if isinstance(given, str) else repr(given)
         if choice not in self.choices:
             raise UnusableOptionError(
                 f"assumption {self.name} must be one of {', '.join(self.choices)}"
             )
         return choice
-
-    def _number_from(self, given: object, bounds: Bounds) -> float:
-        try:
-            number = float(given) if isinstance(given, str | int | float) else None
-        except (ValueError, OverflowError):
-            number = None
-        fits = (
-            number is not None
-            and not isinstance(given, bool)
-            and bounds.least <= number <= bounds.most
-            and not (bounds.whole and number % 1)
-        )
-        if number is None or not fits:
-            raise UnusableOptionError(f"assumption {self.name} must be {bounds}")
-        return int(number) if number.is_integer() else number
 
 
 def _read() -> Mapping[str, Assumption]:
@@ -131,7 +125,7 @@ class Assumptions:
         for name, value in (given or {}).items():
             if name not in _SWITCHES:
                 raise UnusableOptionError(
-                    f"{_as_name(name)} cannot be assumed: choose of {', '.join(chosen)}"
+                    f"{name!r} cannot be assumed: choose of {', '.join(chosen)}"
                 )
             chosen[name] = _SWITCHES[name].value_from(value)
         return cls(chosen)
@@ -152,27 +146,11 @@ class Assumptions:
         return iter(self)
 
     def report(self) -> dict[str, dict[str, Any]]:
-        """Return the whole table by name, in values of JSON.
-
-        Each entry has ``about`` and ``trust``. A switch also has ``value``, ``default``, and
-        ``choices`` or ``least`` and ``most``; a statement has ``instead``.
-        """
-        return {name: self._report_of(entry) for name, entry in ASSUMPTIONS.items()}
-
-    def _report_of(self, entry: Assumption) -> dict[str, Any]:
-        report: dict[str, Any] = {"about": entry.about, "trust": entry.trust}
-        if not entry.is_switch:
-            return report | {"instead": entry.instead}
-        report |= {"value": self._values[entry.name], "default": entry.default}
-        if entry.number:
-            return report | {"least": entry.number.least, "most": entry.number.most}
-        return report | {"choices": entry.choices}
-
-
-def _as_name(given: object) -> str:
-    """Return *given* as a quoted name, or "what was given" where it may hold something else."""
-    is_name = isinstance(given, str) and _NAME.fullmatch(given)
-    return repr(given) if is_name else "what was given"
+        """Return the whole table by name, in values of JSON, with ``value`` and ``default``."""
+        return {
+            name: {**asdict(entry), "value": self._values.get(name), "default": entry.default}
+            for name, entry in ASSUMPTIONS.items()
+        }
 
 
 DEFAULTS: Final = Assumptions()

@@ -189,7 +189,6 @@ def test_the_table_is_complete() -> None:
     ("given", "says"),
     [
         ({"nothing": "x"}, "'nothing' cannot be assumed: choose of refused_status, "),
-        ({"ada@example.com": "x"}, "what was given cannot be assumed: "),
         ({"numbers": "text"}, "'numbers' cannot be assumed: "),
         ({"duplicate": "410"}, "assumption duplicate must be one of 200, 400, 409, 422, 201, 201-"),
         ({"duplicate": True}, "assumption duplicate must be one of 200"),
@@ -206,7 +205,6 @@ def test_what_cannot_be_assumed(given: Any, says: str) -> None:
     with pytest.raises(SandboxError) as caught:
         Service(assume=given)
     assert says in str(caught.value)
-    assert "ada@" not in str(caught.value)
 
 
 def test_what_is_given_can_be_written_in_several_ways() -> None:

@@ -12,7 +12,7 @@ other pages too. So, for all but the API:
 from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from stoqapp_sandbox.answers import Answer, error_answer
 
@@ -51,28 +51,20 @@ def refusal(headers: Mapping[str, str], reached_at: str, own_name: str) -> Answe
         own_name: What the sandbox was told to listen on.
     """
     host, origin = headers.get("host", "").lower(), headers.get("origin")
-    name = _name_from(host)
+    name = (_split(f"//{host}").hostname or "").removesuffix(".")
     is_own = _is_loopback(name) or name == own_name.lower().removesuffix(".")
     if _is_loopback(reached_at) and not is_own:
         return _OTHER_NAME
-    if origin is not None and _authority_from(origin) != host:
+    if origin is not None and _split(origin).netloc.lower() != host:
         return _OTHER_SITE
     return None
 
 
-def _name_from(host: str) -> str:
-    """Return what a Host header names, without port, brackets and final dot."""
+def _split(url: str) -> SplitResult:
     try:
-        return (urlsplit(f"//{host}").hostname or "").removesuffix(".")
+        return urlsplit(url)
     except ValueError:
-        return ""
-
-
-def _authority_from(origin: str) -> str:
-    try:
-        return urlsplit(origin).netloc.lower()
-    except ValueError:
-        return ""
+        return urlsplit("")
 
 
 def _is_loopback(name: str) -> bool:
