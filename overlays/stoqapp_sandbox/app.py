@@ -24,7 +24,8 @@ from stoqapp_sandbox.delivery import Receive, Scope, Send, client_left, deliver
 from stoqapp_sandbox.errors import UnusableFaultError
 from stoqapp_sandbox.faults import fault_from
 from stoqapp_sandbox.page import CONTROL, HEADERS, detail, is_private, page_files, refusal, view
-from stoqapp_sandbox.service import BODY_LIMIT, NOT_FOUND, Service
+from stoqapp_sandbox.scripted import NOT_FOUND
+from stoqapp_sandbox.service import BODY_LIMIT, Service
 
 _BREATH_SECONDS: Final = 0.2
 _SILENT_BREATHS: Final = 75

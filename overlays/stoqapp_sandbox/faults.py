@@ -11,7 +11,6 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.resources import files
-from threading import Lock
 from typing import Any, Final, TypedDict
 
 from attrs import define, field, frozen
@@ -301,7 +300,6 @@ class Faults:
     """
 
     lasting: Iterable[Fault] = ()
-    _lock: Lock = field(factory=Lock, init=False, repr=False)
     _waiting: list[Waiting] = field(factory=list, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
@@ -309,8 +307,7 @@ class Faults:
 
     def add(self, fault: Fault) -> None:
         """Let *fault* wait behind the others."""
-        with self._lock:
-            self._waiting.append(Waiting(fault))
+        self._waiting.append(Waiting(fault))
 
     def take(self) -> Struck:
         """Return what the next request meets.
@@ -319,15 +316,14 @@ class Faults:
         that one do not see the request.
         """
         met: list[Waiting] = []
-        with self._lock:
-            for waiting in list(self._waiting):
-                if not waiting.meets():
-                    continue
-                met.append(waiting)
-                if waiting.is_over:
-                    self._waiting.remove(waiting)
-                if waiting.fault.kind.name != "latency":
-                    break
+        for waiting in list(self._waiting):
+            if not waiting.meets():
+                continue
+            met.append(waiting)
+            if waiting.is_over:
+                self._waiting.remove(waiting)
+            if waiting.fault.kind.name != "latency":
+                break
         late = [one for one in met if one.fault.kind.name == "latency"]
         fault = None if len(late) == len(met) else met[-1].fault
         written = ", ".join(one.fault.written for one in met) or None
@@ -339,23 +335,20 @@ class Faults:
         Each has ``fault`` (its text), ``times``, ``after``, ``every``, ``probability``, how many
         requests it has ``seen``, and with how many it ``happened``.
         """
-        with self._lock:
-            return [
-                {
-                    "fault": waiting.fault.written,
-                    **{name: getattr(waiting.fault, name) for name in _SCHEDULE},
-                    "seen": waiting.seen,
-                    "happened": waiting.happened,
-                }
-                for waiting in self._waiting
-            ]
+        return [
+            {
+                "fault": waiting.fault.written,
+                **{name: getattr(waiting.fault, name) for name in _SCHEDULE},
+                "seen": waiting.seen,
+                "happened": waiting.happened,
+            }
+            for waiting in list(self._waiting)
+        ]
 
     def clear(self) -> None:
         """Let none wait."""
-        with self._lock:
-            self._waiting.clear()
+        self._waiting.clear()
 
     def reset(self) -> None:
         """Begin anew with the lasting ones alone."""
-        with self._lock:
-            self._waiting[:] = map(Waiting, self.lasting)
+        self._waiting[:] = map(Waiting, self.lasting)

@@ -14,8 +14,8 @@ from attrs import define, evolve, field
 from stoqapp.rules import CONTACT_OF_CHANNEL, RULES, check_shop
 from stoqapp.spec import INTENTS_PATH, SHOP_HEADER, SPEC, Spec
 from stoqapp_sandbox.answers import (
+    USUAL_DELIVERY,
     Answer,
-    Delivery,
     Request,
     UnreadableJsonError,
     error_answer,
@@ -26,18 +26,17 @@ from stoqapp_sandbox.answers import (
     rate_limited_answer,
 )
 from stoqapp_sandbox.assumptions import ASSUMPTIONS
-from stoqapp_sandbox.budget import Balance, Budget
-from stoqapp_sandbox.faults import SCRIPTED, SHAPES, WITHOUT_BODY, Fault, Faults, Struck
+from stoqapp_sandbox.budget import Budget
+from stoqapp_sandbox.faults import SCRIPTED, Fault, Faults, Struck
 from stoqapp_sandbox.judge import Judge
 from stoqapp_sandbox.options import Options, Settings
+from stoqapp_sandbox.scripted import NOT_FOUND, odd_created, scripted_answer
 from stoqapp_sandbox.store import Store, Stored
 
 BODY_LIMIT: Final = 1024 * 1024
 TEST_DOMAINS: Final = frozenset({"example.com", "mailinator.com"})
-NOT_FOUND: Final = "Not found"
 
 _SHOP: Final = SHOP_HEADER.lower()
-_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _READS: Final = frozenset({"GET", "HEAD"})
 # The judge reads what the schema says; these rules are prose.
 _IN_PROSE: Final = [rule for rule in RULES if rule.name in ("channel_contact", "phone_digits")]
@@ -139,13 +138,15 @@ class Service:
 
     def add_fault(self, fault: Fault) -> None:
         """Let *fault* wait behind the others."""
-        self.faults.add(fault)
-        self.changes += 1
+        with self._lock:
+            self.faults.add(fault)
+            self.changes += 1
 
     def clear_faults(self) -> None:
         """Let no fault wait."""
-        self.faults.clear()
-        self.changes += 1
+        with self._lock:
+            self.faults.clear()
+            self.changes += 1
 
     # -- what it holds -----------------------------------------------------------------------
 
@@ -204,25 +205,26 @@ class Service:
 
     def _answered(self, request: Request, shop: str) -> tuple[Answer, Struck, Stored | None]:
         """Return the answer, the faults that struck, and the intent to store."""
-        balance = self._budget.spend(shop, request.method)
-        headers = {**(balance.headers() if balance else {}), **self._cors(request)}
+        points, is_refused = self._budget.spend(shop, request.method)
+        headers = {**points, **self._cors(request)}
         struck, stored = Struck(), None
-        if balance and balance.refused:
+        if is_refused:
             seconds = self._budget.seconds_left()
             said = f"No points left; try again in {seconds} seconds"
             answer = rate_limited_answer(seconds, said, self.settings.assumptions)
         elif request.path != self.path:
             answer = self._error(404, NOT_FOUND)
+        elif request.method == "OPTIONS" and "access-control-allow-origin" in headers:
+            answer = Answer(204, b"", {})
         elif request.method != "POST":
-            if request.method == "OPTIONS" and "access-control-allow-origin" in headers:
-                answer = Answer(204, b"", {})
-            else:
-                answer = self._error(405, "Method Not Allowed", {"allow": "POST"})
+            answer = self._error(405, "Method Not Allowed", {"allow": "POST"})
         elif request.body is None:
             answer = self._error(413, f"Body larger than {BODY_LIMIT} bytes")
         else:
             struck = self.faults.take()
-            answer, stored = self._under(struck, request, shop, balance)
+            answer, stored = self._under(struck, request, shop)
+            if answer.status == HTTPStatus.TOO_MANY_REQUESTS and points:
+                headers["x-ratelimit-remaining"] = "0"
         if headers:
             answer = evolve(answer, headers={**headers, **answer.headers})
         return answer, struck, stored
@@ -242,69 +244,27 @@ class Service:
             "vary": "origin",
         }
 
-    def _under(
-        self,
-        struck: Struck,
-        request: Request,
-        shop: str,
-        balance: Balance | None,
-    ) -> tuple[Answer, Stored | None]:
+    def _under(self, struck: Struck, request: Request, shop: str) -> tuple[Answer, Stored | None]:
         """Return the answer of a request that was *struck*, and the intent to store."""
-        fault, wait = struck.fault, struck.wait_seconds
-        if fault is None:
-            answer, stored = self._judged(request, shop)
-            return (
-                evolve(answer, delivery=Delivery(wait_seconds=wait)) if wait else answer
-            ), stored
-        if fault.kind.stores:
+        fault, stored = struck.fault, None
+        if fault is None or fault.kind.stores:
             answer, stored = self._judged(request, shop)
         elif fault.kind.name == "status":
-            answer, stored = self._scripted(fault, balance), None
+            seconds = self._budget.seconds_left()
+            answer = scripted_answer(fault, seconds, self.settings.assumptions)
         else:
             # The caller receives nothing of it.
-            answer, stored = self._error(503, SCRIPTED), None
-        if fault.kind.name == "odd-201" and answer.status == HTTPStatus.CREATED:
-            media_type, body = SHAPES[fault.value]
-            if fault.value == "errors":
-                body += answer.body.removeprefix(b"{").replace(b', "errors": []', b"")
-            answer = Answer(answer.status, body, {"content-type": media_type})
-        slow = fault.value if fault.kind.name == "slow-bytes" else 0.0
-        delivery = evolve(fault.kind.delivery, wait_seconds=wait, seconds_per_byte=slow)
+            answer = self._error(503, SCRIPTED)
+        if struck.written is None:
+            return answer, stored
+        if fault and fault.kind.name == "odd-201":
+            answer = odd_created(answer, fault.value)
+        delivery = evolve(
+            fault.kind.delivery if fault else USUAL_DELIVERY,
+            wait_seconds=struck.wait_seconds,
+            seconds_per_byte=fault.value if fault and fault.kind.name == "slow-bytes" else 0.0,
+        )
         return evolve(answer, delivery=delivery), stored
-
-    def _scripted(self, fault: Fault, balance: Balance | None) -> Answer:
-        """Return the answer that a ``status`` asks for, with the usual body where it names none."""
-        status: int = fault.value
-        seconds = self._budget.seconds_left() if fault.retry_after is None else fault.retry_after
-        answer = self._usual(status, seconds)
-        if isinstance(fault.body, bytes):
-            media_type = {"content-type": "text/plain; charset=utf-8"}
-            answer = Answer(status, fault.body, {**answer.headers, **media_type})
-        elif fault.body is not None:
-            answer = json_answer(status, fault.body, answer.headers)
-        headers = dict(answer.headers)
-        if status == HTTPStatus.TOO_MANY_REQUESTS and balance:
-            headers["x-ratelimit-remaining"] = "0"
-        if status in _REDIRECTS:
-            # Back to the endpoint, where a client that follows it is seen.
-            headers["location"] = "?redirected"
-        if fault.retry_after is not None:
-            headers["retry-after"] = str(fault.retry_after)
-        added = {name.lower(): value for name, value in fault.headers.items()}
-        return Answer(status, answer.body, headers | added)
-
-    def _usual(self, status: int, seconds: int) -> Answer:
-        if status in WITHOUT_BODY:
-            return Answer(status, b"", {})
-        if status < HTTPStatus.MULTIPLE_CHOICES:
-            return messages_answer(status, [SCRIPTED], self.settings.assumptions)
-        if status == HTTPStatus.TOO_MANY_REQUESTS:
-            said = f"{SCRIPTED}; try again in {seconds} seconds"
-            return rate_limited_answer(seconds, said, self.settings.assumptions)
-        if status == HTTPStatus.NOT_FOUND:
-            return self._error(status, NOT_FOUND)
-        known = {one.value: one.phrase for one in HTTPStatus}
-        return self._error(status, known.get(status, SCRIPTED))
 
     def _judged(self, request: Request, shop: str) -> tuple[Answer, Stored | None]:
         """Return the answer with nothing going wrong, and the intent to store.
