@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from stoq_public_api_client.models import CreateIntentRequest, NewIntent, Product
 from stoqapp import RULES, Violation, check, check_shop
+from stoqapp.readers import country_from
 from stoqapp.rules import CHANNELS, judged
 from stoqapp.spec import SPEC
 
@@ -37,7 +38,7 @@ VALID: dict[str, Any] = {
         "phone": "15550109999",
         "push": "push-token",
         "country_code": "1",
-        "country": "us",
+        "country": country_from("us").value,
         "accepts_marketing": True,
         "locale": "en",
         "shopify_market_id": 7,
