@@ -1,6 +1,7 @@
 """Whether a request fits the schemas of the spec, judged by jsonschema-rs."""
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 import jsonschema_rs
@@ -45,6 +46,8 @@ class Judge:
             name: (compiled(header.get("schema", {})), bool(header.get("required")))
             for name, header in spec.headers.items()
         }
+        # Most requests have the same headers.
+        self._faults_of = lru_cache(256)(self._header_faults)
         self._names = frozenset(_property_names([spec.request.keywords, components]))
 
     def body_faults(self, body: Any) -> list[str]:
@@ -56,9 +59,14 @@ class Judge:
 
     def header_faults(self, headers: Mapping[str, str]) -> list[str]:
         """Return what is wrong with *headers* (names in lower case), like `body_faults`."""
+        return self._faults_of(tuple(headers.get(name.lower(), "") for name in self._headers))
+
+    def _header_faults(self, values: tuple[str, ...]) -> list[str]:
         faults = []
-        for name, (validator, is_required) in self._headers.items():
-            value = headers.get(name.lower(), "").strip()
+        for (name, (validator, is_required)), given in zip(
+            self._headers.items(), values, strict=True
+        ):
+            value = given.strip()
             if name.lower() == "content-type":
                 value = value.partition(";")[0].strip().lower()
             if value:

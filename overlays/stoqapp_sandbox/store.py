@@ -104,7 +104,8 @@ class Store:
         """
         with self._lock, self._explained():
             was_open = self._connection is not None
-            self.open()
+            if not was_open:
+                self.open()
             try:
                 yield
             finally:
@@ -115,7 +116,7 @@ class Store:
 
     def next_intent_id(self) -> int:
         """Return the id of the next intent."""
-        return self.counts()["stored"] + 1
+        return self._largest("intent_id") + 1
 
     def customer(self, shop: str, named: object, contacts: Mapping[str, str]) -> int | None:
         """Return the customer that the shop knows by that id, or by one of the contacts."""
@@ -192,7 +193,7 @@ class Store:
             "fault": fault,
         }
         if stored is None:
-            row["refusal"] = self.counts()["refused"] + 1
+            row["refusal"] = self._largest("refusal") + 1
         else:
             row |= {"intent_id": stored.id, "intent": stored.text, "customer": stored.customer}
             row |= {**stored.place, "channel": stored.intent["channel"], **stored.contacts}
@@ -206,9 +207,7 @@ class Store:
 
     def counts(self) -> dict[str, int]:
         """Return how many requests ``stored`` an intent, and how many were ``refused``."""
-        query = "SELECT (SELECT max(intent_id) FROM requests), (SELECT max(refusal) FROM requests)"
-        stored, refused = self._execute(query).fetchone()
-        return {"stored": stored or 0, "refused": refused or 0}
+        return {"stored": self._largest("intent_id"), "refused": self._largest("refusal")}
 
     def newest(self, limit: int) -> list[dict[str, Any]]:
         """Return the newest requests, newest first, each with the columns of `_SHOWN`."""
@@ -226,6 +225,10 @@ class Store:
     def _rows(self, which: str, *values: Any) -> list[dict[str, Any]]:
         query = f"SELECT {', '.join(_SHOWN)} FROM requests {which}"  # noqa: S608 - our names
         return [dict(zip(_SHOWN, row, strict=True)) for row in self._execute(query, *values)]
+
+    def _largest(self, column: str) -> int:
+        query = f"SELECT max({column}) FROM requests"  # noqa: S608 - our names
+        return self._execute(query).fetchone()[0] or 0
 
     def _execute(self, query: str, *values: Any) -> sqlite3.Cursor:
         assert self._connection is not None  # noqa: S101 - within `use`

@@ -2,6 +2,8 @@
 
 import json
 import socket
+import time
+from collections.abc import Callable
 from typing import Any, Final
 
 import httpx
@@ -75,3 +77,10 @@ def received(sandbox: Sandbox, raw: bytes | None = None) -> bytes:
     """Send bytes, or a valid intent; return what comes until the sandbox closes in order."""
     with sent_raw(sandbox, raw) as sock:
         return b"".join(iter(lambda: sock.recv(65536), b""))
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Return once the condition holds; fail where it does not come to hold."""
+    ends = time.monotonic() + HANG_SECONDS
+    while not condition():
+        assert time.monotonic() < ends

@@ -15,7 +15,7 @@ from attrs import frozen
 from conftest import Caller, email_request
 from hypothesis import given
 from hypothesis import strategies as st
-from sending import HANG_SECONDS, HEADERS, SHOP, VALID, get, received, send, sent_raw
+from sending import HANG_SECONDS, HEADERS, SHOP, VALID, get, received, send, sent_raw, wait_until
 
 from stoqapp import (
     IntentCreated,
@@ -244,8 +244,7 @@ def test_the_sandbox_ends_while_answers_are_late(caplog: pytest.LogCaptureFixtur
         slow = sent_raw(sandbox)
         assert slow.recv(1) == b"H"
         late = sent_raw(sandbox)
-        while len(get(sandbox, "/_sandbox/requests")) < 2:
-            pass
+        wait_until(lambda: len(get(sandbox, "/_sandbox/requests")) == 2)
         ended = threading.Thread(target=sandbox.__exit__, args=(None, None, None))
         ended.start()
         ended.join(HANG_SECONDS)

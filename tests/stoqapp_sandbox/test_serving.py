@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx
 import pytest
-from sending import HANG_SECONDS, HEADERS, PATH, VALID, body, send, sent_raw
+from sending import HANG_SECONDS, HEADERS, PATH, VALID, body, send, sent_raw, wait_until
 
 from stoqapp.cli import main
 from stoqapp_sandbox import (
@@ -360,8 +360,7 @@ def test_it_ends_at_once_while_answers_wait(number: signal.Signals) -> None:
             page.sendall(b"GET /_sandbox/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert any(line.startswith(b"data: ") for line in page.makefile("rb"))
             late.sendall(head.encode() + VALID)
-            while not idle.get("/_sandbox/intents").json():
-                pass
+            wait_until(lambda: bool(idle.get("/_sandbox/intents").json()))
             assert (0, "", "") == ended(running, number)
 
 
@@ -379,8 +378,7 @@ def test_a_line_that_nobody_takes(stream: str, tmp_path: Path) -> None:
         os.close(writer)
         try:
             # It listens before it opens the file, and says so after that.
-            while not state.exists():
-                assert running.poll() is None
+            wait_until(state.exists)
             code, _, err = ended(running, signal.SIGTERM)
         finally:
             running.kill()
