@@ -233,8 +233,8 @@ def phone(text: str, *, has_country: bool, international: bool) -> str:
         raise UnusableCell(
             "phone_destroyed", "a spreadsheet has rounded the number: export again, as text"
         )
-    text = re.sub(r"\.0+$", "", text)
-    if not re.fullmatch(r"[1-9][0-9 ().-]*", text) or has_country:
+    text = re.sub(r"\.0+$", "", unicodedata.normalize("NFKC", text))
+    if "+" in text or text.startswith("00") or has_country:
         return text
     if international:
         return f"+{text}"

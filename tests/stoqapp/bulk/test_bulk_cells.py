@@ -69,6 +69,7 @@ def test_forms_of_an_id(text: str, tmp_path: Path) -> None:
         ({"Email": "NULL", "Phone": "-"}, "no_contact"),
         ({**SMS, "Phone": "4,47701E+11", "Country": "gb"}, "phone_destroyed"),
         ({**SMS, "Phone": "4312345678"}, "phone"),
+        ({**SMS, "Phone": "(431) 234-5678"}, "phone"),
         ({**SMS, "Phone": "12345", "Country": "us"}, "phone"),
         ({**SMS, "Phone": "03023125015"}, "phone"),
         ({"Email": "ada@example.com", "Phone": "+12025550147"}, "channel"),
