@@ -41,8 +41,8 @@ from stoqapp.errors import (
     UnusableInputError,
 )
 from stoqapp.http.options import HttpOptions, Timeout
+from stoqapp.log import AttemptReport
 from stoqapp.readers import Change
-from stoqapp.retry import AttemptReport
 from stoqapp.rules import RULES, Rule, Violation, check, check_shop
 from stoqapp.version import __version__
 

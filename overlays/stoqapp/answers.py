@@ -6,30 +6,14 @@ a created intent, and every other status is an error of its own class.
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence, Sized
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from itertools import chain, islice
+from itertools import islice
 from typing import Any, Final
 
 from attrs import asdict, field, frozen
 
-from stoqapp.errors import (
-    Answer,
-    AnswerError,
-    BadRequestError,
-    ConflictError,
-    ForbiddenError,
-    IntentRefusedError,
-    NotFoundError,
-    PayloadTooLargeError,
-    ProcessedWithErrorsError,
-    ProxyAuthenticationError,
-    RateLimitedError,
-    ServerError,
-    UnauthorizedError,
-    UnexpectedAnswerError,
-    UnprocessableIntentError,
-)
+from stoqapp.errors import Answer, AnswerError, class_of_status
 from stoqapp.headers import (
     loggable_id,
     rate_limit_from_headers,
@@ -38,26 +22,13 @@ from stoqapp.headers import (
 )
 from stoqapp.readers import Change
 
-_CLASS_OF_STATUS: Final[Mapping[int, type[AnswerError]]] = {
-    200: ProcessedWithErrorsError,
-    400: BadRequestError,
-    401: UnauthorizedError,
-    403: ForbiddenError,
-    404: NotFoundError,
-    407: ProxyAuthenticationError,
-    409: ConflictError,
-    413: PayloadTooLargeError,
-    422: UnprocessableIntentError,
-    429: RateLimitedError,
-}
-_CLASS_OF_HUNDRED: Final[Mapping[int, type[AnswerError]]] = {4: IntentRefusedError, 5: ServerError}
 # The statuses that can mean "already on the list".
 _DUPLICATE_STATUSES: Final = (200, 409, 422)
 _MOST_MESSAGES: Final = 100
 _DEEPEST_MESSAGE: Final = 10
+# More seconds mean the same, and their digits could be a phone number's.
+_MOST_SECONDS: Final = 366 * 86_400.0
 # Patterns are compiled when they are first used, not by every import.
-_SECONDS: Final = r"[0-9]{1,300}(\.[0-9]{1,300})?"
-_MOST_SECONDS: Final = 1e300
 _DUPLICATE: Final = (
     r"(?i)\bduplicate\b|\balready (exists|waits|waiting|taken|subscribed)\b|\bbeen taken\b"
 )
@@ -65,10 +36,6 @@ _NO_DUPLICATE: Final = (
     r"(?i)\b(no|not|never|without|isn't)\b[^.]{0,20}\b(duplicate|already|been taken)\b"
     r"|\bshop\b[^.]{0,20}\balready\b"
 )
-
-
-def _count(values: Sized) -> str:
-    return str(len(values))
 
 
 @frozen
@@ -88,8 +55,8 @@ class IntentCreated:
     """
 
     answer: Answer
-    intents: tuple[Mapping[str, Any], ...] = field(default=(), repr=_count)
-    messages: tuple[str, ...] = field(default=(), repr=_count)
+    intents: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
+    messages: tuple[str, ...] = field(default=(), repr=False)
     changes: tuple[Change, ...] = ()
     attempts: int = 1
     waited_seconds: float = 0.0
@@ -123,7 +90,7 @@ class IntentCreated:
             personal_data: Include what the service said (``intents``, ``messages``) and its
                 request id in any form, all of which may repeat what the customer gave.
         """
-        plain = {
+        told = {
             "carried_out": True,
             "status": self.answer.status,
             "ids": list(self.ids),
@@ -134,11 +101,10 @@ class IntentCreated:
             "confirmed_by_duplicate": self.confirmed_by_duplicate,
             "changes": list(map(asdict, self.changes)),
         }
-        if not personal_data:
-            return plain
-        intents = [dict(intent) for intent in self.intents]
-        personal = {"request_id": self.request_id, "messages": list(self.messages)}
-        return plain | personal | {"intents": intents}
+        if personal_data:
+            said = {"intents": list(map(dict, self.intents)), "messages": list(self.messages)}
+            told |= said | {"request_id": self.request_id}
+        return told
 
 
 def created_from_answer(answer: Answer, now: float) -> IntentCreated:
@@ -154,26 +120,23 @@ def created_from_answer(answer: Answer, now: float) -> IntentCreated:
     if answer.status != 201:
         raise error_from_answer(answer, now)
     content = json_from(answer.body)
-    intents = content.get("intents") if isinstance(content, dict) else None
-    readable = intents if isinstance(intents, list) else []
-    return IntentCreated(
-        answer, tuple(i for i in readable if isinstance(i, dict)), _messages_in(content)
+    listed = content.get("intents")
+    intents = (
+        [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
     )
+    return IntentCreated(answer, tuple(intents), _messages_in(content))
 
 
 def error_from_answer(answer: Answer, now: float) -> AnswerError:
     """Return the error that stands for an answer of an unwanted status, to be raised."""
     content = json_from(answer.body)
     messages = _messages_in(content)
-    retry_after = _retry_after(answer, content, now)
-    state: dict[str, Any] = {"retry_after": retry_after}
-    if answer.status in _DUPLICATE_STATUSES:
-        state["is_duplicate"] = says_duplicate(messages)
-    elif answer.status == 503 and retry_after is not None:
-        state["carried_out"] = False
-    by_hundred = _CLASS_OF_HUNDRED.get(answer.status // 100, UnexpectedAnswerError)
-    error = _CLASS_OF_STATUS.get(answer.status, by_hundred)
-    return error(state=state, answer=answer, messages=messages)
+    error = class_of_status(answer.status)(answer=answer, messages=messages)
+    error.retry_after = _retry_after(answer, content, now)
+    error.is_duplicate = answer.status in _DUPLICATE_STATUSES and says_duplicate(messages)
+    if answer.status == 503 and error.retry_after is not None:
+        error.carried_out = False
+    return error
 
 
 def says_duplicate(messages: Sequence[str]) -> bool:
@@ -187,19 +150,18 @@ def says_duplicate(messages: Sequence[str]) -> bool:
     )
 
 
-def json_from(body: bytes) -> Any:
-    """Return the value of the JSON in *body*, None if it is not JSON."""
+def json_from(body: bytes) -> dict[str, Any]:
+    """Return the JSON object in *body*, an empty one if it holds none."""
     try:
-        return json.loads(body)
+        content = json.loads(body)
     except (ValueError, RecursionError):
-        return None
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
-def _messages_in(content: Any) -> tuple[str, ...]:
-    if not isinstance(content, dict):
-        return ()
-    given = (content[key] for key in ("errors", "error", "message") if key in content)
-    return tuple(islice(chain.from_iterable(map(_texts_in, given)), _MOST_MESSAGES))
+def _messages_in(content: dict[str, Any]) -> tuple[str, ...]:
+    given = [content.get(name) for name in ("errors", "error", "message")]
+    return tuple(islice(_texts_in(given), _MOST_MESSAGES))
 
 
 def _texts_in(value: Any, depth: int = 0) -> Iterator[str]:
@@ -235,38 +197,25 @@ def _zone_from(name: str | None, offset: int | None) -> int:
     return offset or 0
 
 
-def _retry_after(answer: Answer, content: Any, now: float) -> float | None:
+def _retry_after(answer: Answer, content: dict[str, Any], now: float) -> float | None:
     """Return how long to wait: by ``Retry-After``, else the body, else the rate limit's reset.
 
     The vendor documents the last two for its 429 alone, so they do not count for other statuses.
     """
-    seconds = _seconds_from_header(answer, now)
-    if answer.status != 429 or seconds is not None:
-        return seconds
-    in_body = content.get("retry_after") if isinstance(content, dict) else None
-    seconds = _longest_in(in_body) if isinstance(in_body, str) else _number(in_body)
-    if seconds is not None and seconds >= 0:
-        return seconds
-    return rate_limit_from_headers(answer.headers, now).resets_in_seconds
-
-
-def _seconds_from_header(answer: Answer, now: float) -> float | None:
     header = answer.headers.get("retry-after", "")
     seconds = _longest_in(header)
     if seconds is None and (moment := seconds_from_http_date(header)) is not None:
         sent = seconds_from_http_date(answer.headers.get("date", ""))
         seconds = moment - (now if sent is None else sent)
-    return seconds if seconds is not None and seconds >= 0 else None
+    if answer.status == 429 and (seconds is None or seconds < 0):
+        seconds = _longest_in(str(content.get("retry_after")))
+        if seconds is None:
+            seconds = rate_limit_from_headers(answer.headers, now).resets_in_seconds
+    return None if seconds is None or seconds < 0 else min(seconds, _MOST_SECONDS)
 
 
 def _longest_in(text: str) -> float | None:
     """Return the seconds in *text*; the most, if the header came more than once."""
     parts = [part.strip() for part in text.split(",")]
-    are_numbers = all(re.fullmatch(_SECONDS, part) for part in parts)
+    are_numbers = all(re.fullmatch(r"[0-9]{1,300}(\.[0-9]+)?", part) for part in parts)
     return max(map(float, parts)) if are_numbers else None
-
-
-def _number(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return float(value) if abs(value) <= _MOST_SECONDS else None

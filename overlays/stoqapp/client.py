@@ -2,17 +2,18 @@
 
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Generic, Self, TypeVar, Unpack
+from functools import partial
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack
 
 from attrs import evolve
 
 from stoqapp.answers import IntentCreated, created_from_answer
 from stoqapp.budget import Budget
-from stoqapp.errors import Answer, InvalidIntentError
+from stoqapp.errors import InvalidIntentError
 from stoqapp.http.options import HttpOptions, Timeout
 from stoqapp.inputs import Prepared, prepare, takes
-from stoqapp.log import log_as_environment_says
-from stoqapp.retry import AttemptReport, Plan, deliver, deliver_async, plan
+from stoqapp.log import AttemptReport, log_as_environment_says
+from stoqapp.retry import Plan, deliver, deliver_async, plan
 from stoqapp.rules import judged
 from stoqapp.settings import (
     MAX_RETRIES,
@@ -20,7 +21,6 @@ from stoqapp.settings import (
     BudgetOption,
     Changes,
     Settings,
-    base_url_from,
     timeout_from,
     total_timeout_from,
 )
@@ -32,14 +32,6 @@ if TYPE_CHECKING:
     from stoqapp.http.transport import AsyncTransport, Transport
 
 AnyTransport = TypeVar("AnyTransport", "Transport", "AsyncTransport")
-
-
-def _content_from(request: "CreateIntentRequest | CreateIntentRequestDict") -> bytes:
-    """Return the JSON of *request*: of the very body that was checked."""
-    violations, content = judged(request)
-    if violations:
-        raise InvalidIntentError(violations)
-    return content
 
 
 class _Client(Generic[AnyTransport]):
@@ -63,22 +55,11 @@ class _Client(Generic[AnyTransport]):
         app_name: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
+        options = {name: given for name, given in locals().items() if name != "self"}
         log_as_environment_says()
-        http = HttpOptions() if http is None else http
-        self._settings = Settings(
-            shop=shop,
-            base_url=base_url_from(base_url, http),
-            http=http,
-            timeout=timeout,
-            total_timeout=total_timeout,
-            max_retries=max_retries,
-            retry_unknown=retry_unknown,
-            budget=budget,
-            on_attempt=on_attempt,
-            app_name=app_name,
-            headers=headers,
-        )
-        self._transport = self._connect(self._settings.base_url + INTENTS_PATH, http)
+        self._settings = Settings(**options)
+        url = self._settings.base_url + INTENTS_PATH
+        self._transport = self._connect(url, self._settings.http)
 
     @staticmethod
     def _connect(url: str, http: HttpOptions) -> AnyTransport:
@@ -93,12 +74,12 @@ class _Client(Generic[AnyTransport]):
     @property
     def budget(self) -> Budget | None:
         """What paces the calls, None for no pacing."""
-        return self._settings.policy.budget
+        return self._settings.pacer
 
     @property
     def budget_key(self) -> str:
         """What the shop is called in `budget`."""
-        return self._settings.policy.budget_key
+        return self._settings.budget_key
 
     def with_options(self, **changes: Unpack[Changes]) -> Self:
         """Return a copy with other options that uses the same connections.
@@ -116,15 +97,24 @@ class _Client(Generic[AnyTransport]):
         other._transport = self._transport
         return other
 
-    def _plan(self, total_timeout: float | None) -> Plan[IntentCreated]:
+    def _steps(
+        self,
+        request: "CreateIntentRequest | CreateIntentRequestDict",
+        timeout: float | Timeout | None,
+        total_timeout: float | None,
+    ) -> tuple[Plan[IntentCreated], Callable[[float], Any]]:
+        """Return the steps of a call, and the function that sends it."""
+        self._transport.check_open()
         settings = self._settings
+        violations, content = judged(request)
+        if violations:
+            raise InvalidIntentError(violations)
+        phases = settings.timeout if timeout is None else timeout_from(timeout)
         seconds = settings.total_timeout
         if total_timeout is not None:
             seconds = total_timeout_from(total_timeout)
-        return plan(settings.policy, seconds, created_from_answer)
-
-    def _timeout(self, timeout: float | Timeout | None) -> Timeout:
-        return self._settings.timeout if timeout is None else timeout_from(timeout)
+        post = partial(self._transport.post, settings.request_headers, content, phases)
+        return plan(settings, seconds, created_from_answer), post
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(shop={self.shop!r}, base_url={self._settings.base_url!r})"
@@ -193,14 +183,8 @@ class Stoq(_Client["Transport"]):
             ConfigurationError: A timeout, or a proxy or certificate that the environment names, is
                 unusable; nothing was sent.
         """
-        self._transport.check_open()
-        content = _content_from(request)
-        headers, timeouts = self._settings.request_headers, self._timeout(timeout)
-
-        def post(seconds_left: float) -> Answer:
-            return self._transport.post(headers, content, timeouts, seconds_left)
-
-        return deliver(self._plan(total_timeout), post, self._sleep)
+        steps, post = self._steps(request, timeout, total_timeout)
+        return deliver(steps, post, self._sleep)
 
     @takes(prepare)
     def subscribe(self, prepared: Prepared) -> IntentCreated:
@@ -255,20 +239,8 @@ class AsyncStoq(_Client["AsyncTransport"]):
         total_timeout: float | None = None,
     ) -> IntentCreated:
         """As `Stoq.create_intent`."""
-        self._transport.check_open()
-        content = _content_from(request)
-        headers, timeouts = self._settings.request_headers, self._timeout(timeout)
-        budget = self._settings.policy.budget
-
-        async def post(seconds_left: float) -> Answer:
-            return await self._transport.post(headers, content, timeouts, seconds_left)
-
-        return await deliver_async(
-            self._plan(total_timeout),
-            post,
-            self._sleep,
-            budget_in_thread=budget is not None and budget.blocking_io,
-        )
+        steps, post = self._steps(request, timeout, total_timeout)
+        return await deliver_async(steps, post, self._sleep)
 
     @takes(prepare)
     async def subscribe(self, prepared: Prepared) -> IntentCreated:

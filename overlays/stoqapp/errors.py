@@ -46,19 +46,11 @@ from stoqapp.rules import Violation
 # Why it is safe to send an intent again: the vendor's word, in the operation's description.
 UNIQUE: Final = "STOQ keeps one intent per customer, variant and market"
 
-# What an error carries in ``args``, and the types that each value may have there.
-_STATE: Final[Mapping[str, tuple[type, ...]]] = {
-    "carried_out": (bool, type(None)),
-    "after_unknown": (bool,),
-    "attempts": (int,),
-    "waited_seconds": (int, float),
-    "status": (int, type(None)),
-    "retry_after": (int, float, type(None)),
-    "request_id": (str, type(None)),
-    "is_duplicate": (bool,),
-}
-
-_LONGEST_SECONDS: Final = 366 * 86_400.0
+# What an error carries in ``args``.
+_STATE: Final = (
+    *("carried_out", "after_unknown", "attempts", "waited_seconds"),
+    *("status", "retry_after", "request_id", "is_duplicate"),
+)
 
 
 @frozen
@@ -86,17 +78,20 @@ class StoqError(Exception):
         state: Attributes to set, by name; see `args`.
 
     Attributes:
-        carried_out: False if this call certainly put nothing on the list, None if unknown.
+        carried_out: False if this call certainly put nothing on the list, None if unknown. Of
+            5xx answers, only a 503 with ``Retry-After`` is certain.
         after_unknown: Whether an earlier attempt of this call may have been carried out,
             whatever the last one ended in.
         attempts: How many times the request was sent, or tried to be.
         waited_seconds: Time spent waiting between attempts and for the rate budget.
-        answer: The last answer, None without one.
+        answer: The answer, None without one.
         status: The number in its status line, None without an answer.
         retry_after: Seconds to wait before the next try, None if not known.
         request_id: The id that the service gave the request, in any form, None without one.
         is_duplicate: Whether the service refused the intent because it already has it. This is
             what a second click on the same button gets.
+        messages: What the service said, from the body's ``errors``, ``error`` or ``message``.
+            May repeat what the customer gave: do not log it. Empty after a rebuild from ``args``.
     """
 
     carried_out: bool | None = False
@@ -108,48 +103,27 @@ class StoqError(Exception):
     retry_after: float | None = None
     request_id: str | None = None
     is_duplicate: bool = False
+    messages: tuple[str, ...] = ()
 
     def __init__(self, message: str = "", state: Mapping[str, Any] | None = None) -> None:
         super().__init__(message)
-        self._message = str(message)
         # A result store may have turned the state, or a value of it, into text.
         given = state if isinstance(state, Mapping) else {}
-        for name, types in _STATE.items():
-            if isinstance(given.get(name, ...), types):
+        for name in given.keys() & set(_STATE):
+            if name == "request_id" or not isinstance(given[name], str):
                 setattr(self, name, given[name])
 
     @property
     def args(self) -> tuple[Any, ...]:  # type: ignore[override]
         """What the error can be rebuilt from: values of JSON, without anyone's data."""
-        # What has its default is left out.
-        known = vars(self)
-        return str(self), {name: value for name, value in self._state().items() if name in known}
+        return str(self), self._state()
 
     def _state(self) -> dict[str, Any]:
         state = {name: getattr(self, name) for name in _STATE}
-        if self.retry_after is not None:
-            # A longer wait means the same, and its digits could be a phone number's.
-            state["retry_after"] = min(self.retry_after, _LONGEST_SECONDS)
         return state | {"request_id": loggable_id(self.request_id)}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), self.args, vars(self)
-
-    def __str__(self) -> str:
-        return self._message
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({str(self)!r})"
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """The answer's headers by lower-case name; empty without an answer."""
-        return {} if self.answer is None else self.answer.headers
-
-    @property
-    def body(self) -> bytes:
-        """The answer's body, see `Answer.body`; empty without an answer."""
-        return b"" if self.answer is None else self.answer.body
+        return type(self), self.args[:1], vars(self)
 
     def to_dict(self, *, personal_data: bool = False) -> dict[str, Any]:
         """Return the error as values of JSON.
@@ -158,8 +132,10 @@ class StoqError(Exception):
             personal_data: Include what the service said (``messages``) and its request id in
                 any form, both of which may repeat what the customer gave.
         """
-        named = {"error": type(self).__name__, "message": str(self), **self._state()}
-        return named | {"request_id": self.request_id} if personal_data else named
+        told = {"error": type(self).__name__, "message": str(self), **self._state()}
+        if personal_data:
+            told |= {"request_id": self.request_id, "messages": list(self.messages)}
+        return told
 
 
 class ConfigurationError(StoqError, ValueError):
@@ -233,20 +209,11 @@ class OutcomeUnknownError(StoqError):
     carried_out = None
 
 
-def _seconds(retry_after: float | None) -> str:
-    return "a minute" if retry_after is None else f"{retry_after:g} seconds"
-
-
 class AnswerError(StoqError):
     """The service answered, but not with "created".
 
-    Attributes:
-        messages: What the service said, from the body's ``errors``, ``error`` or ``message``.
-            May repeat what the customer gave: do not log it. Empty after a rebuild from ``args``.
+    The docstring of each class is a part of its message: what the status means and what to do.
     """
-
-    messages: tuple[str, ...] = ()
-    advice = "see .messages for what the service said"
 
     def __init__(
         self,
@@ -257,128 +224,115 @@ class AnswerError(StoqError):
         messages: Sequence[str] = (),
     ) -> None:
         super().__init__(message, state)
-        self.answer, self.messages = answer, tuple(messages)
+        self.messages = tuple(messages)
         if answer is not None:
-            self.status = answer.status
+            self.answer, self.status = answer, answer.status
             self.request_id = request_id_from_headers(answer.headers)
 
     def __str__(self) -> str:
-        text = f"STOQ answered {self.status}: {self.advice}"
-        earlier = "; an earlier attempt of this call may have put the intent on the list"
-        return text + earlier if self.after_unknown else text
+        # python -OO leaves the docstrings out.
+        meaning = " ".join((type(self).__doc__ or "").split()).partition(": ")[2]
+        text = f"STOQ answered {self.status}: {meaning}"
+        if self.after_unknown:
+            text += " An earlier attempt of this call may have put the intent on the list."
+        elif self.carried_out is None:
+            text += f" The intent may be on the list. Sending it again is safe: {UNIQUE}."
+        if self.retry_after is not None:
+            text += f" Send again after {self.retry_after:g} seconds."
+        return text
 
-    def to_dict(self, *, personal_data: bool = False) -> dict[str, Any]:
-        """Return the error as values of JSON; *personal_data* includes ``messages``."""
-        messages = {"messages": list(self.messages)} if personal_data else {}
-        return super().to_dict(personal_data=personal_data) | messages
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"
 
 
 class IntentRefusedError(AnswerError):
-    """The service refused the intent. This attempt did not put it on the list."""
-
-    advice = "the intent was refused; .messages holds what the service said"
+    """4xx: the service refused the intent. .messages holds what it said."""
 
 
 class ProcessedWithErrorsError(IntentRefusedError):
-    """200: processed with errors, and no intent was created."""
+    """200: processed with errors, so no intent was created. .messages holds what STOQ said.
 
-    advice = (
-        "processed with errors, so no intent was created; .messages holds what the service said"
-        " (STOQ also answers this way for a duplicate, see .is_duplicate)"
-    )
+    STOQ also answers this way for a duplicate, see .is_duplicate.
+    """
 
 
 class BadRequestError(IntentRefusedError):
-    """400: the service could not read the request."""
-
-    advice = "the service could not read the request; .messages may say which part"
+    """400: the service could not read the request. .messages may say which part."""
 
 
 class UnauthorizedError(IntentRefusedError):
-    """401: the service wants credentials."""
+    """401: not authorized, although this endpoint takes no API key.
 
-    advice = (
-        "not authorized, although this endpoint takes no API key; check the shop's domain, and"
-        " that the shop has STOQ installed"
-    )
+    Check the shop's domain, and that the shop has STOQ installed.
+    """
 
 
 class ForbiddenError(IntentRefusedError):
-    """403: the service, or a proxy in front of it, blocked the request."""
-
-    advice = "forbidden; check that the shop's STOQ plan allows this, and that no proxy blocks it"
+    """403: forbidden. Check that the shop's STOQ plan allows this, and that no proxy blocks it."""
 
 
 class NotFoundError(IntentRefusedError):
-    """404: the service does not know the shop, the product or the variant."""
+    """404: the service does not know the shop, the product or the variant.
 
-    advice = (
-        "not found; check that the shop has STOQ installed, that variant and product are ids of"
-        " that shop (not SKUs), and that base_url is the API's"
-    )
+    Check that the shop has STOQ installed, that variant and product are ids of that shop (not
+    SKUs), and that base_url is the API's.
+    """
 
 
 class ProxyAuthenticationError(IntentRefusedError):
-    """407: a proxy in between asks for a user name and a password."""
+    """407: a proxy in between asks for a user name and a password.
 
-    advice = (
-        "a proxy in between asks for a user name and a password; give them in the proxy's URL,"
-        " like http://name:password@host:3128"
-    )
+    Give them in the proxy's URL, like http://name:password@host:3128.
+    """
 
 
 class ConflictError(IntentRefusedError):
-    """409: the intent conflicts with what the service holds."""
-
-    advice = "the intent conflicts with what the service holds; see .messages"
+    """409: the intent conflicts with what the service holds. .messages holds what it said."""
 
 
 class PayloadTooLargeError(IntentRefusedError):
-    """413: the request is too large."""
-
-    advice = "the request is too large; shorten its texts"
+    """413: the request is too large. Shorten its texts."""
 
 
 class UnprocessableIntentError(IntentRefusedError):
-    """422: the service read the request and rejects what it says."""
-
-    advice = "the service read the request and rejects what it says; see .messages"
+    """422: the service read the request and rejects what it says. .messages holds the reason."""
 
 
 class RateLimitedError(AnswerError):
-    """429: the shop's rate limit is reached. Nothing was put on the list."""
-
-    @property
-    def advice(self) -> str:  # type: ignore[override]
-        """What to do, and when."""
-        return f"the shop's rate limit is reached; send again after {_seconds(self.retry_after)}"
+    """429: the shop's rate limit is reached, so this attempt put nothing on the list."""
 
 
 class ServerError(AnswerError):
-    """5xx: a failure at the service, or at a proxy in front of it.
+    """5xx: the service failed, or a proxy in front of it."""
 
-    A 503 with ``Retry-After`` was certainly not carried out. After any other, the outcome is
-    unknown.
+    carried_out = None
+
+
+class UnexpectedAnswerError(AnswerError):
+    """Any other status: it has no meaning in this API. Redirects are not followed.
+
+    Check base_url, and any proxy between you and the service.
     """
 
     carried_out = None
 
-    @property
-    def advice(self) -> str:  # type: ignore[override]
-        """What to do, and when."""
-        if self.status == 503 and self.retry_after is not None:
-            return f"the service is unavailable; send again after {_seconds(self.retry_after)}"
-        return (
-            "the service failed, and may have taken the intent all the same; sending it again is"
-            f" safe: {UNIQUE}"
-        )
+
+_CLASS_OF_STATUS: Final[Mapping[int, type[AnswerError]]] = {
+    200: ProcessedWithErrorsError,
+    400: BadRequestError,
+    401: UnauthorizedError,
+    403: ForbiddenError,
+    404: NotFoundError,
+    407: ProxyAuthenticationError,
+    409: ConflictError,
+    413: PayloadTooLargeError,
+    422: UnprocessableIntentError,
+    429: RateLimitedError,
+}
+_CLASS_OF_HUNDRED: Final[Mapping[int, type[AnswerError]]] = {4: IntentRefusedError, 5: ServerError}
 
 
-class UnexpectedAnswerError(AnswerError):
-    """A status that has no meaning in this API, such as a redirect. Redirects are not followed."""
-
-    carried_out = None
-    advice = (
-        "this status has no meaning in this API; check base_url, and any proxy between you and"
-        " the service"
-    )
+def class_of_status(status: int) -> type[AnswerError]:
+    """Return the class of error that stands for a status other than 201."""
+    by_hundred = _CLASS_OF_HUNDRED.get(status // 100, UnexpectedAnswerError)
+    return _CLASS_OF_STATUS.get(status, by_hundred)

@@ -10,9 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
-from typing import Final
-
-from attrs import frozen
+from typing import Final, NamedTuple, TypeVar
 
 POINTS_PER_WINDOW: Final = 360
 WINDOW_SECONDS: Final = 60.0
@@ -20,15 +18,13 @@ WRITE_POINTS: Final = 2
 
 _REQUEST_ID_HEADERS: Final = ("x-request-id", "request-id", "x-correlation-id", "cf-ray")
 _LONGEST_REQUEST_ID: Final = 200
-# A pattern is compiled when it is first used, not by every import.
-_UUID: Final = "(?i:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})"
-_MOST_DIGITS: Final = 12
 _MOST_POINTS: Final = 10**9
 _LONGEST_WINDOW_SECONDS: Final = 86_400.0
 
+Value = TypeVar("Value", int, float)
 
-@frozen
-class RateLimit:
+
+class RateLimit(NamedTuple):
     """What one answer says about its shop's rate limit; None where it does not say.
 
     Attributes:
@@ -53,29 +49,25 @@ def rate_limit_from_headers(headers: Mapping[str, str], now: float) -> RateLimit
         headers: Headers of an answer, by lower-case name.
         now: Our clock in Unix seconds, for an answer without a usable ``Date``.
     """
-    reset = _number(headers.get("x-ratelimit-reset"))
+    limit, remaining, reset = (
+        _number(headers.get(f"x-ratelimit-{name}", "")) for name in ("limit", "remaining", "reset")
+    )
+    answered = seconds_from_http_date(headers.get("date", ""))
+    seconds = None if reset is None else max(0.0, reset - (now if answered is None else answered))
     return RateLimit(
-        _points(headers.get("x-ratelimit-limit")),
-        _points(headers.get("x-ratelimit-remaining")),
-        None if reset is None else _seconds_until(reset, headers.get("date", ""), now),
+        _up_to(_MOST_POINTS, limit),
+        _up_to(_MOST_POINTS, remaining),
+        _up_to(_LONGEST_WINDOW_SECONDS, seconds),
     )
 
 
-def _number(text: str | None) -> int | None:
-    text = (text or "").strip()
-    is_number = text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS
-    return int(text) if is_number else None
+def _number(text: str) -> int | None:
+    text = text.strip()
+    return int(text) if re.fullmatch("[0-9]{1,12}", text) else None
 
 
-def _points(text: str | None) -> int | None:
-    points = _number(text)
-    return None if points is None or points > _MOST_POINTS else points
-
-
-def _seconds_until(reset: int, date: str, now: float) -> float | None:
-    answered = seconds_from_http_date(date)
-    seconds = max(0.0, reset - (now if answered is None else answered))
-    return seconds if seconds <= _LONGEST_WINDOW_SECONDS else None
+def _up_to(most: Value, value: Value | None) -> Value | None:
+    return None if value is None or value > most else value
 
 
 @lru_cache(maxsize=8)  # Many answers come in one second.
@@ -102,4 +94,5 @@ def request_id_from_headers(headers: Mapping[str, str]) -> str | None:
 
 def loggable_id(request_id: str | None) -> str | None:
     """Return *request_id* if it is a UUID, else None: other text may hold a person's data."""
-    return request_id if request_id and re.fullmatch(_UUID, request_id) else None
+    uuid = "(?i:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})"
+    return request_id if request_id and re.fullmatch(uuid, request_id) else None

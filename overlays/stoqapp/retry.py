@@ -11,10 +11,9 @@ from collections.abc import Awaitable, Callable, Generator
 from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar, cast
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from stoqapp.answers import IntentCreated, created_from_answer
-from stoqapp.budget import Budget
 from stoqapp.errors import (
     Answer,
     BudgetExhaustedError,
@@ -26,12 +25,9 @@ from stoqapp.errors import (
     ServerError,
     StoqError,
 )
-from stoqapp.headers import (
-    loggable_id,
-    rate_limit_from_headers,
-    request_id_from_headers,
-)
-from stoqapp.log import logger
+from stoqapp.headers import loggable_id, rate_limit_from_headers, request_id_from_headers
+from stoqapp.log import AttemptReport, logger
+from stoqapp.settings import Settings
 
 FIRST_WAIT_SECONDS: Final = 0.5
 LONGEST_WAIT_SECONDS: Final = 8.0
@@ -40,56 +36,6 @@ LONGEST_RETRY_AFTER_SECONDS: Final = 86_400.0
 _RETRYABLE: Final = (NotSentError, RateLimitedError, ServerError, OutcomeUnknownError)
 # Errors whose texts say that nothing was sent, which is true of one attempt, not of the call.
 _UNSENT: Final = (NotSentError, BudgetUnavailableError, ClientClosedError)
-
-
-@frozen
-class AttemptReport:
-    """What came of one attempt, for metrics. Holds no one's data.
-
-    Attributes:
-        number: Number of the attempt within its call, from 1.
-        method: HTTP method of the request.
-        host: Host name that it went to.
-        status: Status of the answer, None without one.
-        error: Name of the error class that it ended in, None for a created intent.
-        seconds: Duration.
-        points_left: Points left in the shop's rate limit, None if the answer did not say.
-        request_id: The service's id of the request if that is a UUID, else None.
-        retry_in_seconds: Time until the next attempt, None if there is none.
-    """
-
-    number: int
-    method: str
-    host: str
-    status: int | None
-    error: str | None
-    seconds: float
-    points_left: int | None
-    request_id: str | None
-    retry_in_seconds: float | None
-
-
-@frozen
-class RetryPolicy:
-    """How calls are paced and retried.
-
-    Attributes:
-        host: Host name that requests go to.
-        budget: Rate budget to take points from, None for no pacing.
-        budget_key: Name of the shop in the budget.
-        max_retries: How many attempts may follow the first one.
-        retry_unknown: Whether to retry after an attempt that may have been carried out.
-        on_attempt: Called after each attempt.
-        method: HTTP method of the requests.
-    """
-
-    host: str
-    budget: Budget | None
-    budget_key: str
-    max_retries: int
-    retry_unknown: bool
-    on_attempt: Callable[[AttemptReport], object] | None
-    method: str = "POST"
 
 
 class Send(NamedTuple):
@@ -105,9 +51,10 @@ class Wait(NamedTuple):
 
 
 class CallBudget(NamedTuple):
-    """Call the rate budget, which may do I/O; receives its result or error."""
+    """Call the rate budget, which may block for I/O; receives its result or error."""
 
     call: Callable[[], Any]
+    blocks: bool
 
 
 T = TypeVar("T")
@@ -116,7 +63,7 @@ Read = Callable[[Answer, float], T]
 
 
 def plan(
-    policy: RetryPolicy,
+    settings: Settings,
     total_timeout: float,
     read: Read[T],
     clock: Callable[[], float] = time.monotonic,
@@ -130,7 +77,7 @@ def plan(
     the intent: that is success (`IntentCreated.confirmed_by_duplicate`).
 
     Args:
-        policy: How to pace and retry.
+        settings: How to pace and retry.
         total_timeout: Seconds for all attempts and waits together; may be infinite.
         read: Returns what an answer means, or raises an `AnswerError`; see
             `stoqapp.answers.created_from_answer`.
@@ -157,29 +104,28 @@ def plan(
         return error
 
     while True:
-        if policy.budget is not None:
-            seconds, no_points = yield from _take_points(policy, policy.budget, ends, clock)
-            waited_seconds += seconds
-            if no_points is not None:
-                raise final(last or no_points)
+        seconds, no_points = yield from _take_points(settings, ends, clock)
+        waited_seconds += seconds
+        if no_points is not None:
+            raise final(last or no_points)
         began = clock()
         if began >= ends:
-            yield from _give_back(policy, 0.0)
+            yield from _give_back(settings, 0.0)
             raise final(last or NotSentError("nothing was sent: total_timeout is over"))
         attempts += 1
         result: Answer | StoqError = yield Send(ends - began)
         seconds = clock() - began
         outcome = _outcome_of(result, read, now(), after_unknown=unknown is not None)
         if isinstance(result, Answer):
-            yield from _correct_budget(policy, result, outcome, now(), ends - clock())
+            yield from _correct_budget(settings, result, outcome, now(), ends - clock())
         retry_in: float | None = None
         if isinstance(outcome, StoqError):
             if outcome.carried_out is None:
                 unknown = outcome
             if isinstance(outcome, _UNSENT):
-                yield from _give_back(policy, clock() - began)
-            retry_in = wait_before_retry(outcome, attempts, policy, ends - clock(), jitter())
-        _report(policy, attempts, seconds, result, outcome, retry_in)
+                yield from _give_back(settings, clock() - began)
+            retry_in = wait_before_retry(outcome, attempts, settings, ends - clock(), jitter())
+        _report(settings, attempts, seconds, result, outcome, retry_in)
         if not isinstance(outcome, StoqError):
             if isinstance(outcome, IntentCreated) and (attempts > 1 or waited_seconds):
                 return evolve(outcome, attempts=attempts, waited_seconds=waited_seconds)
@@ -192,7 +138,7 @@ def plan(
 
 
 def wait_before_retry(
-    error: StoqError, attempts: int, policy: RetryPolicy, seconds_left: float, jitter: float
+    error: StoqError, attempts: int, settings: Settings, seconds_left: float, jitter: float
 ) -> float | None:
     """Return the seconds to wait before the next attempt, None to give up.
 
@@ -208,13 +154,13 @@ def wait_before_retry(
     Args:
         error: What the last attempt ended in.
         attempts: How many attempts were made.
-        policy: How far to go.
+        settings: How far to go.
         seconds_left: Time until the call's deadline.
         jitter: A random number from 0 to 1, so that callers do not come back all at once.
     """
-    if attempts > policy.max_retries or not isinstance(error, _RETRYABLE):
+    if attempts > settings.max_retries or not isinstance(error, _RETRYABLE):
         return None
-    if error.carried_out is None and not policy.retry_unknown:
+    if error.carried_out is None and not settings.retry_unknown:
         return None
     wait = error.retry_after
     if wait is None:
@@ -224,17 +170,16 @@ def wait_before_retry(
 
 
 def _take_points(
-    policy: RetryPolicy, budget: Budget, ends: float, clock: Callable[[], float]
+    settings: Settings, ends: float, clock: Callable[[], float]
 ) -> Generator[Wait | CallBudget, Any, tuple[float, StoqError | None]]:
     """Take the points of one attempt. Return the seconds waited, and the error if there is one."""
     waited_seconds = 0.0
-    while True:
-        take = partial(budget.take, policy.budget_key, io_timeout=ends - clock())
-        wait: float | StoqError = yield CallBudget(take)
+    while settings.pacer is not None:
+        wait = yield from _budget(settings, settings.pacer.take, io_timeout=ends - clock())
         if isinstance(wait, StoqError):
             return waited_seconds, wait
         if wait <= 0:
-            return waited_seconds, None
+            break
         if wait >= ends - clock():
             return waited_seconds, BudgetExhaustedError(
                 f"nothing was sent: the shop's rate budget has room in {wait:.1f} seconds, and"
@@ -243,34 +188,39 @@ def _take_points(
             )
         waited_seconds += wait
         yield Wait(wait)
+    return waited_seconds, None
 
 
-def _give_back(policy: RetryPolicy, seconds_ago: float) -> Generator[CallBudget, Any, None]:
+def _give_back(settings: Settings, seconds_ago: float) -> Generator[CallBudget, Any, None]:
     """Return the points of an attempt that was not sent. A failure to do so is not an error."""
-    if policy.budget is not None:
-        yield CallBudget(partial(policy.budget.give_back, policy.budget_key, seconds_ago))
+    if settings.pacer is not None:
+        yield from _budget(settings, settings.pacer.give_back, seconds_ago)
 
 
 def _correct_budget(
-    policy: RetryPolicy,
-    answer: Answer,
-    outcome: object,
-    now: float,
-    seconds_left: float,
+    settings: Settings, answer: Answer, outcome: object, now: float, seconds_left: float
 ) -> Generator[CallBudget, Any, None]:
     """Correct the budget by what an answer says. A failure to do so must not undo the answer."""
-    budget, key = policy.budget, policy.budget_key
+    budget = settings.pacer
     if budget is None:
         return
     # There can be two calls, so each gets half of the time left.
     io_timeout = seconds_left / 2
     limit = rate_limit_from_headers(answer.headers, now)
-    failed = yield CallBudget(partial(budget.learn, key, limit, io_timeout=io_timeout))
+    failed = yield from _budget(settings, budget.learn, limit, io_timeout=io_timeout)
     if isinstance(outcome, RateLimitedError) and outcome.retry_after is not None:
-        hold = partial(budget.hold, key, outcome.retry_after, io_timeout=io_timeout)
-        failed = (yield CallBudget(hold)) or failed
+        wait = outcome.retry_after
+        failed = (yield from _budget(settings, budget.hold, wait, io_timeout=io_timeout)) or failed
     if failed is not None:
         logger.warning("the rate budget could not be corrected: %s", type(failed).__name__)
+
+
+def _budget(
+    settings: Settings, call: Callable[..., Any], *args: object, **kwargs: float
+) -> Generator[CallBudget, Any, Any]:
+    """Call a method of the budget for the shop; return its result or error."""
+    blocks = settings.pacer is not None and settings.pacer.blocking_io
+    return (yield CallBudget(partial(call, settings.budget_key, *args, **kwargs), blocks))
 
 
 def _outcome_of(
@@ -282,14 +232,13 @@ def _outcome_of(
         return read(result, now)
     except StoqError as error:
         if after_unknown and error.is_duplicate and read is created_from_answer:
-            messages = getattr(error, "messages", ())
-            created = IntentCreated(result, messages=messages, confirmed_by_duplicate=True)
+            created = IntentCreated(result, messages=error.messages, confirmed_by_duplicate=True)
             return cast(T, created)
         return error
 
 
 def _report(
-    policy: RetryPolicy,
+    settings: Settings,
     attempts: int,
     seconds: float,
     result: Answer | StoqError,
@@ -297,36 +246,23 @@ def _report(
     retry_in: float | None,
 ) -> None:
     """Log the attempt and call ``on_attempt``, where anyone listens."""
-    is_logged = logger.isEnabledFor(logging.DEBUG)
-    if policy.on_attempt is None and not is_logged:
+    if settings.on_attempt is None and not logger.isEnabledFor(logging.DEBUG):
         return
-    answer = result if isinstance(result, Answer) else Answer(0, {}, b"")
+    headers = result.headers if isinstance(result, Answer) else {}
     report = AttemptReport(
         number=attempts,
-        method=policy.method,
-        host=policy.host,
-        status=answer.status or None,
+        host=settings.host,
+        status=result.status,
         error=type(outcome).__name__ if isinstance(outcome, StoqError) else None,
         seconds=seconds,
-        points_left=rate_limit_from_headers(answer.headers, 0.0).remaining,
-        request_id=loggable_id(request_id_from_headers(answer.headers)),
+        points_left=rate_limit_from_headers(headers, 0.0).remaining,
+        request_id=loggable_id(request_id_from_headers(headers)),
         retry_in_seconds=retry_in,
     )
-    if is_logged:
-        logger.debug(
-            "attempt %d: %s %s: %s in %.3f s, points left: %s, request id: %s, retry in: %s",
-            report.number,
-            report.method,
-            report.host,
-            report.status if report.error is None else f"{report.status} {report.error}",
-            report.seconds,
-            report.points_left,
-            report.request_id,
-            report.retry_in_seconds,
-        )
-    if policy.on_attempt is not None:
+    logger.debug("%s", report)
+    if settings.on_attempt is not None:
         try:
-            policy.on_attempt(report)
+            settings.on_attempt(report)
         except Exception as error:  # noqa: BLE001 - a broken metric must not cost the answer
             logger.warning("on_attempt failed: %s", type(error).__name__)
 
@@ -338,8 +274,7 @@ def deliver(steps: Plan[T], send: Callable[[float], Answer], sleep: Callable[[fl
         try:
             step = steps.send(received)
         except StopIteration as done:
-            outcome: T = done.value
-            return outcome
+            return cast(T, done.value)
         try:
             if isinstance(step, Send):
                 received = send(step.seconds_left)
@@ -355,32 +290,25 @@ async def deliver_async(
     steps: Plan[T],
     send: Callable[[float], Awaitable[Answer]],
     sleep: Callable[[float], Awaitable[object]],
-    *,
-    budget_in_thread: bool = False,
 ) -> T:
-    """Carry out *steps*, awaiting; calls to the budget in a thread if *budget_in_thread*."""
+    """Carry out *steps*, awaiting. A budget that blocks is called in a thread."""
+    # Takes 40 ms to import, which a program without an event loop need not spend.
+    import asyncio
+
     received: Any = None
     while True:
         try:
             step = steps.send(received)
         except StopIteration as done:
-            outcome: T = done.value
-            return outcome
+            return cast(T, done.value)
         try:
             if isinstance(step, Send):
                 received = await send(step.seconds_left)
             elif isinstance(step, Wait):
                 received = await sleep(step.seconds)
-            elif budget_in_thread:
-                received = await _in_thread(step.call)
+            elif step.blocks:
+                received = await asyncio.to_thread(step.call)
             else:
                 received = step.call()
         except StoqError as error:
             received = error
-
-
-async def _in_thread(call: Callable[[], Any]) -> Any:
-    # Importing asyncio takes 40 ms, which a program without an event loop need not spend.
-    import asyncio
-
-    return await asyncio.to_thread(call)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal, TypedDict
 from urllib.parse import urlsplit
 
-from attrs import evolve, field, frozen
+from attrs import define, evolve, field
 
 from stoqapp.budget import Budget, shared_budget
 from stoqapp.errors import ConfigurationError, InvalidIntentError, UnusableInputError
@@ -21,8 +21,8 @@ from stoqapp.http.options import (
     check_base_url,
     is_loopback,
 )
+from stoqapp.log import AttemptReport
 from stoqapp.readers import shop_from
-from stoqapp.retry import AttemptReport, RetryPolicy
 from stoqapp.rules import Violation
 from stoqapp.spec import BASE_URL, SHOP_HEADER
 from stoqapp.version import __version__
@@ -75,11 +75,10 @@ def timeout_from(given: float | Timeout | None) -> Timeout:
             for name in ("connect", "read", "write")
         }
         return Timeout(**phases, pool=pool)
-    if given is not None:
-        seconds = _seconds(given, "timeout")
+    if given is None:
+        seconds = _seconds(_from_environment("STOQ_TIMEOUT") or TIMEOUT_SECONDS, "STOQ_TIMEOUT")
     else:
-        text = _from_environment("STOQ_TIMEOUT")
-        seconds = TIMEOUT_SECONDS if text is None else _seconds(text, "STOQ_TIMEOUT")
+        seconds = _seconds(given, "timeout")
     return Timeout(connect=seconds, read=seconds, write=seconds)
 
 
@@ -98,6 +97,10 @@ def _shop_from(given: str | None) -> str:
         where = "STOQ_SHOP" if given is None else "shop"
         violation = Violation(where, "shop_domain", str(reason), "spec")
         raise InvalidIntentError([violation]) from None
+
+
+def _http_from(given: HttpOptions | None) -> HttpOptions:
+    return HttpOptions() if given is None else given
 
 
 def _headers_from(given: Mapping[str, str] | None) -> dict[str, str]:
@@ -119,104 +122,72 @@ def _headers_from(given: Mapping[str, str] | None) -> dict[str, str]:
     return dict(given)
 
 
-def _must(is_usable: Callable[[Any], object], wanted: str) -> Callable[[Any, Any, Any], None]:
-    """Return a validator that raises *wanted* unless *is_usable* holds."""
-
-    def check(_settings: object, _field: object, value: object) -> None:
-        if not is_usable(value):
-            raise ConfigurationError(wanted)
-
-    return check
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
 def _is_plain_function(value: object) -> bool:
     call = getattr(value, "__call__", None)  # noqa: B004 - of an instance, too
     return callable(value) and not any(map(inspect.iscoroutinefunction, (value, call)))
 
 
-@frozen(kw_only=True)
+# What an option that is taken as it is must be.
+_WANTED: Final[Mapping[str, tuple[str, Callable[[Any], object]]]] = {
+    "http": ("HttpOptions", lambda given: isinstance(given, HttpOptions)),
+    "max_retries": ("a whole number, 0 or more", lambda given: type(given) is int and given >= 0),
+    "retry_unknown": ("True or False", lambda given: isinstance(given, bool)),
+    "budget": (
+        "a Budget, 'auto', 'shared', or None for no pacing",
+        lambda given: isinstance(given, Budget) or given in ("auto", "shared", None),
+    ),
+    "on_attempt": (
+        "a plain function of one AttemptReport; it is not awaited",
+        lambda given: given is None or _is_plain_function(given),
+    ),
+    "app_name": (
+        "a name and a version, like my-shop/2.1",
+        lambda given: given is None or (type(given) is str and re.fullmatch(_PRODUCTS, given)),
+    ),
+}
+
+
+@define(kw_only=True, slots=False, eq=False, repr=False)
 class Settings:
     """What a client works by. Each option is checked when it is set, so also by `evolve`.
 
-    The arguments are explained at `stoqapp.Stoq`.
+    The options are explained at `stoqapp.Stoq`.
 
     Attributes:
-        policy: How calls are paced and retried.
+        host: Host name that requests go to.
+        pacer: Rate budget to take points from, None for no pacing.
+        budget_key: Name of the shop in the budget.
         request_headers: All headers of a request.
     """
 
-    shop: str = field(converter=_shop_from)
-    base_url: str
-    http: HttpOptions = field(
-        factory=HttpOptions,
-        validator=_must(lambda value: isinstance(value, HttpOptions), "http must be HttpOptions"),
-    )
+    shop: str = field(default=None, converter=_shop_from)
+    base_url: str = None  # type: ignore[assignment]  # resolved below
+    http: HttpOptions = field(default=None, converter=_http_from)
     timeout: Timeout = field(default=None, converter=timeout_from)
     total_timeout: float = field(default=TOTAL_TIMEOUT_SECONDS, converter=total_timeout_from)
-    max_retries: int = field(
-        default=MAX_RETRIES,
-        validator=_must(_is_count, "max_retries must be a whole number, 0 or more"),
-    )
-    retry_unknown: bool = field(
-        default=False,
-        validator=_must(
-            lambda value: isinstance(value, bool), "retry_unknown must be True or False"
-        ),
-    )
-    budget: BudgetOption = field(
-        default="auto",
-        validator=_must(
-            lambda value: isinstance(value, Budget) or value in ("auto", "shared", None),
-            "budget must be a Budget, 'auto', 'shared', or None for no pacing",
-        ),
-    )
-    on_attempt: Callable[[AttemptReport], object] | None = field(
-        default=None,
-        repr=False,
-        validator=_must(
-            lambda value: value is None or _is_plain_function(value),
-            "on_attempt must be a plain function of one AttemptReport; it is not awaited",
-        ),
-    )
-    app_name: str | None = field(
-        default=None,
-        validator=_must(
-            lambda value: (
-                value is None or (isinstance(value, str) and re.fullmatch(_PRODUCTS, value))
-            ),
-            "app_name must be a name and a version, like my-shop/2.1",
-        ),
-    )
-    headers: dict[str, str] = field(default=None, converter=_headers_from, repr=False)
-    policy: RetryPolicy = field(init=False, repr=False)
-    request_headers: dict[str, str] = field(init=False, repr=False)
+    max_retries: int = MAX_RETRIES
+    retry_unknown: bool = False
+    budget: BudgetOption = "auto"
+    on_attempt: Callable[[AttemptReport], object] | None = None
+    app_name: str | None = None
+    headers: dict[str, str] = field(default=None, converter=_headers_from)
 
-    @policy.default
-    def _policy(self) -> RetryPolicy:
+    def __attrs_post_init__(self) -> None:
+        for name, (wanted, is_usable) in _WANTED.items():
+            if not is_usable(getattr(self, name)):
+                raise ConfigurationError(f"{name} must be {wanted}")
+        self.base_url = base_url_from(self.base_url, self.http)
         url, vendors = urlsplit(self.base_url), urlsplit(BASE_URL)
-        host = url.hostname or ""
+        self.host = url.hostname or ""
+        # What another server receives costs the shop no points at the vendor's.
+        self.budget_key = self.shop if url.netloc == vendors.netloc else f"{self.shop}@{url.netloc}"
         budget = self.budget
         if budget == "auto":
-            budget = None if is_loopback(host) else "shared"
-        return RetryPolicy(
-            host=host,
-            budget=shared_budget() if budget == "shared" else budget,
-            # What another server receives costs the shop no points at the vendor's.
-            budget_key=self.shop if url.netloc == vendors.netloc else f"{self.shop}@{url.netloc}",
-            max_retries=self.max_retries,
-            retry_unknown=self.retry_unknown,
-            on_attempt=self.on_attempt,
-        )
-
-    @request_headers.default
-    def _request_headers(self) -> dict[str, str]:
+            budget = None if is_loopback(self.host) else "shared"
+        self.pacer: Budget | None = shared_budget() if budget == "shared" else budget
         user_agent = f"{self.app_name} {_USER_AGENT}" if self.app_name else _USER_AGENT
         own = {SHOP_HEADER: self.shop, "User-Agent": user_agent, **_OWN_HEADERS}
-        return self.headers | own
+        self.request_headers = self.headers | own
 
     def changed(self, changes: Changes) -> "Settings":
         """Return a copy with *changes*.
@@ -232,14 +203,10 @@ class Settings:
 
 def base_url_from(given: str | None, http: HttpOptions) -> str:
     """Return where the API is: *given*, else ``STOQ_BASE_URL``, else the vendor's server."""
-    allow_http = getattr(http, "allow_http", False)
     if given is not None:
-        return check_base_url(given, allow_http)
-    text = _from_environment("STOQ_BASE_URL")
-    if text is None:
-        return BASE_URL
+        return check_base_url(given, http.allow_http)
     try:
-        return check_base_url(text, allow_http)
+        return check_base_url(_from_environment("STOQ_BASE_URL") or BASE_URL, http.allow_http)
     except ConfigurationError as reason:
         raise ConfigurationError(f"STOQ_BASE_URL in the environment: {reason}") from None
 
@@ -249,16 +216,10 @@ def _from_environment(name: str) -> str | None:
     return os.environ.get(name, "").strip() or None
 
 
-def _seconds(value: object, name: str) -> float:
-    wanted = f"{name} must be a positive, finite number of seconds, like 10.0"
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ConfigurationError(f"{wanted}, not {type(value).__name__}")
-    if isinstance(value, str) and not re.fullmatch(_DECIMAL, value):
-        raise ConfigurationError(wanted)
-    try:
-        seconds = float(value)
-    except (ValueError, OverflowError):
-        raise ConfigurationError(wanted) from None
+def _seconds(value: Any, name: str) -> float:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    is_text = isinstance(value, str) and re.fullmatch(_DECIMAL, value)
+    seconds = float(value) if is_number or is_text else 0.0
     if not 0 < seconds < math.inf:
-        raise ConfigurationError(wanted)
+        raise ConfigurationError(f"{name} must be a positive, finite number of seconds, like 10.0")
     return seconds

@@ -451,7 +451,7 @@ def test_it_runs_as_a_module() -> None:
         check=False,
     )
     assert ran.returncode == 4
-    assert "stoqapp DEBUG attempt 1: POST 127.0.0.1: " in ran.stderr
+    assert "stoqapp DEBUG attempt 1 to 127.0.0.1: " in ran.stderr
 
 
 def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:

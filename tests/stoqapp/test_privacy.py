@@ -303,8 +303,8 @@ def test_the_log_of_the_environment(tmp_path: Path) -> None:
             check=False,
         )
     assert done.returncode == 1
-    assert done.stderr.count("stoqapp DEBUG attempt 1: POST 127.0.0.1: 429") == 2
-    assert "attempt 2: POST 127.0.0.1: 201 in" in done.stderr
+    assert done.stderr.count("attempt 1 to 127.0.0.1: RateLimitedError, status 429,") == 2
+    assert "attempt 2 to 127.0.0.1: created, status 201," in done.stderr
     assert "points left: 358" in done.stderr
     assert "ServerError: STOQ answered 500" in done.stderr
     # The traceback shows the program's own line that calls, which names its variable only.

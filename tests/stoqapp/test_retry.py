@@ -12,6 +12,7 @@ from attrs import evolve
 from stoqapp import (
     Answer,
     AttemptReport,
+    Budget,
     BudgetExhaustedError,
     BudgetUnavailableError,
     ClientClosedError,
@@ -26,16 +27,8 @@ from stoqapp import (
 )
 from stoqapp.answers import created_from_answer
 from stoqapp.headers import RateLimit
-from stoqapp.retry import (
-    CallBudget,
-    RetryPolicy,
-    Send,
-    Wait,
-    deliver,
-    deliver_async,
-    plan,
-    wait_before_retry,
-)
+from stoqapp.retry import CallBudget, Send, Wait, deliver, deliver_async, plan, wait_before_retry
+from stoqapp.settings import Settings
 
 CREATED = Answer(201, {"x-ratelimit-remaining": "358"}, b'{"intents": [{"id": "1"}]}')
 DUPLICATE = Answer(200, {}, b'{"errors": ["already waits"]}')
@@ -53,12 +46,17 @@ NO_BUDGET = BudgetUnavailableError("nothing was sent")
 Result = Answer | StoqError
 
 
-class FakeBudget:
+HOST = "example.com"
+KEY = "demo.myshopify.com@example.com"
+
+
+class FakeBudget(Budget):
     """Returns what it is scripted to return, and keeps what it receives."""
 
-    blocking_io = False
+    blocking_io = True
 
     def __init__(self, *waits: float | StoqError) -> None:
+        super().__init__()
         self.waits = list(waits)
         self.received: list[tuple[str, Any]] = []
 
@@ -99,17 +97,17 @@ class Run:
         self.waits: list[float] = []
         self.attempts: list[AttemptReport] = []
         self.seconds_of_an_attempt = seconds_of_an_attempt
-        policy = RetryPolicy(
-            host="example.com",
+        settings = Settings(
+            shop="demo",
+            base_url=f"https://{HOST}",
             budget=budget,
-            budget_key="demo",
             max_retries=max_retries,
             retry_unknown=retry_unknown,
             on_attempt=on_attempt or self.attempts.append,
         )
         self.outcome: IntentCreated | StoqError
         steps = plan(
-            policy,
+            settings,
             total,
             created_from_answer,
             clock=lambda: self.clock,
@@ -121,7 +119,7 @@ class Run:
                 self.outcome = deliver(steps, self._post, self._sleep)
             else:
                 self.outcome = asyncio.run(
-                    deliver_async(steps, self._post_async, self._sleep_async, budget_in_thread=True)
+                    deliver_async(steps, self._post_async, self._sleep_async)
                 )
         except StoqError as error:
             self.outcome = error
@@ -272,7 +270,7 @@ def test_pacing_waits_before_sending(mode: str) -> None:
     run = Run([LIMITED, CREATED], budget=budget, mode=mode)
     assert run.waits == [0.3, 0.2, 7.0, 0.1]
     assert run.outcome.waited_seconds == pytest.approx(7.6)
-    assert [("demo", None), ("demo", 7.0), ("demo", 358)] == budget.received
+    assert [(KEY, None), (KEY, 7.0), (KEY, 358)] == budget.received
 
 
 def test_a_budget_without_room_sends_nothing(mode: str) -> None:
@@ -295,7 +293,7 @@ def test_what_never_left_costs_no_points(mode: str) -> None:
     """The points of an attempt that was not sent are given back, those of any other are not."""
     budget = FakeBudget()
     Run([NOT_SENT, UNKNOWN], budget=budget, mode=mode)
-    assert [("demo", "given back")] == budget.received
+    assert [(KEY, "given back")] == budget.received
 
 
 def test_a_budget_that_fails_before_the_call_sends_nothing(mode: str) -> None:
@@ -325,7 +323,7 @@ def test_each_attempt_is_reported(mode: str) -> None:
     request_id = "0af177ee-0000-4000-8000-0123456789ab"
     good_id = Answer(201, CREATED.headers | {"x-request-id": request_id}, b"")
     run = Run([NOT_SENT, odd_id, good_id], mode=mode)
-    common = {"method": "POST", "host": "example.com", "seconds": 1.0}
+    common = {"host": HOST, "seconds": 1.0}
     assert run.attempts == [
         AttemptReport(number=1, status=None, error="NotSentError", points_left=None,
                 request_id=None, retry_in_seconds=0.5, **common),
@@ -358,10 +356,10 @@ def test_interruptions_pass_through(interruption: type[BaseException], where: ty
     budget = FakeBudget(0.1)
     if where is CallBudget:
         budget.take = interrupted  # type: ignore[method-assign]
-    policy = RetryPolicy("example.com", budget, "demo", 2, False, None)  # type: ignore[arg-type]
+    settings = Settings(shop="demo", budget=budget)
     with pytest.raises(interruption):
         deliver(
-            plan(policy, math.inf, created_from_answer),
+            plan(settings, math.inf, created_from_answer),
             interrupted if where is Send else lambda _: CREATED,
             interrupted if where is Wait else lambda _: None,
         )
@@ -369,9 +367,9 @@ def test_interruptions_pass_through(interruption: type[BaseException], where: ty
 
 def test_waits_double_up_to_a_limit() -> None:
     """Without a word of the service the wait doubles, and keeps at least half of itself."""
-    policy = RetryPolicy("example.com", None, "demo", 10**6, False, None)
+    settings = Settings(shop="demo", max_retries=10**6)
     error = NotSentError("nothing was sent")
-    longest = [wait_before_retry(error, n, policy, math.inf, 1.0) for n in range(1, 8)]
+    longest = [wait_before_retry(error, n, settings, math.inf, 1.0) for n in range(1, 8)]
     assert longest == [0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0]
-    assert wait_before_retry(error, 10**5, policy, math.inf, 1.0) == 8.0
-    assert wait_before_retry(error, 1, policy, math.inf, 0.0) == 0.25
+    assert wait_before_retry(error, 10**5, settings, math.inf, 1.0) == 8.0
+    assert wait_before_retry(error, 1, settings, math.inf, 0.0) == 0.25

@@ -80,7 +80,7 @@ class Service:
         ],
         *[
             ({"timeout": timeout}, ConfigurationError)
-            for timeout in (0, -1, math.inf, math.nan, True, "soon", "１２", "1_0", 10**400)
+            for timeout in (0, -1, math.inf, math.nan, True, "soon", "１２", "1_0")
         ],
         ({"timeout": Timeout(1, 0, 1, 1)}, ConfigurationError),
         ({"timeout": Timeout(pool=-1)}, ConfigurationError),

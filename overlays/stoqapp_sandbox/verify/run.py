@@ -22,13 +22,12 @@ from stoqapp.errors import (
     RateLimitedError,
     StoqError,
 )
-from stoqapp.http.options import HttpOptions
 from stoqapp.http.transport import Transport
 from stoqapp.inputs import INPUTS, prepare
 from stoqapp.log import log_as_environment_says
 from stoqapp.retry import deliver, plan
 from stoqapp.rules import check
-from stoqapp.settings import Settings, base_url_from
+from stoqapp.settings import Settings
 from stoqapp.spec import BASE_URL, INTENTS_PATH
 from stoqapp.terminal import agreed, complain, mention, show
 from stoqapp_sandbox.answers import messages_in
@@ -68,8 +67,8 @@ def verify(arguments: argparse.Namespace) -> int:
     # The vendor documents that points count; the sandbox does not count them by default.
     expected = {"rate_enforced": "yes", **assumed_from(arguments.assume)}
     Assumptions.of(expected)
-    base_url = base_url_from(arguments.base_url, HttpOptions())
-    settings = Settings(shop=arguments.shop, base_url=base_url, timeout=arguments.timeout)
+    settings = Settings(shop=arguments.shop, base_url=arguments.base_url, timeout=arguments.timeout)
+    base_url = settings.base_url
     values = _values_from(arguments)
     probes = [probe for probe in PROBES if not probe.lacks(values)]
     folder = None if arguments.record is None else Path(arguments.record)
@@ -175,8 +174,7 @@ class Inquiry:
             self.answers[probe.name] = answer
             return answer
 
-        settings = self._settings
-        steps = plan(settings.policy, settings.total_timeout, created_from_answer)
+        steps = plan(self._settings, self._settings.total_timeout, created_from_answer)
         with suppress(OutcomeUnknownError):
             try:
                 deliver(steps, post, time.sleep)
