@@ -194,7 +194,7 @@ class BudgetExhaustedError(NotSentError):
 
 
 class BudgetUnavailableError(StoqError):
-    """The file or Redis that holds a rate budget failed, or was closed. Nothing was sent.
+    """The file or Redis that holds a rate budget failed. Nothing was sent.
 
     The cause is chained (``__cause__``).
     """

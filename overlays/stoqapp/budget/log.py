@@ -17,7 +17,7 @@ import json
 import math
 from collections.abc import Callable
 from itertools import accumulate, pairwise
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from attrs import evolve, frozen
 
@@ -26,7 +26,6 @@ from stoqapp.headers import WRITE_POINTS
 
 SLACK: Final = 0.03
 LONGEST_HOLD_SECONDS: Final = 86_400.0
-_MOST_POINTS: Final = 1_000_000
 
 
 @frozen
@@ -46,26 +45,21 @@ class Allowance:
     interval_ms: int
 
 
-def allowance_from(share: Any, points: Any, window_seconds: Any) -> Allowance:
+def allowance_from(share: float, points: int, window_seconds: float) -> Allowance:
     """Return the allowance for these arguments of `stoqapp.Budget`.
 
     Raises:
         ConfigurationError: One of them is unusable.
     """
-    if not _is_number(share) or not 0 < share <= 1:
-        raise ConfigurationError(
-            "share must be a number above 0 and up to 1, like 0.9 to leave a tenth to others"
-        )
-    is_whole = _is_number(points) and not isinstance(points, float)
-    if not is_whole or not WRITE_POINTS <= points <= _MOST_POINTS:
-        raise ConfigurationError(
-            f"points must be a whole number from {WRITE_POINTS}, the cost of one write, to"
-            f" {_MOST_POINTS}"
-        )
-    if not _is_number(window_seconds) or not 0.001 <= window_seconds <= LONGEST_HOLD_SECONDS:
-        raise ConfigurationError(
-            "window_seconds must be a number of seconds from 0.001 to 86400, like 60.0"
-        )
+    for name, value, most, example in (
+        ("share", share, 1, "0.9 to leave a tenth to others"),
+        ("points", points, 1_000_000, "360"),
+        ("window_seconds", window_seconds, LONGEST_HOLD_SECONDS, "60.0"),
+    ):
+        if not isinstance(value, int | float) or not 0 < value <= most:
+            raise ConfigurationError(
+                f"{name} must be a number above 0 and up to {most:g}, like {example}"
+            )
     # In floating point, 0.29 of 100 points is slightly less than 29.
     limit = math.floor(points * share + 1e-9)
     if limit < WRITE_POINTS:
@@ -73,12 +67,8 @@ def allowance_from(share: Any, points: Any, window_seconds: Any) -> Allowance:
             f"share leaves {limit} of {points} points, and one write costs {WRITE_POINTS}: give a"
             " larger share"
         )
-    window_ms = round(window_seconds * 1000)
-    return Allowance(float(share), limit, window_ms, math.ceil(window_ms * (1 + SLACK)))
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    window_ms = math.ceil(window_seconds * 1000)
+    return Allowance(share, limit, window_ms, math.ceil(window_ms * (1 + SLACK)))
 
 
 @frozen
@@ -88,13 +78,11 @@ class Log:
     Attributes:
         writes: When the points of each of our writes were taken, oldest first.
         others: Points that others spent, and when they count as spent.
-        held_from_ms: When the hold was made.
         held_until_ms: When the hold ends.
     """
 
     writes: tuple[int, ...] = ()
     others: tuple[tuple[int, int], ...] = ()
-    held_from_ms: int = 0
     held_until_ms: int = 0
 
 
@@ -108,13 +96,14 @@ Change = Callable[[Log, int], tuple[Log, T]]
 
 def take(log: Log, now_ms: int, allowance: Allowance) -> tuple[Log, int]:
     """Take the points of one write and return 0, or return the milliseconds to wait."""
-    if log.held_from_ms <= now_ms < log.held_until_ms:
-        return log, log.held_until_ms - now_ms
+    held_ms = log.held_until_ms - now_ms
+    # A longer hold was made before the clock was set back.
+    if 0 < held_ms <= LONGEST_HOLD_SECONDS * 1000:
+        return log, held_ms
     current = _current(log, now_ms, allowance)
     missing = _spent(current) + WRITE_POINTS - allowance.limit_points
     if missing <= 0:
-        writes = (*current.writes, now_ms)
-        return Log(writes, current.others, log.held_from_ms, log.held_until_ms), 0
+        return evolve(current, writes=(*current.writes, now_ms)), 0
     entries = sorted([*((moment, WRITE_POINTS) for moment in current.writes), *current.others])
     freed = accumulate(points for _, points in entries)
     frees_ms = next(
@@ -152,16 +141,7 @@ def learn(
 def hold(log: Log, now_ms: int, seconds: float) -> tuple[Log, None]:
     """Let no points be taken for *seconds*, a day at most. Never shorten a hold in force."""
     until_ms = now_ms + math.ceil(min(seconds, LONGEST_HOLD_SECONDS) * 1000)
-    # A hold from the future was made before the clock was set back.
-    if log.held_from_ms <= now_ms:
-        until_ms = max(until_ms, log.held_until_ms)
-    return evolve(log, held_from_ms=now_ms, held_until_ms=until_ms), None
-
-
-def ends_ms(log: Log, allowance: Allowance) -> int:
-    """Return the time after which *log* means the same as an empty one."""
-    moments = [*log.writes[-1:], *(moment for moment, _ in log.others)]
-    return max([moment + allowance.interval_ms for moment in moments] + [log.held_until_ms])
+    return evolve(log, held_until_ms=max(until_ms, log.held_until_ms)), None
 
 
 def _current(log: Log, now_ms: int, allowance: Allowance) -> Log:
@@ -169,17 +149,15 @@ def _current(log: Log, now_ms: int, allowance: Allowance) -> Log:
 
     Points from the future were taken before the clock was set back: they count from now.
     """
+    moments = [*log.writes, *(moment for moment, _ in log.others)]
     oldest_ms = now_ms - allowance.interval_ms
-    writes, others = log.writes, log.others
-    if writes and not oldest_ms <= writes[0] <= writes[-1] <= now_ms:
-        writes = tuple([min(moment, now_ms) for moment in writes if moment >= oldest_ms])
-    if others:
-        others = tuple(
-            [(min(moment, now_ms), points) for moment, points in others if moment >= oldest_ms]
-        )
-    if writes is log.writes and others == log.others:
+    if not moments or oldest_ms <= min(moments) <= max(moments) <= now_ms:
         return log
-    return Log(writes, others, log.held_from_ms, log.held_until_ms)
+    return evolve(
+        log,
+        writes=tuple([min(moment, now_ms) for moment in log.writes if moment >= oldest_ms]),
+        others=tuple([(min(at, now_ms), points) for at, points in log.others if at >= oldest_ms]),
+    )
 
 
 def _spent(log: Log) -> int:
@@ -189,8 +167,7 @@ def _spent(log: Log) -> int:
 def text_from_log(log: Log) -> str:
     """Return *log* as text, for a file or a server: of the writes, the times in between."""
     between = [moment - before for before, moment in pairwise((0, *log.writes))]
-    parts = [between, log.others, log.held_from_ms, log.held_until_ms]
-    return json.dumps(parts, separators=(",", ":"))
+    return json.dumps([between, log.others, log.held_until_ms], separators=(",", ":"))
 
 
 def log_from_text(text: str | bytes) -> Log:
@@ -200,12 +177,7 @@ def log_from_text(text: str | bytes) -> Log:
         ValueError: It was not written by `text_from_log`.
     """
     try:
-        between, others, held_from_ms, held_until_ms = json.loads(text)
-        return Log(
-            tuple(accumulate([int(ms) for ms in between])),
-            tuple([(int(moment), int(points)) for moment, points in others]),
-            int(held_from_ms),
-            int(held_until_ms),
-        )
-    except (TypeError, ValueError, OverflowError, RecursionError):
+        between, others, held_until_ms = json.loads(text)
+        return Log(tuple(accumulate(between)), tuple(map(tuple, others)), held_until_ms)
+    except TypeError:
         raise ValueError("not the log of a shop") from None
