@@ -7,7 +7,7 @@ Both clients, the command line and the documentation take them from there.
 import inspect
 import textwrap
 from collections.abc import Callable, Mapping
-from functools import cache, partial, wraps
+from functools import partial, wraps
 from typing import (
     TYPE_CHECKING,
     Annotated,
@@ -24,11 +24,23 @@ from typing import (
 from attrs import field, frozen
 
 from stoq_public_api_client.typed_dicts import CreateIntentRequestDict, NewIntentDict
-from stoqapp import readers
 from stoqapp.errors import InvalidIntentError, UnusableInputError
 from stoqapp.http.options import Timeout
-from stoqapp.readers import Change, Reading
-from stoqapp.rules import CHANNELS, Violation, judged
+from stoqapp.readers import (
+    Change,
+    Reading,
+    channel_from,
+    country_from,
+    email_from,
+    id_from,
+    integer_from,
+    phone_from,
+    present,
+    shopify_customer_id,
+    stoq_customer_id,
+    text_from,
+)
+from stoqapp.rules import CHANNELS, CONTACT_OF_CHANNEL, Violation, judged
 from stoqapp.spec import SPEC
 
 if TYPE_CHECKING:
@@ -40,40 +52,36 @@ else:
 P = ParamSpec("P")
 R = TypeVar("R")
 Client = TypeVar("Client")
+Id = int | str
+Text = str | None
+_variant = partial(id_from, kind="ProductVariant")
+_product = partial(id_from, kind="Product")
+_market = partial(id_from, kind="Market")
 
 
 @frozen
 class Input:
-    """What is written at a parameter of `prepare`.
-
-    Attributes:
-        path: The field of the request, such as ``customer.email``.
-        read: Brings a value into the API's form.
-        help: What to give, for people.
-        beside: Other fields that the reader takes, too: as they were read, if they come before.
-    """
-
-    path: str
-    read: Callable[..., Reading[Any]]
-    help: str
-    beside: tuple[str, ...] = ()
-
-
-@frozen(kw_only=True)
-class Row(Input):
-    """An `Input` with the argument that it is written at.
+    """A parameter of `prepare`, as it is written there.
 
     Attributes:
         name: The name of the argument.
         type: Its type.
-        default: What an argument that is not given stands for; None for nothing.
         required: Whether it must be given.
+        default: What an argument that is not given stands for; None for nothing.
+        path: The field of the request, such as ``customer.email``.
+        read: Brings a value into the API's form.
+        help: What to give, for people.
+        beside: Other arguments that the reader takes, too.
     """
 
     name: str
     type: Any
-    default: Any
     required: bool
+    default: Any
+    path: str
+    read: Callable[..., Reading[Any]]
+    help: str
+    beside: tuple[str, ...] = ()
 
 
 @frozen
@@ -96,136 +104,69 @@ class Prepared:
 def prepare(
     *,
     variant: Annotated[
-        int | str,
-        Input(
-            "intent.shopify_variant_id",
-            partial(readers.id_from, kind="ProductVariant"),
-            "the variant: number or gid://shopify/ProductVariant/123",
-        ),
+        Id, "intent.shopify_variant_id", _variant, "number or gid://shopify/ProductVariant/123"
     ],
     product: Annotated[
-        int | str,
-        Input(
-            "intent.shopify_product_id",
-            partial(readers.id_from, kind="Product"),
-            "its product: number or gid://shopify/Product/456",
-        ),
+        Id, "intent.shopify_product_id", _product, "number or gid://shopify/Product/456"
     ],
-    email: Annotated[
-        str | None, Input("customer.email", readers.email_from, "the customer's email address")
-    ] = None,
+    email: Annotated[Text, "customer.email", email_from, "the customer's email address"] = None,
     phone: Annotated[
-        str | None,
-        Input(
-            "customer.phone",
-            readers.phone_from,
-            "the customer's phone number: with + and the country code, or national with the"
-            " country or the country code beside it",
-            beside=("customer.country", "customer.country_code"),
-        ),
+        Text,
+        "customer.phone",
+        phone_from,
+        "with + and its country code, or national with a country or code beside it",
+        ("country", "country_code"),
     ] = None,
-    push: Annotated[
-        str | None, Input("customer.push", readers.text_from, "the customer's push token")
-    ] = None,
+    push: Annotated[Text, "customer.push", text_from, "the customer's push token"] = None,
     channel: Annotated[
         NewIntentChannel | None,
-        Input(
-            "intent.channel",
-            readers.channel_from,
-            "email, sms or push; may be left out when one contact is given",
-        ),
+        "intent.channel",
+        channel_from,
+        "email, sms or push; needed with several contacts",
     ] = None,
-    quantity: Annotated[
-        int, Input("intent.quantity", readers.integer_from, "how many the customer wants")
-    ] = 1,
+    quantity: Annotated[int, "intent.quantity", integer_from, "how many the customer wants"] = 1,
     market: Annotated[
-        int | str | None,
-        Input(
-            "intent.shopify_market_id",
-            partial(readers.id_from, kind="Market"),
-            "Shopify market of the intent: number or gid://shopify/Market/789",
-        ),
+        Id | None, "intent.shopify_market_id", _market, "the intent's market: number or gid"
     ] = None,
     name: Annotated[
-        str | None,
-        Input(
-            "customer.name",
-            readers.text_from,
-            "the customer's name (the shop must be on the standard plan or above)",
-        ),
+        Text, "customer.name", text_from, "the customer's name (standard plan or above)"
     ] = None,
     country: Annotated[
-        str | None,
-        Input(
-            "customer.country", readers.country_from, "the customer's country: two letters, like us"
-        ),
+        Text, "customer.country", country_from, "the customer's country, like us"
     ] = None,
     country_code: Annotated[
-        str | None,
-        Input(
-            "customer.country_code",
-            readers.country_code_from,
-            "country code of the customer's phone number, like 44",
-            beside=("customer.phone",),
-        ),
+        Text, "customer.country_code", text_from, "country code of the phone, like 44"
     ] = None,
     accepts_marketing: Annotated[
         bool | None,
-        Input(
-            "customer.accepts_marketing",
-            Reading,
-            "whether the customer agreed to the shop's emails",
-        ),
+        "customer.accepts_marketing",
+        Reading,
+        "whether the customer agreed to the shop's emails",
     ] = None,
-    locale: Annotated[
-        str | None, Input("customer.locale", readers.text_from, "the customer's locale, like en")
-    ] = None,
+    locale: Annotated[Text, "customer.locale", text_from, "the customer's locale, like en"] = None,
     customer_id: Annotated[
-        str | None,
-        Input(
-            "customer.id",
-            readers.stoq_customer_id,
-            "the customer's id at STOQ, from an earlier answer",
-        ),
+        Text, "customer.id", stoq_customer_id, "the customer's id at STOQ, from an answer"
     ] = None,
     customer_market: Annotated[
-        int | str | None,
-        Input(
-            "customer.shopify_market_id",
-            partial(readers.id_from, kind="Market"),
-            "Shopify market of the customer: number or gid://shopify/Market/789",
-        ),
+        Id | None, "customer.shopify_market_id", _market, "the customer's market: number or gid"
     ] = None,
     shopify_customer_id: Annotated[
-        int | str | None,
-        Input(
-            "customer.shopify_customer_id",
-            readers.shopify_customer_id,
-            "the customer's id at Shopify: number or gid://shopify/Customer/123",
-        ),
+        Id | None,
+        "customer.shopify_customer_id",
+        shopify_customer_id,
+        "number or gid://shopify/Customer/123",
     ] = None,
     product_title: Annotated[
-        str | None,
-        Input(
-            "product.title",
-            readers.text_from,
-            "title of the product; this and the rest of the product is needed only by shops with"
-            " opt-in confirmation or alerts to the shop",
-        ),
+        Text, "product.title", text_from, "for shops with opt-in confirmation or alerts"
     ] = None,
     variant_title: Annotated[
-        str | None, Input("product.variant_title", readers.text_from, "title of the variant")
+        Text, "product.variant_title", text_from, "title of the variant"
     ] = None,
     variant_count: Annotated[
-        int | None,
-        Input("product.variant_count", readers.integer_from, "how many variants the product has"),
+        int | None, "product.variant_count", integer_from, "how many variants the product has"
     ] = None,
-    vendor: Annotated[
-        str | None, Input("product.vendor", readers.text_from, "vendor of the product")
-    ] = None,
-    sku: Annotated[
-        str | None, Input("product.sku", readers.text_from, "SKU of the variant")
-    ] = None,
+    vendor: Annotated[Text, "product.vendor", text_from, "vendor of the product"] = None,
+    sku: Annotated[Text, "product.sku", text_from, "SKU of the variant"] = None,
     more: Annotated[
         Mapping[str, object] | None,
         "fields that have no argument yet, by their path and sent as given, like"
@@ -246,70 +187,68 @@ def prepare(
         InvalidIntentError: An input is unusable; the violations name every one, and every rule
             that the rest breaks.
     """
-    request = _Request(locals())
+    given = locals()
+    request = _Request()
     for row in INPUTS.values():
-        request.take(row)
+        request.take(row, given)
     request.add(more or {})
     request.infer_channel()
     body = cast(CreateIntentRequestDict, request.body())
-    return Prepared(body, request.changes(), timeout, total_timeout)
+    return Prepared(body, tuple(request.changes), timeout, total_timeout)
 
 
 prepare.__qualname__ = "subscribe"  # as Python names it where an argument is wrong
-_TYPES: Final = get_type_hints(prepare, include_extras=True)
-_PARAMETERS: Final = inspect.signature(prepare).parameters
-INPUTS: Final = {
-    name: Row(
-        path=said.path,
-        read=said.read,
-        help=said.help,
-        beside=said.beside,
-        name=name,
-        type=get_args(_TYPES[name])[0],
-        default=None if parameter.default is parameter.empty else parameter.default,
-        required=parameter.default is parameter.empty,
-    )
-    for name, parameter in _PARAMETERS.items()
-    for said in get_args(_TYPES[name])[1:]
-    if isinstance(said, Input)
+_DEFAULT: Final = prepare.__kwdefaults__ or {}
+_SAID: Final = {
+    name: get_args(said)
+    for name, said in get_type_hints(prepare, include_extras=True).items()
+    if name != "return"
 }
+INPUTS: Final = {
+    name: Input(name, type_, name not in _DEFAULT, _DEFAULT.get(name), *said)
+    for name, (type_, *said) in _SAID.items()
+    if len(said) > 1
+}
+# Sent unless something else is given. Required fields with one possible value are not asked for.
+_DEFAULTS: Final = {
+    row.path: row.default
+    for row in INPUTS.values()
+    if row.path in SPEC.fields and row.default is not None
+} | {path: schema.enum[0] for path, schema in SPEC.required.items() if len(schema.enum) == 1}
 
 
 class _Request:
     """Reads the inputs of one request; keeps what was changed and what is unusable."""
 
-    def __init__(self, arguments: dict[str, Any]) -> None:
-        values = {row.path: readers.as_python(arguments[row.name]) for row in INPUTS.values()}
-        self._given = {path: one for path, one in values.items() if not readers.is_missing(one)}
+    def __init__(self) -> None:
+        self.changes: list[Change] = []
         self._values: dict[str, Any] = {}
-        self._changes: dict[str, str] = {}
         self._unusable: dict[str, str] = {}
 
-    def take(self, row: Row) -> None:
+    def take(self, row: Input, arguments: Mapping[str, Any]) -> None:
         """Read the input of a row into the form that is sent."""
-        given = self._given.get(row.path, row.default)
-        if given is None:
+        given = present(arguments[row.name])
+        if given is None or given is row.default:
             return
-        if row.path in _GONE:
-            if given != row.default:
-                self._unusable[row.path] = "is not a field of the API any more: leave it out"
+        if row.path not in SPEC.fields:
+            self._unusable[row.path] = "is not a field of the API any more: leave it out"
             return
         try:
-            reading = row.read(given, *map(self._beside, row.beside))
+            reading = row.read(given, *(arguments[name] for name in row.beside))
         except UnusableInputError as reason:
             self._unusable[row.path] = str(reason)
             return
         self._values[row.path] = reading.value
         if reading.change:
-            self._changes[row.path] = reading.change
+            self.changes.append(Change(row.path, reading.change))
 
     def add(self, more: Mapping[str, object]) -> None:
         """Take fields that have no argument, as they are."""
         for path, value in more.items():
-            if path in self._given:
+            if path in self._values or path in self._unusable:
                 self._unusable[path] = "is given twice: as an argument and in more"
             elif "." in path and SPEC.field(path):
-                self._values[path] = self._given[path] = value
+                self._values[path] = value
             else:
                 from difflib import get_close_matches
 
@@ -323,22 +262,26 @@ class _Request:
     def infer_channel(self) -> None:
         """Choose the channel of the only contact that is given, unless there is a channel."""
         path = "intent.channel"
-        if path in self._given or SPEC.field(path) is None:
+        given = self._values.keys() | self._unusable
+        if path in given or path not in SPEC.fields:
             return
-        given = [name for contact, name in _CHANNEL_OF.items() if contact in self._given]
-        if len(given) == 1:
-            self._values[path] = given[0]
-            self._changes[path] = "inferred from the only contact given"
-        elif given:
+        # Where several channels need one contact, the contact alone means the first of them.
+        found: dict[str, str] = {}
+        for channel in CHANNELS:
+            if channel.contact in given:
+                found.setdefault(channel.contact, channel.name)
+        if len(found) == 1:
+            (self._values[path],) = found.values()
+            self.changes.append(Change(path, "inferred from the only contact given"))
+        elif found:
             self._unusable[path] = (
-                f"could be {' or '.join(given)}, since several contacts are given: give the"
-                " channel, too"
+                f"could be {' or '.join(found.values())}, since several contacts are given: give"
+                " the channel, too"
             )
         else:
-            *others, last = (row.name for row in INPUTS.values() if row.path in _CHANNEL_OF)
-            self._unusable[path] = (
-                f"is not known without a contact: give {', '.join(others)} or {last}"
-            )
+            *others, last = dict.fromkeys(CONTACT_OF_CHANNEL.values())
+            contacts = f"{', '.join(others)} or {last}"
+            self._unusable[path] = f"is not known without a contact: give {contacts}"
 
     def body(self) -> dict[str, Any]:
         """Return the request as nested dicts.
@@ -347,7 +290,7 @@ class _Request:
             InvalidIntentError: An input is unusable.
         """
         body: dict[str, Any] = {name: {} for name in SPEC.request.required}
-        for path, value in (_ONLY_CHOICES | self._values).items():
+        for path, value in (_DEFAULTS | self._values).items():
             *sections, name = path.split(".")
             place = body
             for section in sections:
@@ -362,30 +305,6 @@ class _Request:
             raise InvalidIntentError([*unusable, *broken])
         return body
 
-    def changes(self) -> tuple[Change, ...]:
-        """Return what was changed in the inputs."""
-        return tuple(Change(path, description) for path, description in self._changes.items())
-
-    def _beside(self, path: str) -> Any:
-        if path in self._unusable:
-            return None
-        return self._values.get(path, self._given.get(path))
-
-
-# Where several channels need one contact, the contact alone means the first of them.
-_CHANNEL_OF: Final = {
-    contact: next(channel.name for channel in CHANNELS if channel.contact == contact)
-    for contact in (channel.contact for channel in CHANNELS)
-}
-_GONE: Final = frozenset(row.path for row in INPUTS.values() if SPEC.field(row.path) is None)
-# Required fields with one possible value, such as the source, are not asked for.
-_ONLY_CHOICES: Final = {
-    f"{section}.{name}": part.properties[name].enum[0]
-    for section, part in SPEC.request.properties.items()
-    for name in part.required
-    if name in part.properties and len(part.properties[name].enum) == 1
-}
-
 
 def takes(
     prepare: Callable[P, Prepared],
@@ -394,47 +313,38 @@ def takes(
 
     The method itself takes what *prepare* returns.
     """
-    kept = inspect.signature(prepare)
-    plain_types = get_type_hints(prepare)
-    parameters = [
-        parameter.replace(annotation=plain_types[name])
-        for name, parameter in kept.parameters.items()
-    ]
     itself = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+    parameters = [
+        parameter.replace(annotation=_SAID[name][0])
+        for name, parameter in inspect.signature(prepare).parameters.items()
+    ]
 
     def decorate(method: Callable[[Client, Prepared], R]) -> Callable[Concatenate[Client, P], R]:
-        @wraps(method)
         def call(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> R:
             return method(self, prepare(*args, **kwargs))
 
-        @wraps(method)
         async def call_async(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> Any:
             return await cast(Any, method(self, prepare(*args, **kwargs)))
 
-        chosen: Any = call_async if inspect.iscoroutinefunction(method) else call
+        is_async = inspect.iscoroutinefunction(method)
+        chosen: Any = wraps(method)(call_async if is_async else call)
         returned = inspect.signature(method).return_annotation
         chosen.__signature__ = inspect.Signature([itself, *parameters], return_annotation=returned)
-        chosen.__doc__ = _documented(inspect.getdoc(method) or "")
+        summary, raises, errors = (inspect.getdoc(method) or "").partition("Raises:")
+        chosen.__doc__ = f"{summary}Args:\n{_arguments()}\n\n{raises}{errors}".rstrip()
         return cast(Callable[Concatenate[Client, P], R], chosen)
 
     return decorate
 
 
-def _documented(doc: str) -> str:
-    """Return a docstring with what each input is, before its section on errors."""
-    summary, raises, errors = doc.partition("Raises:")
-    return f"{summary}Args:\n{_arguments()}\n\n{raises}{errors}".rstrip()
-
-
-@cache
 def _arguments() -> str:
-    said = {name: get_args(_TYPES[name])[1] for name in _PARAMETERS}
+    """Return what each input is, as a docstring has it."""
     return "\n".join(
         textwrap.fill(
-            f"{name}: {words if isinstance(words, str) else words.help}",
+            f"{name}: {INPUTS[name].help if name in INPUTS else said[1]}",
             width=88,
             initial_indent="    ",
             subsequent_indent="        ",
         )
-        for name, words in said.items()
+        for name, said in _SAID.items()
     )

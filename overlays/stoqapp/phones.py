@@ -23,6 +23,7 @@ except ImportError:
 _EXAMPLE: Final = "write it with '+' and the country code, like +15550109999"
 # The punctuation that phonenumbers skips, without the slash, which can begin a second number.
 _PUNCTUATION: Final = r" ().\[\]\-~\u2010-\u2015\u2053\u2212\u223c\u30fb\u30fc\u00b7\u2022"
+_WRITTEN: Final = re.compile(rf"[(\[]?\+?[0-9{_PUNCTUATION}]*")
 _FULL_WIDTH: Final = {char: char - 0xFEE0 for char in range(0xFF01, 0xFF5F)}
 _TEL: Final = re.compile(r"tel:([^;]*)(?:;phone-context=(\+[^;]*))?", re.IGNORECASE)
 
@@ -33,31 +34,38 @@ def digits_from_number(given: str, country: str | None, country_code: str | None
     Args:
         given: The number, see `stoqapp.readers.phone_from` for its forms.
         country: Where the customer is, two letters.
-        country_code: Whose number a national one is; see `begins_with_country_code` for its forms.
+        country_code: Whose number it is: the country code in digits, with or without ``+`` or
+            ``00``, also with the area that tells a country of several apart (``1-868``); or the
+            country's two letters. Anything else is passed over.
 
     Raises:
-        UnusableInputError: It is not a phone number, or could be several people's.
+        UnusableInputError: It is not a phone number, could be several people's, or has another
+            country code.
     """
     text = _plain(given)
-    if not re.fullmatch(rf"[(\[]?\+?[0-9{_PUNCTUATION}]*", text):
+    if not _WRITTEN.fullmatch(text):
         raise UnusableInputError(
             "holds more than a number (letters, a slash, an extension, a second number?): give the"
             " number alone, like +15550109999"
         )
-    region = _region_of(country, country_code)
+    code = _plain(country_code) if country_code else ""
+    region = _region_of(country, code)
     readings = {_digits(number): number for number in _readings(text, region)}
-    found = [digits for digits, number in readings.items() if phonenumbers.is_valid_number(number)]
-    if len(found) > 1 and region:
-        full = [digits for digits in found if _is_full_form(text, digits, region)]
-        found = full or _surest_at_home(found, region)
-    elif not found:
-        # Numbers that are reserved for fiction are valid nowhere: they have to be written in full.
-        found = [
-            digits
-            for digits, number in readings.items()
-            if not number.italian_leading_zero and _is_written_in_full(text, digits, region)
-        ]
+    if (
+        len(readings) == 1
+        and "+" in text
+        and not next(iter(readings.values())).italian_leading_zero
+    ):
+        # What is written in full needs no numbering plan: it is valid, or reserved for fiction.
+        found = list(readings)
+    else:
+        found = _valid(text, readings, region)
     if len(found) == 1:
+        if code and not _has_code(readings[found[0]], found[0], code):
+            raise UnusableInputError(
+                "has another country code than the one beside it: correct one of the two, or leave"
+                " the country code out"
+            )
         return found[0]
     if len(readings) > 1:
         raise UnusableInputError(
@@ -75,27 +83,6 @@ def digits_from_number(given: str, country: str | None, country_code: str | None
     raise UnusableInputError(f"is not a valid phone number: check its digits, and {_EXAMPLE}")
 
 
-def begins_with_country_code(digits: str, code: str) -> bool:
-    """Whether *code* can be the country code of the number that *digits* are.
-
-    Args:
-        digits: A number with its country code, as `digits_from_number` returns it.
-        code: The country code in digits, with or without ``+`` or ``00``, also with the area
-            that tells a country of several apart (``1-868``); or the country's two letters.
-            Of anything else nothing is known, so it counts as right.
-    """
-    number = _possible(f"+{digits}", None)
-    text = _plain(code)
-    if number is None:
-        return True
-    if re.fullmatch("[A-Za-z]{2}", text):
-        return phonenumbers.country_code_for_region(text.upper()) in (0, number.country_code)
-    if not re.fullmatch(rf"\+?[0-9{_PUNCTUATION}]*", text):
-        return True
-    said = re.sub("[^0-9]", "", text).removeprefix("00")
-    return said.startswith(str(number.country_code)) and digits.startswith(said)
-
-
 def _plain(given: str) -> str:
     """Return *given* with ASCII digits and blanks, and without characters that do not show."""
     text = given
@@ -105,7 +92,7 @@ def _plain(given: str) -> str:
             for char in text.translate(_FULL_WIDTH)
             if unicodedata.category(char) != "Cf"
         )
-    text = re.sub(r"\s+", " ", text).strip()
+    text = " ".join(text.split())
     if tel := _TEL.fullmatch(text):
         number, context = tel.groups()
         text = f"{context}{number}" if context and not number.startswith("+") else number
@@ -113,55 +100,81 @@ def _plain(given: str) -> str:
     return re.sub(r"\A(\+?[0-9]{7,})\.0\Z", r"\1", text)
 
 
-def _region_of(country: str | None, country_code: str | None) -> str | None:
+def _region_of(country: str | None, code: str) -> str | None:
     """Return the region whose numbering plan a national number follows."""
     region = country.upper() if country else None
-    if country_code:
-        text = _plain(country_code)
-        digits = re.sub("[^0-9]", "", text).removeprefix("00")
+    if re.fullmatch("[A-Za-z]{2}", code):
+        region = code.upper()
+    elif said := _code_digits(code):
         codes = phonenumbers.COUNTRY_CODE_TO_REGION_CODE
-        if re.fullmatch("[A-Za-z]{2}", text):
-            region = text.upper()
-        else:
-            regions = next(
-                (codes[code] for n in (1, 2, 3) if (code := int(digits[:n] or 0)) in codes), ()
-            )
-            region = region if region in regions else next(iter(regions), region)
+        regions = next(
+            (codes[n] for n in (int(said[:size]) for size in (1, 2, 3)) if n in codes), ()
+        )
+        region = region if region in regions else next(iter(regions), region)
     return region if region in phonenumbers.SUPPORTED_REGIONS else None
+
+
+def _code_digits(code: str) -> str:
+    return re.sub("[^0-9]", "", code).removeprefix("00")
+
+
+def _has_code(number: PhoneNumber, digits: str, code: str) -> bool:
+    """Whether *code* can be the country code of the number that *digits* are."""
+    if re.fullmatch("[A-Za-z]{2}", code):
+        return phonenumbers.country_code_for_region(code.upper()) in (0, number.country_code)
+    said = _code_digits(code)
+    is_right = said.startswith(str(number.country_code)) and digits.startswith(said)
+    return is_right or not _WRITTEN.fullmatch(code)
 
 
 def _readings(text: str, region: str | None) -> Iterator[PhoneNumber]:
     """Yield each possible number that *text* can be read as."""
-    written = {text, re.sub(r"\A([(\[]?\+[^(]*)\(0\)", r"\1", text)}
-    for digits in (re.sub("[^0-9]", "", one) for one in written):
-        if "+" in text:
-            forms: list[tuple[str, str | None]] = [(f"+{digits}", None)]
-        else:
-            forms = [(digits, region)] if region else []
-            if digits.startswith("00"):
-                forms.append((f"+{digits[2:]}", None))
-            elif not digits.startswith("0"):
-                forms.append((f"+{digits}", None))
+    # "+44 (0)20" names the trunk prefix that is dialled at home.
+    for one in {text, re.sub(r"\A([(\[]?\+[^(]*)\(0\)", r"\1", text)}:
+        digits = re.sub("[^0-9]", "", one)
+        forms: list[tuple[str, str | None]] = (
+            [(digits, region)] if region and "+" not in text else []
+        )
+        if "+" in text or not digits.startswith("0"):
+            forms.append((f"+{digits}", None))
+        elif digits.startswith("00"):
+            forms.append((f"+{digits[2:]}", None))
         for form, home in forms:
-            number = _possible(form, home)
-            if number is not None:
+            try:
+                number = phonenumbers.parse(form, home)
+            except phonenumbers.NumberParseException:
+                continue
+            reason = phonenumbers.is_possible_number_with_reason(number)
+            if reason == phonenumbers.ValidationResult.IS_POSSIBLE:
                 yield number
 
 
-def _surest_at_home(found: list[str], region: str) -> list[str]:
+def _valid(text: str, readings: dict[str, PhoneNumber], region: str | None) -> list[str]:
+    """Return those of the readings that can be meant, by the numbering plans."""
+    found = [digits for digits, number in readings.items() if phonenumbers.is_valid_number(number)]
+    if len(found) > 1 and region:
+        full = [digits for digits in found if _is_full_form(text, digits, region)]
+        return full or _surest_at_home({digits: readings[digits] for digits in found}, region)
+    # Numbers that are reserved for fiction are valid nowhere: they have to be written in full.
+    return found or [
+        digits
+        for digits, number in readings.items()
+        if not number.italian_leading_zero and _is_written_in_full(text, digits, region)
+    ]
+
+
+def _surest_at_home(found: dict[str, PhoneNumber], region: str) -> list[str]:
     """Return the most mobile of the numbers in *found*, if it is the only one and of *region*.
 
     Only a mobile number can be sent an SMS. So a mobile number of the customer's own country is
     meant, rather than the landline of another one that happens to have the same digits.
     """
     kinds = phonenumbers.PhoneNumberType
-    surest = (kinds.MOBILE, kinds.FIXED_LINE_OR_MOBILE)
-    numbers = [phonenumbers.parse(f"+{digits}") for digits in found]
-    for kind in surest:
-        alike = [number for number in numbers if phonenumbers.number_type(number) == kind]
+    home = phonenumbers.country_code_for_region(region)
+    for kind in (kinds.MOBILE, kinds.FIXED_LINE_OR_MOBILE):
+        alike = [one for one in found if phonenumbers.number_type(found[one]) == kind]
         if alike:
-            at_home = alike[0].country_code == phonenumbers.country_code_for_region(region)
-            return [_digits(alike[0])] if at_home and len(alike) == 1 else []
+            return alike if len(alike) == 1 and found[alike[0]].country_code == home else []
     return []
 
 
@@ -195,12 +208,3 @@ def _is_written_in_full(text: str, digits: str, region: str | None) -> bool:
 
 def _digits(number: PhoneNumber) -> str:
     return phonenumbers.format_number(number, PhoneNumberFormat.E164)[1:]
-
-
-def _possible(text: str, region: str | None) -> PhoneNumber | None:
-    try:
-        number = phonenumbers.parse(text, region)
-    except phonenumbers.NumberParseException:
-        return None
-    reason = phonenumbers.is_possible_number_with_reason(number)
-    return number if reason == phonenumbers.ValidationResult.IS_POSSIBLE else None

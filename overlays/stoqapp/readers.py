@@ -6,7 +6,7 @@ or could mean several things. No message repeats the input.
 
 import operator
 import re
-from typing import Any, Final, Generic, Literal, TypeVar
+from typing import Any, Final, Generic, Literal, TypeVar, get_args
 from urllib.parse import urlsplit
 
 from attrs import field, frozen
@@ -18,30 +18,30 @@ from stoqapp.spec import SPEC
 T = TypeVar("T")
 Kind = Literal["ProductVariant", "Product", "Market", "Customer"]
 
-_KINDS: Final = ("ProductVariant", "Product", "Market", "Customer")
-_LEADING: Final = re.compile(rf"\A[\s{INVISIBLE}{JOINERS}]+")
-_TRAILING: Final = re.compile(rf"[\s{INVISIBLE}{JOINERS}]+\Z")
+_OUTSIDE: Final = re.compile(rf"\A[\s{INVISIBLE}{JOINERS}]+|[\s{INVISIBLE}{JOINERS}]+\Z")
+_ID: Final = re.compile(r"([1-9][0-9]{0,18})|gid://shopify/([A-Za-z]+)/([1-9][0-9]{0,18})(?:\?.*)?")
+_ALIASES: Final = {"uk": "gb"}
 
 # ISO 3166-1 alpha-2, and xk (Kosovo), which is in use though not assigned.
 _CODES: Final = """
-    ad ae af ag ai al am ao aq ar as at au aw ax az ba bb bd be bf bg bh bi bj bl bm bn bo bq br
-    bs bt bv bw by bz ca cc cd cf cg ch ci ck cl cm cn co cr cu cv cw cx cy cz de dj dk dm do dz
-    ec ee eg eh er es et fi fj fk fm fo fr ga gb gd ge gf gg gh gi gl gm gn gp gq gr gs gt gu gw
-    gy hk hm hn hr ht hu id ie il im in io iq ir is it je jm jo jp ke kg kh ki km kn kp kr kw ky
-    kz la lb lc li lk lr ls lt lu lv ly ma mc md me mf mg mh mk ml mm mn mo mp mq mr ms mt mu mv
-    mw mx my mz na nc ne nf ng ni nl no np nr nu nz om pa pe pf pg ph pk pl pm pn pr ps pt pw py
-    qa re ro rs ru rw sa sb sc sd se sg sh si sj sk sl sm sn so sr ss st sv sx sy sz tc td tf tg
-    th tj tk tl tm tn to tr tt tv tw tz ua ug um us uy uz va vc ve vg vi vn vu wf ws xk ye yt za
-    zm zw
+    ad ae af ag ai al am ao aq ar as at au aw ax az ba bb bd be bf bg bh bi bj bl bm bn bo bq br bs
+    bt bv bw by bz ca cc cd cf cg ch ci ck cl cm cn co cr cu cv cw cx cy cz de dj dk dm do dz ec ee
+    eg eh er es et fi fj fk fm fo fr ga gb gd ge gf gg gh gi gl gm gn gp gq gr gs gt gu gw gy hk hm
+    hn hr ht hu id ie il im in io iq ir is it je jm jo jp ke kg kh ki km kn kp kr kw ky kz la lb lc
+    li lk lr ls lt lu lv ly ma mc md me mf mg mh mk ml mm mn mo mp mq mr ms mt mu mv mw mx my mz na
+    nc ne nf ng ni nl no np nr nu nz om pa pe pf pg ph pk pl pm pn pr ps pt pw py qa re ro rs ru rw
+    sa sb sc sd se sg sh si sj sk sl sm sn so sr ss st sv sx sy sz tc td tf tg th tj tk tl tm tn to
+    tr tt tv tw tz ua ug um us uy uz va vc ve vg vi vn vu wf ws xk ye yt za zm zw
 """
 COUNTRIES: Final = frozenset(_CODES.split())
 # Of ASCII, an unquoted local part takes what RFC 5322 calls atext; a domain takes letters, digits
 # and inner hyphens. Beyond ASCII, both take what is visible, as RFC 6531 allows.
-_ATEXT: Final = r"(?:[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]|[^\s\x00-\x7f])"
-_LOCAL_PART: Final = re.compile(rf"{_ATEXT}+(?:\.{_ATEXT}+)*")
-_DOTS: Final = re.compile("[.\u3002\uff0e\uff61]")
-_LABEL: Final = re.compile(r"(?!-)(?:[A-Za-z0-9-]|[^\s\x00-\x7f]){1,63}(?<!-)")
-_ALIASES: Final = {"uk": "gb"}
+_ATEXT: Final = r"[^\s\x00-\x20\x22(),.:;<>@\[\\\]\x7f]"
+_DOT: Final = "[.\u3002\uff0e\uff61]"
+_LABEL: Final = rf"(?!-)(?:[A-Za-z0-9-]|(?!{_DOT})[^\s\x00-\x7f]){{1,63}}(?<!-)"
+_ADDRESS: Final = re.compile(
+    rf"({_ATEXT}+(?:\.{_ATEXT}+)*)@(?:{_LABEL}{_DOT})+(?![0-9]+\Z|[A-Za-z]\Z){_LABEL}"
+)
 
 
 @frozen
@@ -65,27 +65,23 @@ class Change:
     description: str
 
 
-def as_python(given: Any) -> Any:
-    """Return *given*, or the Python value that a NumPy scalar stands for."""
-    if given is None or not hasattr(given, "dtype"):
-        return given
-    try:
-        return given.item()
-    except (AttributeError, TypeError, ValueError):
-        return given
+def present(given: Any) -> Any:
+    """Return *given* with Python's value for a NumPy scalar, and None for "not given".
 
-
-def is_missing(given: Any) -> bool:
-    """Whether *given* stands for "not given": None, blank text, NaN, or pandas' NA or NaT."""
-    if given is None:
-        return True
+    None, blank text, NaN, and pandas' NA and NaT stand for "not given".
+    """
+    if given is not None and hasattr(given, "dtype"):
+        try:
+            given = given.item()
+        except (AttributeError, TypeError, ValueError):
+            return given
+    if given is None or isinstance(given, bool):
+        return given
     if isinstance(given, str):
-        return not _trimmed(given)
-    if isinstance(given, bool):
-        return False
+        return given if _trimmed(given) else None
     # The missing values are not equal to themselves; pandas' NA answers with itself.
     unequal = given != given
-    return unequal is True or unequal is given
+    return None if unequal is True or unequal is given else given
 
 
 def integer_from(given: Any) -> Reading[Any]:
@@ -95,17 +91,11 @@ def integer_from(given: Any) -> Reading[Any]:
 
 def text_from(given: Any) -> Reading[Any]:
     """Return text without the space and the invisible characters around it."""
-    if not isinstance(given, str):
+    text = _trimmed(given) if isinstance(given, str) else given
+    if text is given or text == given:
         return Reading(given)
-    text = _trimmed(given)
-    if text == given:
-        return Reading(given)
-    return Reading(
-        text,
-        "surrounding space removed"
-        if text == given.strip()
-        else "surrounding invisible characters removed",
-    )
+    only_space = text == given.strip()
+    return Reading(text, f"surrounding {'space' if only_space else 'invisible characters'} removed")
 
 
 def channel_from(given: Any) -> Reading[Any]:
@@ -130,22 +120,21 @@ def id_from(given: object, kind: Kind) -> Reading[int]:
             f"must be a Shopify id, not float, which does not hold every id exactly: {wanted}"
             " (in pandas, read the column with dtype 'Int64')"
         )
-    if not isinstance(given, str):
-        raise UnusableInputError(f"must be a Shopify id, not {type(given).__name__}: {wanted}")
-    text = text_from(given)
-    if re.fullmatch("[1-9][0-9]{0,18}", text.value):
-        return Reading(int(text.value), text.change)
-    gid = re.fullmatch(r"gid://shopify/([A-Za-z]+)/([1-9][0-9]{0,18})(?:\?.*)?", text.value)
-    if gid is None and re.fullmatch("0[0-9]*", text.value):
+    text = text_from(_string(given, "a Shopify id", wanted))
+    found = _ID.fullmatch(text.value)
+    if found is None and re.fullmatch("0[0-9]*", text.value):
         raise UnusableInputError(
             f"begins with a zero, unlike a Shopify id (is it a SKU?): {wanted}"
         )
-    if gid is None:
+    if found is None:
         raise UnusableInputError(f"is not a Shopify id: {wanted}")
-    if gid[1] != kind:
-        named = f"a {gid[1]}" if gid[1] in _KINDS else "something else"
-        raise UnusableInputError(f"is the global id of {named}, where a {kind} is needed: {wanted}")
-    return Reading(int(gid[2]), "number taken out of a global id")
+    digits, named, number_of_gid = found.groups()
+    if digits:
+        return Reading(int(digits), text.change)
+    if named != kind:
+        what = f"a {named}" if named in get_args(Kind) else "something else"
+        raise UnusableInputError(f"is the global id of {what}, where a {kind} is needed: {wanted}")
+    return Reading(int(number_of_gid), "number taken out of a global id")
 
 
 def shopify_customer_id(given: object) -> Reading[str]:
@@ -153,8 +142,7 @@ def shopify_customer_id(given: object) -> Reading[str]:
     number = id_from(given, "Customer").value
     if not 1 <= number <= LARGEST_ID:
         raise UnusableInputError("is not a Shopify id: ids are whole numbers from 1 to 2^63 - 1")
-    digits = str(number)
-    return Reading(digits, None if digits == given else "digits of the id taken")
+    return _changed(str(number), given, "digits of the id taken")
 
 
 def stoq_customer_id(given: Any) -> Reading[Any]:
@@ -175,37 +163,29 @@ def shop_from(given: object) -> Reading[str]:
         UnusableInputError: No shop can be read from it.
     """
     wanted = "give the shop's host name, like demo.myshopify.com"
-    if not isinstance(given, str):
-        raise UnusableInputError(f"must be a string, not {type(given).__name__}: {wanted}")
-    text = _trimmed(given)
+    text = _trimmed(_string(given, "a string", wanted))
     # urlsplit would drop line breaks and tabs silently.
     if not text.isascii() or re.search(r"[\s\x00-\x1f\x7f]", text):
         raise UnusableInputError(f"has characters that a host name cannot have: {wanted}")
-    if re.fullmatch("[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?", text):
+    host = text
+    if re.fullmatch("[A-Za-z0-9-]+", text):
         host = f"{text}.myshopify.com"
     else:
-        host = _host_from_url(text, wanted)
-    host = host.lower().removesuffix(".")
+        try:
+            url = urlsplit(text if "://" in text else f"https://{text}")
+            is_plain = url.scheme in ("http", "https") and url.port in (None, 80, 443)
+        except ValueError:
+            raise UnusableInputError(f"is not a shop: {wanted}") from None
+        if not is_plain or "@" in url.netloc:
+            raise UnusableInputError(f"is not a plain shop URL: {wanted}")
+        host = (url.hostname or "").removesuffix(".")
+        if host == "admin.shopify.com":
+            _, store, name, *_ = [*url.path.split("/"), "", ""]
+            host = f"{name}.myshopify.com" if store == "store" else host
+    host = host.lower()
     if check_shop(host):
         raise UnusableInputError(f"is not a shop: {wanted}")
-    return Reading(host, None if host == given else "host name of the shop taken")
-
-
-def _host_from_url(text: str, wanted: str) -> str:
-    try:
-        url = urlsplit(text if "://" in text else f"https://{text}")
-        default_port = url.port in (None, 80, 443)
-    except ValueError:
-        raise UnusableInputError(f"is not a shop: {wanted}") from None
-    if url.scheme not in ("http", "https") or "@" in url.netloc or not default_port:
-        raise UnusableInputError(f"is not a plain shop URL: {wanted}")
-    host = url.hostname or ""
-    if host != "admin.shopify.com":
-        return host
-    store = re.match("/store/([A-Za-z0-9][A-Za-z0-9-]*)(?:/|$)", url.path)
-    if store is None:
-        raise UnusableInputError(f"is an admin address without a store: {wanted}")
-    return f"{store[1]}.myshopify.com"
+    return _changed(host, given, "host name of the shop taken")
 
 
 def country_from(given: object) -> Reading[str]:
@@ -215,21 +195,17 @@ def country_from(given: object) -> Reading[str]:
         UnusableInputError: It is not a code of ISO 3166-1.
     """
     wanted = "give the two-letter code (ISO 3166-1 alpha-2), like us"
-    if not isinstance(given, str):
-        raise UnusableInputError(f"must be a string, not {type(given).__name__}: {wanted}")
-    schema = SPEC.field("customer.country")
-    pattern = schema.pattern if schema else None
-    two_letters = [case for case in ("us", "US") if pattern is None or pattern.search(case)]
-    if not two_letters:
+    lower = _lower_cased(_string(given, "a string", wanted))
+    schema = SPEC.fields.get("customer.country")
+    accepts = schema.pattern.search if schema and schema.pattern else bool
+    if not accepts("us") and not accepts("US"):
         # The file asks for another kind of code, which only its pattern knows.
         return text_from(given)
-    lower = _lower_cased(given)
     code = _ALIASES.get(lower.value, lower.value)
     if code not in COUNTRIES:
         raise UnusableInputError(f"is not a country code: {wanted}")
-    if two_letters == ["US"]:
-        upper = code.upper()
-        return Reading(upper, None if upper == given else "code of the country in upper case")
+    if not accepts("us"):
+        return _changed(code.upper(), given, "code of the country in upper case")
     return lower if code == lower.value else Reading(code, "ISO code of the country taken")
 
 
@@ -240,10 +216,13 @@ def email_from(given: Any) -> Reading[Any]:
         UnusableInputError: It is not exactly one address, by the form of RFC 5321 without quotes.
     """
     text = text_from(given)
-    if isinstance(text.value, str) and not _is_address(text.value):
-        raise UnusableInputError(
-            "is not one email address: give the address alone, like ada@example.com"
-        )
+    if isinstance(text.value, str):
+        found = _ADDRESS.fullmatch(text.value)
+        # The limits are in octets.
+        if not found or len(found[1].encode()) > 64 or len(text.value.encode()) > 254:
+            raise UnusableInputError(
+                "is not one email address: give the address alone, like ada@example.com"
+            )
     return text
 
 
@@ -254,45 +233,37 @@ def phone_from(given: object, country: object = None, country_code: object = Non
     own form, or nationally if *country* (two letters) or *country_code* says whose it is.
 
     Raises:
-        UnusableInputError: It is not a phone number, or could be several.
+        UnusableInputError: It is not a phone number, could be several, or has another code than
+            *country_code*.
         ConfigurationError: No library of numbering plans is installed.
     """
-    if not isinstance(given, str):
-        wanted = (
-            "write it in quotes"
-            if isinstance(given, int | float)
-            else "give its international form, like +15550109999 (phonenumbers writes it with"
-            " format_number(number, PhoneNumberFormat.E164))"
-        )
-        raise UnusableInputError(f"must be a string, not {type(given).__name__}: {wanted}")
+    wanted = (
+        "write it in quotes"
+        if isinstance(given, int | float)
+        else "give its international form, like +15550109999 (phonenumbers writes it with"
+        " format_number(number, PhoneNumberFormat.E164))"
+    )
+    text = _string(given, "a string", wanted)
     # The numbering plans take 30 ms to load, and many requests have no phone number.
     from stoqapp.phones import digits_from_number
 
     try:
-        region = None if is_missing(country) else country_from(country).value
+        region = None if present(country) is None else country_from(country).value
     except UnusableInputError:
         region = None
     code = country_code if isinstance(country_code, str) else None
-    digits = digits_from_number(given, region, code)
-    return Reading(digits, None if digits == given else "digits with the country code taken")
+    digits = digits_from_number(text, region, code)
+    return _changed(digits, given, "digits with the country code taken")
 
 
-def country_code_from(given: Any, digits: object = None) -> Reading[Any]:
-    """Return the country code of a phone number.
+def _string(given: object, what: str, wanted: str) -> str:
+    if not isinstance(given, str):
+        raise UnusableInputError(f"must be {what}, not {type(given).__name__}: {wanted}")
+    return given
 
-    Raises:
-        UnusableInputError: It is not the country code of the number in *digits*.
-    """
-    text = text_from(given)
-    if isinstance(text.value, str) and isinstance(digits, str):
-        from stoqapp.phones import begins_with_country_code
 
-        if not begins_with_country_code(digits, text.value):
-            raise UnusableInputError(
-                "is not the country code that the phone number has: correct one of the two, or"
-                " leave this one out"
-            )
-    return text
+def _changed(value: str, given: object, change: str) -> Reading[str]:
+    return Reading(value, None if value == given else change)
 
 
 def _integer(given: Any) -> Any:
@@ -307,23 +278,10 @@ def _integer(given: Any) -> Any:
 def _trimmed(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text.strip()
-    return _LEADING.sub("", _TRAILING.sub("", text))
+    return _OUTSIDE.sub("", text)
 
 
 def _lower_cased(given: str) -> Reading[str]:
     text = text_from(given)
     lower = text.value.lower()
     return text if lower == text.value else Reading(lower, "lower-cased")
-
-
-def _is_address(text: str) -> bool:
-    local, _, domain = text.partition("@")
-    labels = _DOTS.split(domain)
-    return (
-        _LOCAL_PART.fullmatch(local) is not None
-        and len(labels) > 1
-        and all(_LABEL.fullmatch(label) for label in labels)
-        and not re.fullmatch("[0-9]+|[A-Za-z]", labels[-1])
-        and len(local.encode()) <= 64
-        and len(text.encode()) <= 254
-    )

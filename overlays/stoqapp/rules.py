@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from stoq_public_api_client.typed_dicts import CreateIntentRequestDict
 
 Origin = Literal["spec", "stoqapp"]
-Body = Mapping[str, Any]
+Fields = Mapping[str, Any]
 Breaches = Iterator[tuple[str, str]]
 
 LARGEST_ID: Final = 2**63 - 1
@@ -38,18 +38,19 @@ _VISIBLE: Final = re.compile(rf"[^\s{_UNSEEN}]")
 _LETTER: Final = rf"[^\x00-\x7f{_UNSEEN}]"
 _HIDDEN: Final = re.compile(rf"(?<={_LETTER})[{JOINERS}](?={_LETTER})|([{_UNSEEN}])")
 _DIGITS: Final = re.compile("[0-9]+")
-# Texts that are compared as a whole: an address, ids, a token, codes.
-_COMPARED: Final = frozenset(
-    {
-        "customer.id",
-        "customer.email",
-        "customer.push",
-        "customer.country_code",
-        "customer.locale",
-        "customer.shopify_customer_id",
-        "product.sku",
-    }
+_E164: Final = re.compile("[1-9][0-9]{6,14}")
+_LABEL_REST: Final = "(?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_HOST: Final = re.compile(rf"(?:[A-Za-z0-9]{_LABEL_REST}\.)+[A-Za-z]{_LABEL_REST}")
+_SHOPIFY: Final = re.compile(
+    r"(?:.*\.)?shopify\.com|(?:.*\.)?myshopify|myshopify\.com|.*\..*\.myshopify\.com", re.IGNORECASE
 )
+_TEXTS: Final = {path for path, field in SPEC.fields.items() if "string" in field.types}
+_IDS: Final = {
+    path for path, field in SPEC.fields.items() if "integer" in field.types and path.endswith("_id")
+}
+# Texts that are compared as a whole: an address, ids, a token, codes.
+_CUSTOMERS: Final = ("id", "email", "push", "country_code", "locale", "shopify_customer_id")
+_COMPARED: Final = {"product.sku", *(f"customer.{name}" for name in _CUSTOMERS)}
 
 
 @frozen
@@ -88,17 +89,17 @@ class Rule:
         name: What `Violation.rule` carries.
         origin: Who states it, see `Violation.origin`.
         quotes: The vendor's words that it rests on.
-        find: Takes a body in plain dicts and yields ``(path, message)`` for each breach.
+        find: Takes what `fields_of` returns, and yields ``(path, message)`` for each breach.
     """
 
     name: str
     origin: Origin
     quotes: tuple[Quote, ...]
-    find: Callable[[Body], Breaches]
+    find: Callable[[Fields], Breaches]
 
-    def violations(self, body: Body) -> list[Violation]:
-        """Return every breach of this rule in *body*, which is in plain dicts."""
-        return [Violation(path, self.name, text, self.origin) for path, text in self.find(body)]
+    def violations(self, fields: Fields) -> list[Violation]:
+        """Return every breach of this rule in *fields*, which `fields_of` returned."""
+        return [Violation(path, self.name, text, self.origin) for path, text in self.find(fields)]
 
 
 @frozen
@@ -118,65 +119,45 @@ CHANNELS: Final = (
 )
 CONTACT_OF_CHANNEL: Final = {one.name: one.contact.removeprefix("customer.") for one in CHANNELS}
 
-_RULES: list[Rule] = []
-_Find = Callable[[Body], Breaches]
+
+def _rule(origin: Origin, *quotes: Quote) -> Callable[[Callable[[Fields], Breaches]], Rule]:
+    return lambda find: Rule(find.__name__, origin, quotes, find)
 
 
-def _rule(origin: Origin, *quotes: Quote) -> Callable[[_Find], _Find]:
-    def listed(find: _Find) -> _Find:
-        _RULES.append(Rule(find.__name__, origin, quotes, find))
-        return find
-
-    return listed
-
-
-def _section(body: Body, name: str) -> Body:
-    section = body.get(name)
-    return section if isinstance(section, dict) else {}
+def fields_of(body: object) -> Fields:
+    """Return what a body in plain dicts holds: its sections, and their fields by dotted path."""
+    sections = body if isinstance(body, dict) else {}
+    fields = dict(sections)
+    for section, inner in sections.items():
+        if isinstance(inner, dict):
+            fields |= {f"{section}.{name}": value for name, value in inner.items()}
+    return fields
 
 
-def _paths_of(type_: str) -> dict[str, dict[str, str]]:
-    """Return the path of each field of a type, by section and name."""
-    return {
-        section: {
-            name: f"{section}.{name}" for name, one in part.properties.items() if type_ in one.types
-        }
-        for section, part in SPEC.request.properties.items()
-    }
-
-
-_INTEGERS: Final = _paths_of("integer")
-_TEXTS: Final = _paths_of("string")
-
-
-def _present(
-    body: Body, paths: dict[str, dict[str, str]], type_: type
-) -> Iterator[tuple[str, Any]]:
-    """Yield path and value of each field in *paths* that *body* has with a value of the type."""
-    for section, names in paths.items():
-        for name, value in _section(body, section).items():
-            if name in names and isinstance(value, type_) and value is not True:
-                yield names[name], value
+def _is_integer(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 @_rule("spec", *(Quote("intent.channel", channel.words) for channel in CHANNELS))
-def channel_contact(body: Body) -> Breaches:
+def channel_contact(fields: Fields) -> Breaches:
     """The customer can be reached on the channel, by a contact that is not blank."""
-    chosen = _section(body, "intent").get("channel")
+    chosen = fields.get("intent.channel")
     for channel in CHANNELS:
-        section, _, name = channel.contact.partition(".")
-        if channel.name != chosen or not isinstance(body.get(section), dict):
-            continue
-        contact = body[section].get(name, "")
-        if isinstance(contact, str) and not _VISIBLE.search(contact):
+        contact = fields.get(channel.contact, "")
+        if (
+            channel.name == chosen
+            and isinstance(fields.get("customer"), dict)
+            and isinstance(contact, str)
+            and not _VISIBLE.search(contact)
+        ):
             message = f"is needed by channel {channel.name!r}: set it, or choose another channel"
             yield channel.contact, message
 
 
 @_rule("spec", Quote("customer.phone", "with country code but without '+'"))
-def phone_digits(body: Body) -> Breaches:
+def phone_digits(fields: Fields) -> Breaches:
     """A phone number is its country code and number, in the digits 0-9 alone."""
-    phone = _section(body, "customer").get("phone")
+    phone = fields.get("customer.phone")
     if isinstance(phone, str) and not _DIGITS.fullmatch(phone):
         yield (
             "customer.phone",
@@ -186,16 +167,14 @@ def phone_digits(body: Body) -> Breaches:
 
 
 @_rule("stoqapp", Quote("customer.phone", "with country code"))
-def phone_e164(body: Body) -> Breaches:
+def phone_e164(fields: Fields) -> Breaches:
     """A phone number in digits has the length that ITU-T E.164 allows.
 
     There a country code begins with 1-9, and country code and number have at most 15 digits. The
     lower bound, 7 digits, is ours: the shortest numbers in use have as many.
     """
-    phone = _section(body, "customer").get("phone")
-    if not isinstance(phone, str) or not _DIGITS.fullmatch(phone):
-        return
-    if phone.startswith("0") or not 7 <= len(phone) <= 15:
+    phone = fields.get("customer.phone")
+    if isinstance(phone, str) and _DIGITS.fullmatch(phone) and not _E164.fullmatch(phone):
         yield (
             "customer.phone",
             "must be 7 to 15 digits that begin with the country code, so not with 0, like"
@@ -208,18 +187,18 @@ def phone_e164(body: Body) -> Breaches:
     Quote("intent.shopify_variant_id", "The ID for the Shopify Variant"),
     Quote("intent.shopify_product_id", "The ID for the Shopify Product"),
 )
-def positive_id(body: Body) -> Breaches:
+def positive_id(fields: Fields) -> Breaches:
     """A Shopify id is a positive 64-bit integer."""
-    for path, value in _present(body, _INTEGERS, int):
-        if path.endswith("_id") and not 0 < value <= LARGEST_ID:
+    for path, value in fields.items():
+        if path in _IDS and _is_integer(value) and not 0 < value <= LARGEST_ID:
             yield path, "must be a Shopify id: a whole number from 1 to 2^63 - 1"
 
 
 @_rule("stoqapp", Quote("intent.quantity", "The quantity of the Variant they want"))
-def positive_quantity(body: Body) -> Breaches:
+def positive_quantity(fields: Fields) -> Breaches:
     """A customer waits for at least one item."""
-    quantity = _section(body, "intent").get("quantity")
-    if isinstance(quantity, int) and not isinstance(quantity, bool) and quantity < 1:
+    quantity = fields.get("intent.quantity", 1)
+    if _is_integer(quantity) and quantity < 1:
         yield "intent.quantity", "must be at least 1"
 
 
@@ -228,12 +207,14 @@ def positive_quantity(body: Body) -> Breaches:
     Quote("customer.email", "Customer email address"),
     Quote("customer.push", "Push notification token"),
 )
-def characters(body: Body) -> Breaches:
+def characters(fields: Fields) -> Breaches:
     """A text has no NUL, and one that is compared as a whole has no invisible character.
 
     A joiner between two letters that are not ASCII is part of how some scripts are written.
     """
-    for path, text in _present(body, _TEXTS, str):
+    for path, text in fields.items():
+        if path not in _TEXTS or not isinstance(text, str):
+            continue
         if text.isascii() and text.isprintable():
             continue
         if "\x00" in text:
@@ -245,32 +226,28 @@ def characters(body: Body) -> Breaches:
 
 
 @_rule("spec", Quote(SHOP_HEADER, "The Shopify shop domain"))
-def shop_domain(body: Body) -> Breaches:
+def shop_domain(fields: Fields) -> Breaches:
     """The shop is the host name of a shop, since it is sent in a header.
 
     Labels of letters, digits and inner hyphens, at most 63 characters each and 253 in all
     (RFC 1123), at least two, the last beginning with a letter. Shopify's own hosts are not shops.
     """
-    shop = body.get("shop")
+    shop = fields.get("shop")
     if not isinstance(shop, str):
         yield "shop", f"must be a string, not {kind_of(shop)}"
-        return
-    rest = "(?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-    host = rf"(?:[A-Za-z0-9]{rest}\.)+[A-Za-z]{rest}"
-    shopify = r"(?:.*\.)?shopify\.com|(?:.*\.)?myshopify|myshopify\.com|.*\..*\.myshopify\.com"
-    if (
-        len(shop) > 253
-        or not re.fullmatch(host, shop)
-        or re.fullmatch(shopify, shop, re.IGNORECASE)
-    ):
+    elif len(shop) > 253 or not _HOST.fullmatch(shop) or _SHOPIFY.fullmatch(shop):
         yield "shop", "must be the shop's host name alone, like 'demo.myshopify.com'"
 
 
-RULES: Final = tuple(_RULES)
-_SHOP_DOMAIN: Final = next(rule for rule in RULES if rule.find is shop_domain)
-_OF_BODY: Final = tuple(rule for rule in RULES if rule is not _SHOP_DOMAIN)
-
-
+_OF_BODY: Final = (
+    channel_contact,
+    phone_digits,
+    phone_e164,
+    positive_id,
+    positive_quantity,
+    characters,
+)
+RULES: Final = (*_OF_BODY, shop_domain)
 _encode: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _UNSENDABLE: Final = Violation(
     "",
@@ -296,16 +273,11 @@ def judged(request: object) -> tuple[list[Violation], bytes]:
         body = plain(request)
     except RecursionError:
         return [_UNSENDABLE], b""
-    violations = [
-        Violation(path, keyword, message, "spec")
-        for path, keyword, message in breaches(body, SPEC.request)
-    ]
-    if isinstance(body, dict):
-        violations += [broken for rule in _OF_BODY for broken in rule.violations(body)]
-    if violations:
-        return violations, b""
+    violations = [Violation(*found, "spec") for found in breaches(body, SPEC.request)]
+    fields = fields_of(body)
+    violations += [broken for rule in _OF_BODY for broken in rule.violations(fields)]
     try:
-        return [], _encode(body).encode()
+        return violations, b"" if violations else _encode(body).encode()
     except (TypeError, ValueError, RecursionError):
         return [_UNSENDABLE], b""
 
@@ -315,4 +287,4 @@ def check_shop(shop: object) -> list[Violation]:
 
     Raises nothing, whatever *shop* is.
     """
-    return _SHOP_DOMAIN.violations({"shop": shop})
+    return shop_domain.violations({"shop": shop})

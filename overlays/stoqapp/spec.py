@@ -14,30 +14,22 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote
 
-from attrs import field, frozen
+from attrs import frozen
 
 FILE_NAME: Final = "openapi.json"
 # The operation that this SDK calls, and the header that names the shop.
 INTENTS_PATH: Final = "/intents.json"
 SHOP_HEADER: Final = "X-Shopify-Shop-Domain"
 
-_PYTHON_TYPES: Final[Mapping[str, tuple[type, ...]]] = {
-    "integer": (int,),
-    "number": (int, float),
-    "string": (str,),
-    "boolean": (bool,),
-    "array": (list,),
-    "object": (dict,),
-    "null": (type(None),),
-}
-_ARTICLE: Final = {
-    "integer": "an integer",
-    "number": "a number",
-    "string": "a string",
-    "boolean": "True or False",
-    "array": "a list",
-    "object": "a dict or its model",
-    "null": "None",
+# What each type is in Python, and in words.
+_TYPES: Final[Mapping[str, tuple[tuple[type, ...], str]]] = {
+    "integer": ((int,), "an integer"),
+    "number": ((int, float), "a number"),
+    "string": ((str,), "a string"),
+    "boolean": ((bool,), "True or False"),
+    "array": ((list,), "a list"),
+    "object": ((dict,), "a dict or its model"),
+    "null": ((type(None),), "None"),
 }
 # Patterns that can be said in words; of others the message shows the pattern.
 _PATTERN_IN_WORDS: Final = {
@@ -55,7 +47,6 @@ _BOUNDS: Final[Mapping[str, tuple[Any, Callable[[Any, Any], bool], str]]] = {
     "minItems": (list, operator.ge, "must have at least {} items"),
     "maxItems": (list, operator.le, "must have at most {} items"),
 }
-_EXCLUSIVE: Final = {"exclusiveMinimum": "minimum", "exclusiveMaximum": "maximum"}
 # The keywords of a schema that are checked, and those that state nothing about the value.
 CHECKED: Final = frozenset(
     {"type", "nullable", "required", "properties", "items", "enum", "const", "pattern", *_BOUNDS}
@@ -64,73 +55,56 @@ ANNOTATIONS: Final = frozenset(
     {"title", "description", "default", "example", "examples", "deprecated", "format", "$comment"}
 )
 
-_IN_WHEEL: Final = Path(__file__).with_name(FILE_NAME)
-_IN_CHECKOUT: Final = Path(__file__).parents[2] / FILE_NAME
 
-
-@frozen(slots=False)
 class Schema:
     """A schema of the file.
 
     Attributes:
         keywords: What it states, such as ``"maxLength"``.
-        document: The file that it is part of.
+        types: The JSON types that are allowed; empty where any is.
+        python_types: The same as Python has them.
+        in_words: The same for people.
+        required: Names of the properties that must be there.
+        enum: The values that are allowed; empty where none are listed.
+        bounds: The bounds of a number, and of how long a string or array is, by keyword.
+        pattern: The pattern of a string. Its ``$`` is the very end, and its ``\\d`` is 0-9.
     """
 
-    keywords: Mapping[str, Any]
-    document: Mapping[str, Any] = field(repr=False, eq=False)
-
-    @cached_property
-    def types(self) -> tuple[str, ...]:
-        """The JSON types that are allowed; empty where any is."""
-        stated = self.keywords.get("type", ())
-        types = (stated,) if isinstance(stated, str) else tuple(stated)
-        return (*types, "null") if types and self.keywords.get("nullable") else types
+    def __init__(self, stated: Mapping[str, Any], document: Mapping[str, Any]) -> None:
+        self._document = document
+        self.keywords = keywords = _resolved(stated, document)
+        types = keywords.get("type", ())
+        types = (types,) if isinstance(types, str) else tuple(types)
+        self.types: tuple[str, ...] = types
+        if types and keywords.get("nullable"):
+            self.types = (*types, "null")
+        self.python_types = tuple(python for type_ in self.types for python in _TYPES[type_][0])
+        self.in_words = " or ".join(_TYPES[type_][1] for type_ in self.types) or "a value"
+        self.required: tuple[str, ...] = tuple(keywords.get("required", ()))
+        only = (keywords["const"],) if "const" in keywords else ()
+        self.enum: tuple[Any, ...] = tuple(keywords.get("enum", only))
+        self.bounds = {name: keywords[name] for name in _BOUNDS if name in keywords}
+        for exclusive, bound in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
+            # OpenAPI 3.0 says with a boolean that the other bound is exclusive.
+            if isinstance(self.bounds.get(exclusive), bool) and self.bounds.pop(exclusive):
+                self.bounds[exclusive] = self.bounds.pop(bound)
+        escapes_and_classes = r"(\\.|\[(?:\\.|[^\]\\])*\])|\$"
+        stated_pattern = keywords.get("pattern")
+        self.pattern = stated_pattern and re.compile(
+            re.sub(escapes_and_classes, lambda part: part[1] or r"\Z", stated_pattern), re.ASCII
+        )
 
     @cached_property
     def properties(self) -> dict[str, "Schema"]:
         """The schema of each property, by name."""
         stated = self.keywords.get("properties", {})
-        return {name: _schema(part, self.document) for name, part in stated.items()}
+        return {name: Schema(part, self._document) for name, part in stated.items()}
 
     @cached_property
     def items(self) -> "Schema | None":
         """The schema of each item of an array."""
         stated = self.keywords.get("items")
-        return _schema(stated, self.document) if isinstance(stated, Mapping) else None
-
-    @cached_property
-    def required(self) -> tuple[str, ...]:
-        """Names of the properties that must be there."""
-        return tuple(self.keywords.get("required", ()))
-
-    @cached_property
-    def enum(self) -> tuple[Any, ...]:
-        """The values that are allowed; empty where none are listed."""
-        one = [self.keywords["const"]] if "const" in self.keywords else []
-        return tuple(self.keywords.get("enum", one))
-
-    @cached_property
-    def bounds(self) -> dict[str, float]:
-        """The bounds of a number, and of how long a string or array is, by keyword."""
-        bounds = {
-            keyword: self.keywords[keyword] for keyword in _BOUNDS if keyword in self.keywords
-        }
-        for exclusive, inclusive in _EXCLUSIVE.items():
-            # OpenAPI 3.0 says with a boolean that the other bound is exclusive.
-            if isinstance(bounds.get(exclusive), bool) and bounds.pop(exclusive):
-                bounds[exclusive] = bounds.pop(inclusive)
-        return bounds
-
-    @cached_property
-    def pattern(self) -> re.Pattern[str] | None:
-        """The pattern of a string. Its ``$`` is the very end, and its ``\\d`` is 0-9."""
-        stated = self.keywords.get("pattern")
-        if stated is None:
-            return None
-        escapes_and_classes = r"(\\.|\[(?:\\.|[^\]\\])*\])|\$"
-        ends = re.sub(escapes_and_classes, lambda part: part[1] or r"\Z", stated)
-        return re.compile(ends, re.ASCII)
+        return Schema(stated, self._document) if isinstance(stated, Mapping) else None
 
 
 @frozen(slots=False)
@@ -163,7 +137,7 @@ class Spec:
         """The schema of the JSON body."""
         content = _resolved(self.operation["requestBody"], self.document)["content"]
         of_json = (part for name, part in content.items() if name.startswith("application/json"))
-        return _schema(next(of_json)["schema"], self.document)
+        return Schema(next(of_json)["schema"], self.document)
 
     @cached_property
     def fields(self) -> dict[str, Schema]:
@@ -173,6 +147,13 @@ class Spec:
             for section, part in self.request.properties.items()
             for name, schema in part.properties.items()
         }
+
+    @cached_property
+    def required(self) -> dict[str, Schema]:
+        """Those of `fields` that their section must have."""
+        sections = self.request.properties.items()
+        paths = [f"{section}.{name}" for section, part in sections for name in part.required]
+        return {path: self.fields[path] for path in paths if path in self.fields}
 
     def field(self, path: str) -> Schema | None:
         """Return the schema at a dotted path of any depth; None where the file has none."""
@@ -186,10 +167,6 @@ class Spec:
         schema = self.field(place)
         described = schema.keywords if schema else self.headers.get(place, {})
         return str(described.get("description", ""))
-
-
-def _schema(stated: Mapping[str, Any], document: Mapping[str, Any]) -> Schema:
-    return Schema(_resolved(stated, document), document)
 
 
 def _resolved(part: Mapping[str, Any], document: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -207,16 +184,44 @@ def _resolved(part: Mapping[str, Any], document: Mapping[str, Any]) -> Mapping[s
     return part
 
 
-@cache
-def _python_types(types: tuple[str, ...]) -> tuple[type, ...]:
-    return tuple(python for type_ in types for python in _PYTHON_TYPES[type_])
-
-
-def _has_type(value: object, types: tuple[str, ...]) -> bool:
-    wanted = _python_types(types)
-    if isinstance(value, bool):
-        return not wanted or bool in wanted
-    return not wanted or isinstance(value, wanted)
+def breaches(
+    value: Any, schema: Schema, path: str = "", *, optional: bool = False
+) -> list[tuple[str, str, str]]:
+    """Return path, keyword and message of each thing in *value* that *schema* does not allow."""
+    types = schema.python_types
+    if types and (bool not in types if isinstance(value, bool) else not isinstance(value, types)):
+        leave_out = " (leave the field out instead)" if value is None and optional else ""
+        message = f"must be {schema.in_words}, not {kind_of(value)}{leave_out}"
+        return [(path, "type", message)]
+    found = []
+    if schema.enum and value not in schema.enum:
+        found.append((path, "enum", f"must be {' or '.join(map(repr, schema.enum))}"))
+    if isinstance(value, dict):
+        below = f"{path}." if path else ""
+        for name in schema.required:
+            if name not in value:
+                wanted = (
+                    schema.properties[name].in_words if name in schema.properties else "a value"
+                )
+                found.append((below + name, "required", f"is required: set it to {wanted}"))
+        for name, part in value.items():
+            if inner := schema.properties.get(name):
+                optional = name not in schema.required
+                found += breaches(part, inner, below + name, optional=optional)
+        return found
+    if schema.pattern and isinstance(value, str) and not schema.pattern.search(value):
+        pattern = schema.keywords["pattern"]
+        message = _PATTERN_IN_WORDS.get(pattern, f"must match the pattern {pattern}")
+        found.append((path, "pattern", message))
+    for keyword, bound in schema.bounds.items():
+        bounded, holds, message = _BOUNDS[keyword]
+        size = len(value) if isinstance(value, str | list) else value
+        if isinstance(value, bounded) and not holds(size, bound):
+            found.append((path, "bounds", message.format(bound)))
+    if isinstance(value, list) and schema.items:
+        for index, item in enumerate(value):
+            found += breaches(item, schema.items, f"{path}[{index}]")
+    return found
 
 
 def kind_of(value: object) -> str:
@@ -224,57 +229,11 @@ def kind_of(value: object) -> str:
     return "None" if value is None else type(value).__name__
 
 
-def breaches(value: Any, schema: Schema, path: str = "") -> list[tuple[str, str, str]]:
-    """Return path, keyword and message of each thing in *value* that *schema* does not allow."""
-    found: list[tuple[str, str, str]] = []
-    _judge(value, schema, path, False, found)
-    return found
-
-
-def _judge(
-    value: Any, schema: Schema, path: str, optional: bool, found: list[tuple[str, str, str]]
-) -> None:
-    if not _has_type(value, schema.types):
-        leave_out = " (leave the field out instead)" if value is None and optional else ""
-        message = f"must be {_wanted(schema)}, not {kind_of(value)}{leave_out}"
-        found.append((path, "type", message))
-        return
-    if schema.enum and value not in schema.enum:
-        found.append((path, "enum", f"must be {' or '.join(map(repr, schema.enum))}"))
-    if isinstance(value, dict):
-        below = f"{path}." if path else ""
-        for name in schema.required:
-            if name not in value:
-                message = f"is required: set it to {_wanted(schema.properties.get(name))}"
-                found.append((below + name, "required", message))
-        for name, part in value.items():
-            if name in schema.properties:
-                optional = name not in schema.required
-                _judge(part, schema.properties[name], below + name, optional, found)
-        return
-    if schema.pattern and isinstance(value, str) and not schema.pattern.search(value):
-        pattern = schema.keywords["pattern"]
-        message = _PATTERN_IN_WORDS.get(pattern, f"must match the pattern {pattern}")
-        found.append((path, "pattern", message))
-    for keyword, bound in schema.bounds.items():
-        types, holds, message = _BOUNDS[keyword]
-        size = len(value) if isinstance(value, str | list) else value
-        if isinstance(value, types) and not holds(size, bound):
-            found.append((path, "bounds", message.format(bound)))
-    if isinstance(value, list) and schema.items:
-        for index, item in enumerate(value):
-            _judge(item, schema.items, f"{path}[{index}]", False, found)
-
-
-def _wanted(schema: Schema | None) -> str:
-    types = schema.types if schema else ()
-    return " or ".join(_ARTICLE[type_] for type_ in types) or "a value"
-
-
 @cache
 def document() -> dict[str, Any]:
     """Return the vendor's file, from the wheel or else from the root of the checkout."""
-    place = _IN_WHEEL if _IN_WHEEL.is_file() else _IN_CHECKOUT
+    in_wheel = Path(__file__).with_name(FILE_NAME)
+    place = in_wheel if in_wheel.is_file() else Path(__file__).parents[2] / FILE_NAME
     read: dict[str, Any] = json.loads(place.read_text(encoding="utf-8-sig"))
     return read
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from attrs import define, evolve, field
 
-from stoqapp.rules import CONTACT_OF_CHANNEL, RULES, check_shop
+from stoqapp.rules import CONTACT_OF_CHANNEL, RULES, check_shop, fields_of
 from stoqapp.spec import INTENTS_PATH, SHOP_HEADER, SPEC, Spec
 from stoqapp_sandbox.answers import (
     USUAL_DELIVERY,
@@ -301,7 +301,7 @@ class Service:
         broken = [
             f"{violation.path}: {violation.message}"
             for rule in _IN_PROSE
-            for violation in rule.violations(body if isinstance(body, dict) else {})
+            for violation in rule.violations(fields_of(body))
         ]
         if self.settings.assumptions["test_addresses"] == "refused":
             email = section(body, "customer").get("email")

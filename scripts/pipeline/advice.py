@@ -88,13 +88,11 @@ def _required_without_argument(document: dict[str, Any]) -> list[str]:
     if (spec := _readable(document)) is None:
         return []
     rows = {row.path for row in INPUTS.values()}
+    # A field with one possible value is not asked for.
     return [
-        f"{section}.{name}"
-        for section, part in spec.request.properties.items()
-        for name in part.required
-        # A field with one possible value is not asked for.
-        if name in part.properties and len(part.properties[name].enum) != 1
-        if f"{section}.{name}" not in rows
+        path
+        for path, schema in spec.required.items()
+        if len(schema.enum) != 1 and path not in rows
     ]
 
 

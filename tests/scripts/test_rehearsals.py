@@ -255,9 +255,8 @@ REHEARSALS = {
         edit=(
             "overlays/stoqapp/inputs.py",
             "    more: Annotated[\n",
-            "    consent: Annotated[\n        bool | None,\n"
-            '        Input("customer.consent", Reading, "has agreed"),\n'
-            "    ] = None,\n    more: Annotated[\n",
+            '    consent: Annotated[bool, "customer.consent", Reading, "has agreed"] = False,\n'
+            "    more: Annotated[\n",
         ),
         then=(Try({**BY_EMAIL, "consent": True}),),
     ),

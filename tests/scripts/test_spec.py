@@ -48,12 +48,7 @@ def test_each_channel_is_listed_with_its_contact() -> None:
 
 def test_each_required_field_has_an_argument() -> None:
     """What the file requires can be given by an argument of its own, unless it has one value."""
-    required = {
-        f"{section}.{name}"
-        for section, part in SPEC.request.properties.items()
-        for name in part.required
-        if len(part.properties[name].enum) != 1
-    }
+    required = {path for path, schema in SPEC.required.items() if len(schema.enum) != 1}
     missing = required - {row.path for row in INPUTS.values()}
     assert not missing, f"give {sorted(missing)} a parameter in stoqapp.inputs.prepare"
 

@@ -129,7 +129,7 @@ def test_channel_that_is_not_known(contacts: dict[str, Any]) -> None:
 def test_country_code_of_another_phone_number() -> None:
     """A country code at odds with the phone number's own is refused, wherever the customer is."""
     fields = {"phone": "+44 7911 123456", "country": "us"}
-    expected = [("usable_input", "customer.country_code")]
+    expected = [("usable_input", "customer.phone")]
     assert expected == violations(**fields, country_code="1")
 
 

@@ -9,7 +9,6 @@ from stoqapp import UnusableInputError, check_shop
 from stoqapp.readers import (
     COUNTRIES,
     Reading,
-    country_code_from,
     country_from,
     email_from,
     id_from,
@@ -243,7 +242,7 @@ def test_email_from_something_else(given: str) -> None:
 @pytest.mark.parametrize(
     "around", [" ", "\n", "\u200b", "\ufeff", "\u00ad", "\u2060", "\x01", "\u200f"]
 )
-@pytest.mark.parametrize("read", [text_from, email_from, stoq_customer_id, country_code_from])
+@pytest.mark.parametrize("read", [text_from, email_from, stoq_customer_id])
 def test_what_is_around_a_text_is_removed(read: Callable[[Any], Reading[Any]], around: str) -> None:
     """Space, invisible and control characters around a text are removed, and that is reported."""
     for given in (f"{around}a@b.example", f"a@b.example{around}{around}"):
@@ -278,20 +277,3 @@ def test_a_shopify_id_as_stoq_id(given: str) -> None:
     """A Shopify gid as STOQ id is refused, and the error names the argument for it."""
     with pytest.raises(UnusableInputError, match="shopify_customer_id"):
         stoq_customer_id(given)
-
-
-@pytest.mark.parametrize(
-    ("code", "passes"),
-    [
-        *((code, True) for code in ("44", " +44 ", "0044", "＋４４", "GB", "gg", "XX", "Britain")),
-        *((code, False) for code in ("1", "+4", "441", "0", "us", "DE", "+", "00")),
-    ],
-)
-def test_country_code_from(code: str, passes: bool) -> None:
-    """A country code is sent as given, unless the phone number has another one."""
-    assert code.strip() == country_code_from(code).value
-    if passes:
-        assert code.strip() == country_code_from(code, "447911123456").value
-    else:
-        with pytest.raises(UnusableInputError, match="correct one of the two"):
-            country_code_from(code, "447911123456")

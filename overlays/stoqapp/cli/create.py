@@ -25,7 +25,7 @@ from stoqapp.errors import (
     UnusableInputError,
 )
 from stoqapp.http.options import HttpOptions
-from stoqapp.inputs import INPUTS, Row
+from stoqapp.inputs import INPUTS, Input
 from stoqapp.settings import MAX_RETRIES, TOTAL_TIMEOUT_SECONDS, base_url_from
 from stoqapp.terminal import complain, mention, show
 
@@ -136,7 +136,7 @@ def add_to(commands: Any) -> None:
     )
 
 
-def _settings(row: Row) -> dict[str, Any]:
+def _settings(row: Input) -> dict[str, Any]:
     """Return what argparse is to know of an input's option."""
     types = get_args(row.type) or (row.type,)
     if bool in types:
