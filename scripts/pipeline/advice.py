@@ -90,9 +90,7 @@ def _required_without_argument(document: dict[str, Any]) -> list[str]:
     rows = {row.path for row in INPUTS.values()}
     # A field with one possible value is not asked for.
     return [
-        path
-        for path, schema in spec.required.items()
-        if len(schema.enum) != 1 and path not in rows
+        path for path, schema in spec.required.items() if len(schema.enum) != 1 and path not in rows
     ]
 
 
