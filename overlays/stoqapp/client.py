@@ -113,7 +113,7 @@ class _Client(Generic[AnyTransport]):
         seconds = settings.total_timeout
         if total_timeout is not None:
             seconds = total_timeout_from(total_timeout)
-        post = partial(self._transport.post, settings.request_headers, content, phases)
+        post = partial(self._transport.send, settings.request_headers, content, phases)
         return plan(settings, seconds, created_from_answer), post
 
     def __repr__(self) -> str:

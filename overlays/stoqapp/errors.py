@@ -183,7 +183,13 @@ class NotSentError(StoqError):
     """The request never left: the host name, the connection, TLS or a proxy failed first.
 
     Sending again is safe.
+
+    Attributes:
+        is_lasting: Whether a retry would fail in the same way, so that the call made none: a
+            proxy wants a password, or a test double refused the request.
     """
+
+    is_lasting: bool = False
 
 
 class BudgetExhaustedError(NotSentError):

@@ -160,6 +160,8 @@ def wait_before_retry(
     """
     if attempts > settings.max_retries or not isinstance(error, _RETRYABLE):
         return None
+    if isinstance(error, NotSentError) and error.is_lasting:
+        return None
     if error.carried_out is None and not settings.retry_unknown:
         return None
     wait = error.retry_after

@@ -1,5 +1,6 @@
 """What is known of one attempt: whether the request left, what came back, and what that means."""
 
+import asyncio
 import os
 import re
 import socket
@@ -7,6 +8,7 @@ import ssl
 import time
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Final
 
 import httpcore
@@ -18,11 +20,21 @@ from stoqapp.http.options import Timeout
 
 LARGEST_BODY_BYTES: Final = 1024 * 1024
 _MOST_MEMBERS: Final = 100
+_GZIP: Final = zlib.MAX_WBITS | 16
+# Deflate as RFC 9110 has it, and without the header, as some servers send it.
+_WINDOW_BITS: Final = {
+    "gzip": (_GZIP,),
+    "x-gzip": (_GZIP,),
+    "deflate": (zlib.MAX_WBITS, -zlib.MAX_WBITS),
+}
 # No timeout of a system call needs to be longer, and some do not take it.
 _LONGEST_SECONDS: Final = 86_400.0
 
-_STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] ([1-9][0-9]{2})(?: [^\n]*)?\n")
-_HEAD_END: Final = re.compile(rb"\n\r?\n")
+# Heads of interim answers, and then the status and the whole lines of the head that counts.
+_HEAD: Final = re.compile(
+    rb"(?:HTTP/1\.[01] 1(?!01)[0-9]{2}(?: [^\n]*)?\n(?:[^\r\n][^\n]*\n)*+\r?\n)*+"
+    rb"HTTP/1\.[01] (101|[2-9][0-9]{2})(?: [^\n]*)?\n((?:[^\r\n][^\n]*\n)*+)"
+)
 _CHUNK_SIZE: Final = re.compile(rb"([0-9a-fA-F]{1,16})[ \t]*(?:;[^\r\n]*)?\r\n")
 
 # Another transport says by one of these that nothing was sent.
@@ -35,13 +47,14 @@ _NOT_SENT: Final[tuple[tuple[type[Exception], str], ...]] = (
 )
 # A test double that raises one of these plays a fault after sending.
 _AFTER_SENDING: Final = (
-    httpx.ReadTimeout,
-    httpx.WriteTimeout,
-    httpx.ReadError,
-    httpx.WriteError,
-    httpx.RemoteProtocolError,
+    httpx.ReadTimeout | httpx.WriteTimeout | httpx.NetworkError | httpx.RemoteProtocolError
 )
-_CHECK: Final = "check base_url and the network"
+_OF_CONNECTING: Final = (
+    ConnectionRefusedError
+    | socket.gaierror
+    | ssl.SSLCertVerificationError
+    | httpcore.ConnectTimeout
+)
 # OpenSSL's words, as `reason_of_system` writes them, for an answer in plain text.
 _NO_TLS: Final = ("wrong version number", "record layer failure", "http request")
 
@@ -58,6 +71,7 @@ class Attempt:
         has_network: Whether a connection was begun or used; a test double leaves this False.
         body_ended: Whether the answer's body was read to its end.
         received: What the connection said, head and framing included.
+        limit: In an event loop, the timeout around the call; each wait sets it anew.
     """
 
     timeout: Timeout
@@ -66,6 +80,7 @@ class Attempt:
     has_network: bool = False
     body_ended: bool = False
     received: bytearray = field(factory=bytearray, repr=False)
+    limit: asyncio.Timeout | None = None
     _head: bytes = field(default=b"", repr=False)
     _status: int | None = None
     _headers: dict[str, str] = field(factory=dict, repr=False)
@@ -83,19 +98,26 @@ class Attempt:
             raise TimeoutError
         return left if phase is None else min(left, phase)
 
+    def limit_wait(self, phase: float | None) -> float:
+        """Let the next wait in the event loop take `seconds`; return when it ends by the loop."""
+        ends = asyncio.get_running_loop().time() + self.seconds(phase)
+        if self.limit is not None:
+            self.limit.reschedule(ends)
+        return ends
+
     def outgoing(self, buffer: bytes) -> bytes:
         """Return what to write of *buffer* now, and note when the request begins to leave.
 
         httpcore writes the head of a request before its body; here they leave in one write.
         """
-        if buffer.startswith(b"POST ") and not self._head:
-            self._head, self.has_network = buffer, True
+        if buffer.startswith(b"POST "):
+            self._head = buffer
             return b""
-        if self._head and buffer:
+        if (self._head and buffer) or buffer.startswith(b"GET "):
             buffer, self._head = self._head + buffer, b""
             # What a proxy answered to CONNECT is not for the call.
             self.received.clear()
-            self.has_left = True
+            self.has_network = self.has_left = True
         return buffer
 
     def hears(self, part: bytes) -> None:
@@ -112,15 +134,18 @@ class Attempt:
             known = self._headers.get(name)
             self._headers[name] = value if known is None else f"{known}, {value}"
 
+    def wants_body(self, response: httpx.Response) -> bool:
+        """Keep the head, and the body where the transport has read and decoded it itself."""
+        self.takes_head(response.status_code, response.headers.raw)
+        if response.is_stream_consumed:
+            self._body += response.content[: LARGEST_BODY_BYTES + 1]
+            self._is_decoded = self.body_ended = True
+        return not self.body_ended
+
     def takes(self, chunk: bytes) -> bool:
         """Keep a part of the body as it was sent; return whether more is wanted."""
         self._body += chunk
         return len(self._body) <= LARGEST_BODY_BYTES and time.monotonic() < self.ends
-
-    def takes_all(self, content: bytes) -> None:
-        """Keep a body that the transport has read to its end, and decoded, itself."""
-        self._body += content[: LARGEST_BODY_BYTES + 1]
-        self._is_decoded = self.body_ended = True
 
     @property
     def is_clear(self) -> bool:
@@ -147,15 +172,14 @@ class Attempt:
             OutcomeUnknownError: It left, and no status line came back.
         """
         if self._status is None and self.has_left:
-            self._read_status_line()
+            self._read_head()
         if self._status is not None:
             encoding = "" if self._is_decoded else self._headers.get("content-encoding", "")
             body, whole = _decoded(bytes(self._body), encoding.strip().lower())
             complete = self.body_ended and whole
             return Answer(self._status, self._headers, body[:LARGEST_BODY_BYTES], complete)
-        reason = self._reason_not_sent(failure)
-        if reason:
-            raise NotSentError(f"nothing was sent: {reason}")
+        if not_sent := self._not_sent(failure):
+            raise not_sent
         in_time = " in time" if isinstance(failure, httpx.TimeoutException | TimeoutError) else ""
         raise OutcomeUnknownError(
             f"the request was sent and no answer came back{in_time} ({type(failure).__name__})"
@@ -163,44 +187,44 @@ class Attempt:
             f" again is safe: {UNIQUE}"
         )
 
-    def _read_status_line(self) -> None:
+    def _read_head(self) -> None:
         """Read the status, and the headers that follow, of a head that was refused or cut off."""
-        received, start = bytes(self.received), 0
-        while line := _STATUS_LINE.match(received, start):
-            end = _HEAD_END.search(received, line.end() - 1)
-            status = int(line[1])
-            if status >= 200 or status == 101:
-                stop = received.rfind(b"\n") if end is None else end.start()
-                fields = [part.partition(b":") for part in received[line.end() : stop].split(b"\n")]
-                named = [(name.strip(), value.strip()) for name, colon, value in fields if colon]
-                self.takes_head(status, named)
-                return
-            start = len(received) if end is None else end.end()
+        if head := _HEAD.match(self.received):
+            parts = [line.partition(b":") for line in head[2].splitlines()]
+            fields = [(name.strip(), value.strip()) for name, colon, value in parts if colon]
+            self.takes_head(int(head[1]), fields)
 
-    def _reason_not_sent(self, failure: Exception | None) -> str | None:
-        """Return why nothing was sent, None where something may have been."""
+    def _not_sent(self, failure: Exception | None) -> NotSentError | None:
+        """Return the error that says why nothing was sent, None where something may have been."""
         reason = next((reason for kind, reason in _NOT_SENT if isinstance(failure, kind)), None)
+        status = str(failure)[:3] if isinstance(failure, httpx.ProxyError) else ""
         if self.has_left:
             # httpx-aiohttp calls a lost connection a ConnectTimeout, too.
-            if isinstance(failure, httpx.ConnectTimeout) and not _is_of_connecting(failure):
+            is_lost = isinstance(failure, httpx.ConnectTimeout) and not _is_of_connecting(failure)
+            if reason is None or is_lost:
                 return None
-            return reason and f"{reason}{_reason_of_system(failure)}; {_CHECK}"
-        if isinstance(failure, httpx.ProxyError):
-            # The text begins with the status; what the proxy says follows.
-            status = str(failure)[:3]
-            if status.isdecimal():
-                reason = f"the proxy let nothing through (status {status})"
+        elif status.isdecimal():
+            # The text of a ProxyError begins with the status; what the proxy says follows.
+            reason = f"the proxy let nothing through (status {status})"
             if status == "407":
-                return f"{reason}: it asks for a user name and a password; give them in its URL"
-        if reason is None and not self.has_network and not isinstance(failure, TimeoutError):
-            if isinstance(failure, _AFTER_SENDING):
-                return None
-            # A body begins with a brace, so no part of it is repeated.
-            words = re.split(r"[\n{]", str(failure), maxsplit=1)[0].strip()
-            return f"a test double refused the request: {type(failure).__name__}: {words[:300]}"
-        timed_out = isinstance(failure, TimeoutError | httpx.TimeoutException)
-        reason = reason or _NOT_SENT[1 if timed_out else 2][1]
-        return f"{reason}{_reason_of_system(failure)}; {_CHECK}"
+                return _lasting(f"{reason}: give the user name and the password in its URL")
+        elif reason is None:
+            timed_out = isinstance(failure, TimeoutError | httpx.TimeoutException)
+            if not self.has_network and not isinstance(failure, TimeoutError):
+                if isinstance(failure, _AFTER_SENDING):
+                    return None
+                # A body begins with a brace, so no part of it is repeated.
+                words = re.split(r"[\n{]", str(failure), maxsplit=1)[0].strip()[:300]
+                return _lasting(f"a test double refused it: {type(failure).__name__}: {words}")
+            reason = _NOT_SENT[1 if timed_out else 2][1]
+        system = _reason_of_system(failure)
+        return NotSentError(f"nothing was sent: {reason}{system}; check base_url and the network")
+
+
+def _lasting(reason: str) -> NotSentError:
+    error = NotSentError(f"nothing was sent: {reason}")
+    error.is_lasting = True
+    return error
 
 
 def _is_chunks(body: bytes) -> bool:
@@ -221,18 +245,9 @@ def _decoded(raw: bytes, encoding: str) -> tuple[bytes, bool]:
     """
     if encoding in ("", "identity", "none"):
         return raw, len(raw) <= LARGEST_BODY_BYTES
-    if encoding in ("gzip", "x-gzip"):
-        formats = [zlib.MAX_WBITS | 16]
-    elif encoding == "deflate":
-        # As RFC 9110 has it, and without the header, as some servers send it.
-        formats = [zlib.MAX_WBITS, -zlib.MAX_WBITS]
-    else:
-        return raw, False
-    for window_bits in formats:
-        try:
+    for window_bits in _WINDOW_BITS.get(encoding, ()):
+        with suppress(zlib.error):
             return _inflated(raw, window_bits)
-        except zlib.error:
-            continue
     return raw, False
 
 
@@ -261,13 +276,7 @@ def _chain(failure: BaseException | None) -> Iterator[BaseException]:
 
 def _is_of_connecting(failure: BaseException) -> bool:
     """Whether *failure* is of a kind that only making a connection can end in."""
-    kinds = (
-        ConnectionRefusedError,
-        socket.gaierror,
-        ssl.SSLCertVerificationError,
-        httpcore.ConnectTimeout,
-    )
-    return any(isinstance(link, kinds) for link in _chain(failure))
+    return any(isinstance(link, _OF_CONNECTING) for link in _chain(failure))
 
 
 def _reason_of_system(failure: BaseException | None) -> str:

@@ -15,7 +15,7 @@ import ssl
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any, Final, Generic, Self, TypeVar
 
 import httpcore
@@ -100,14 +100,9 @@ class Wire(httpcore.NetworkBackend, httpcore.NetworkStream):
 
 
 class AsyncWire(httpcore.AsyncNetworkBackend, httpcore.AsyncNetworkStream, asyncio.Protocol):
-    """The network of a line in an event loop.
-
-    Attributes:
-        limit: The timeout of the call; each wait sets it anew.
-    """
+    """The network of a line in an event loop."""
 
     attempt: Attempt
-    limit: asyncio.Timeout
     _transport: Any = None
     _waiter: asyncio.Future[None] | None = None
     _failure: Exception | None = None
@@ -116,14 +111,8 @@ class AsyncWire(httpcore.AsyncNetworkBackend, httpcore.AsyncNetworkStream, async
     def __init__(self) -> None:
         self._unread = bytearray()
 
-    def _bound(self, phase: float) -> float:
-        """Let the next wait end with the phase, or with the call; return when, by the loop."""
-        ends = asyncio.get_running_loop().time() + self.attempt.seconds(phase)
-        self.limit.reschedule(ends)
-        return ends
-
     async def _wait(self, phase: float) -> None:
-        self._bound(phase)
+        self.attempt.limit_wait(phase)
         self._waiter = asyncio.get_running_loop().create_future()
         await self._waiter
 
@@ -131,7 +120,7 @@ class AsyncWire(httpcore.AsyncNetworkBackend, httpcore.AsyncNetworkStream, async
         """Connect to one of the addresses of *host*."""
         loop, failure = asyncio.get_running_loop(), Exception("the name has no address")
         self.attempt.has_network = True
-        ends = self._bound(self.attempt.timeout.connect)
+        ends = self.attempt.limit_wait(self.attempt.timeout.connect)
         infos = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         for address, number, seconds in _tries(infos, ends, loop.time):
             try:
@@ -147,7 +136,7 @@ class AsyncWire(httpcore.AsyncNetworkBackend, httpcore.AsyncNetworkStream, async
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, *_: Any, **__: Any
     ) -> Self:
         """Speak TLS from here on."""
-        self._bound(self.attempt.timeout.connect)
+        self.attempt.limit_wait(self.attempt.timeout.connect)
         self._transport = await asyncio.get_running_loop().start_tls(
             self._transport, self, ssl_context, server_hostname=server_hostname
         )
@@ -270,27 +259,29 @@ class FreeLines(Generic[AnyLine]):
         self._lines: deque[AnyLine] = deque()
         self._closed = False
 
-    def take(self, attempt: Attempt) -> AnyLine:
-        """Return a line for one attempt."""
-        line = self._newest_fit() or self._kind(self._route)
+    @contextmanager
+    def lend(self, attempt: Attempt) -> Iterator[AnyLine]:
+        """Yield a line for one attempt; then keep it, or close it if that did not end clearly."""
+        line = self._newest()
         line.wire.attempt = attempt
-        return line
+        try:
+            yield line
+        finally:
+            if attempt.is_clear:
+                self._keep(line)
+            else:
+                line.wire.close()
 
-    def _newest_fit(self) -> AnyLine | None:
-        while True:
-            try:
+    def _newest(self) -> AnyLine:
+        with suppress(IndexError):
+            while True:
                 line = self._lines.pop()
-            except IndexError:
-                return None
-            if _is_fit(line):
-                return line
-            line.wire.close()
+                if _is_fit(line):
+                    return line
+                line.wire.close()
+        return self._kind(self._route)
 
-    def give_back(self, line: AnyLine) -> None:
-        """Keep *line* for a later call, or close it where this one did not end clearly."""
-        if not line.wire.attempt.is_clear:
-            line.wire.close()
-            return
+    def _keep(self, line: AnyLine) -> None:
         # IndexError: there is no other; ValueError: another thread has just taken it.
         with suppress(IndexError, ValueError):
             oldest = self._lines[0]

@@ -2,7 +2,7 @@
 
 import ipaddress
 import ssl
-from collections.abc import Callable
+from collections.abc import Mapping
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.request import getproxies, proxy_bypass
 
 import httpx
-from attrs import Attribute, field, frozen
+from attrs import field, frozen
 
 from stoqapp.errors import ConfigurationError
 from stoqapp.spec import INTENTS_PATH
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 TIMEOUT_SECONDS: Final = 10.0
 HTTPX_VERSION: Final = httpx.__version__
-
-_LARGEST_PORT: Final = 65535
 
 
 @frozen
@@ -40,19 +38,6 @@ class Timeout:
     read: float = TIMEOUT_SECONDS
     write: float = TIMEOUT_SECONDS
     pool: float | None = None
-
-
-def _must_be(wanted: str, holds: Callable[[Any], object]) -> Callable[..., None]:
-    """Return an attrs validator; its error says what was wanted."""
-
-    def validate(_options: object, attribute: "Attribute[Any]", value: Any) -> None:
-        if not holds(value):
-            raise ConfigurationError(f"{attribute.name} of HttpOptions must be {wanted}")
-
-    return validate
-
-
-_A_BOOLEAN: Final = _must_be("True or False", lambda value: isinstance(value, bool))
 
 
 @frozen
@@ -80,43 +65,30 @@ class HttpOptions:
     """
 
     proxy: str | None = field(default=None, repr=False)
-    ca_file: str | Path | None = field(
-        default=None,
-        validator=_must_be(
-            "the path of a PEM file",
-            lambda value: value is None or (isinstance(value, str | Path) and str(value)),
-        ),
-    )
-    ssl_context: ssl.SSLContext | None = field(
-        default=None,
-        validator=_must_be(
-            "an ssl.SSLContext", lambda value: value is None or isinstance(value, ssl.SSLContext)
-        ),
-    )
+    ca_file: str | Path | None = None
+    ssl_context: ssl.SSLContext | None = None
     transport: Any = None
-    max_connections: int = field(
-        default=10,
-        validator=_must_be(
-            "a whole number from 1 to 10,000",
-            lambda value: type(value) is int and 1 <= value <= 10_000,
-        ),
-    )
-    allow_http: bool = field(default=False, validator=_A_BOOLEAN)
-    trust_env: bool = field(default=True, validator=_A_BOOLEAN)
+    max_connections: int = 10
+    allow_http: bool = False
+    trust_env: bool = True
 
     def __attrs_post_init__(self) -> None:
-        given = [
-            name for name in ("proxy", "ca_file", "ssl_context") if getattr(self, name) is not None
-        ]
-        if self.transport is not None and given:
-            raise ConfigurationError(
-                f"HttpOptions has a transport, which would not use {' and '.join(given)}: give it"
-                " to the transport itself"
-            )
-        if "ca_file" in given and "ssl_context" in given:
-            raise ConfigurationError(
-                "HttpOptions has a ca_file and an ssl_context: give one of them"
-            )
+        path, context, most = self.ca_file, self.ssl_context, self.max_connections
+        _require(
+            "HttpOptions: ",
+            {
+                "ca_file must be a path": path is None or (isinstance(path, str | Path) and path),
+                "ssl_context must be an ssl.SSLContext": isinstance(context, ssl.SSLContext | None),
+                "max_connections must be from 1 to 10,000": type(most) is int
+                and 0 < most <= 10_000,
+                "allow_http must be True or False": isinstance(self.allow_http, bool),
+                "trust_env must be True or False": isinstance(self.trust_env, bool),
+                "give ca_file or ssl_context, not both": path is None or context is None,
+                "give proxy and certificates to the transport": not (
+                    self.transport is not None and (self.proxy or path or context)
+                ),
+            },
+        )
         if self.proxy is not None:
             _proxy_from(self.proxy, "the proxy of HttpOptions", None)
 
@@ -207,6 +179,13 @@ def _tls_context(ca_file: str | Path | None) -> ssl.SSLContext:
         ) from None
 
 
+def _require(subject: str, conditions: Mapping[str, object], advice: str = "") -> None:
+    """Raise ConfigurationError with the first text whose condition does not hold."""
+    for text, holds in conditions.items():
+        if not holds:
+            raise ConfigurationError(f"{subject}{text}{advice}")
+
+
 def check_base_url(base_url: object, allow_http: bool) -> str:
     """Return *base_url* without a trailing slash.
 
@@ -221,17 +200,17 @@ def check_base_url(base_url: object, allow_http: bool) -> str:
         url = httpx.URL(base_url.strip())
     except httpx.InvalidURL:
         raise ConfigurationError(f"base_url cannot be read as a URL: {wanted}") from None
-    faults = {
-        "must be a plain http(s) URL": url.scheme not in ("http", "https") or not url.host,
-        "must end with its path": "?" in base_url or "#" in base_url,
-        f"must have a port from 1 to {_LARGEST_PORT}": url.port is not None
-        and not 0 < url.port <= _LARGEST_PORT,
-        f"must end before {INTENTS_PATH}": url.path.rstrip("/").endswith(INTENTS_PATH),
-        "must hold no user name or password": bool(url.userinfo),
-    }
-    for fault, found in faults.items():
-        if found:
-            raise ConfigurationError(f"base_url {fault}: {wanted}")
+    _require(
+        "base_url ",
+        {
+            "must be a plain http(s) URL": url.scheme in ("http", "https") and url.host,
+            "must end with its path": "?" not in base_url and "#" not in base_url,
+            "must have a port from 1 to 65535": url.port is None or 0 < url.port <= 65_535,
+            f"must end before {INTENTS_PATH}": not url.path.rstrip("/").endswith(INTENTS_PATH),
+            "must hold no user name or password": not url.userinfo,
+        },
+        f": {wanted}",
+    )
     if url.scheme == "http" and not (allow_http or is_loopback(url.host)):
         raise ConfigurationError(
             "base_url must be https: plain http is for loopback hosts alone, unless"

@@ -12,7 +12,7 @@ import os
 import time
 import weakref
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing, closing
+from contextlib import AbstractContextManager, aclosing, closing, nullcontext
 from queue import Empty, SimpleQueue
 from typing import Any, Final, NamedTuple
 
@@ -48,6 +48,13 @@ class _Sender:
         """Raise ClientClosedError after `close`."""
         if self._closed:
             raise ClientClosedError("nothing was sent: this client is closed; make a new one")
+
+    def _line(self, lines: FreeLines[Any], attempt: Attempt) -> AbstractContextManager[Any]:
+        """Return what to send through: the user's own transport, or one of *lines*."""
+        if self._given is None:
+            return lines.lend(attempt)
+        attempt.has_left = True
+        return nullcontext(self._given)
 
     def _request(
         self, attempt: Attempt, headers: Mapping[str, str], what: bytes | str
@@ -98,14 +105,14 @@ class Transport(_Sender):
         self._pool = lines, turns
         weakref.finalize(self, lines.close)
 
-    def post(
-        self, headers: Mapping[str, str], content: bytes, timeout: Timeout, seconds_left: float
+    def send(
+        self, headers: Mapping[str, str], what: bytes | str, timeout: Timeout, seconds_left: float
     ) -> Answer:
-        """Send *content* and return the answer.
+        """Post *what* if it is a body, get it if it is a URL; return the answer.
 
         Args:
             headers: To send, all but Host and Content-Length.
-            content: The body.
+            what: A body, or a URL on the same server.
             timeout: For each phase.
             seconds_left: For all phases together.
 
@@ -114,61 +121,35 @@ class Transport(_Sender):
             OutcomeUnknownError: It left, and no status line came back.
             ClientClosedError: The transport was closed before it left.
         """
-        attempt = Attempt(timeout, time.monotonic() + seconds_left)
-        return attempt.answer(self._try(attempt, headers, content))
-
-    def get(
-        self, headers: Mapping[str, str], url: str, timeout: Timeout, seconds_left: float
-    ) -> Answer:
-        """Do as `post`, but get *url*, which must be on the same server."""
-        attempt = Attempt(timeout, time.monotonic() + seconds_left)
-        return attempt.answer(self._try(attempt, headers, url))
-
-    def _try(
-        self, attempt: Attempt, headers: Mapping[str, str], what: bytes | str
-    ) -> Exception | None:
-        """Return what went wrong, if anything; the attempt knows what came of it."""
         self.check_open()
+        attempt, failure = Attempt(timeout, time.monotonic() + seconds_left), None
         pool = lines, turns = self._pool
         try:
             try:
-                turns.get(timeout=attempt.seconds(attempt.timeout.pool))
+                turns.get(timeout=attempt.seconds(timeout.pool))
             except (Empty, TimeoutError):
-                return httpx.PoolTimeout("no turn")
+                raise httpx.PoolTimeout("no turn") from None
             try:
                 self.check_open()
-                self._exchange(lines, attempt, self._request(attempt, headers, what))
+                request = self._request(attempt, headers, what)
+                with self._line(lines, attempt) as line:
+                    response = line.handle_request(request)
+                    with closing(response.stream):
+                        if attempt.wants_body(response):
+                            attempt.body_ended = all(map(attempt.takes, response.stream))
             finally:
                 turns.put(None)
         except ClientClosedError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it was, one of the outcomes follows
-            return error.with_traceback(None)
+            failure = error.with_traceback(None)
         except BaseException:
             # An interrupt may have lost a turn, or left a lock of httpcore's locked.
             lines.close()
             if self._pool is pool:
                 self._begin_anew()
             raise
-        return None
-
-    def _exchange(self, lines: FreeLines[Line], attempt: Attempt, request: httpx.Request) -> None:
-        line: Any = lines.take(attempt) if self._given is None else self._given
-        try:
-            attempt.has_left = line is self._given
-            response = line.handle_request(request)
-            with closing(response.stream):
-                attempt.takes_head(response.status_code, response.headers.raw)
-                if response.is_stream_consumed:
-                    attempt.takes_all(response.content)
-                    return
-                for chunk in response.stream:
-                    if not attempt.takes(chunk):
-                        return
-                attempt.body_ended = True
-        finally:
-            if line is not self._given:
-                lines.give_back(line)
+        return attempt.answer(failure)
 
     def close(self) -> None:
         """Close the connections, those in use when their calls end; again, it does nothing."""
@@ -235,67 +216,33 @@ class AsyncTransport(_Sender):
             await anext(home.keeper)
         return home
 
-    async def post(
-        self, headers: Mapping[str, str], content: bytes, timeout: Timeout, seconds_left: float
+    async def send(
+        self, headers: Mapping[str, str], what: bytes | str, timeout: Timeout, seconds_left: float
     ) -> Answer:
-        """Do as `Transport.post`."""
-        attempt = Attempt(timeout, time.monotonic() + seconds_left)
-        return attempt.answer(await self._try(attempt, headers, content))
-
-    async def get(
-        self, headers: Mapping[str, str], url: str, timeout: Timeout, seconds_left: float
-    ) -> Answer:
-        """Do as `Transport.get`."""
-        attempt = Attempt(timeout, time.monotonic() + seconds_left)
-        return attempt.answer(await self._try(attempt, headers, url))
-
-    async def _try(
-        self, attempt: Attempt, headers: Mapping[str, str], what: bytes | str
-    ) -> Exception | None:
+        """Do as `Transport.send`."""
         self.check_open()
-        home, has_turn = await self._home(), False
-        now = asyncio.get_running_loop().time
+        attempt = Attempt(timeout, time.monotonic() + seconds_left)
+        home, has_turn, failure = await self._home(), False, None
         try:
-            async with asyncio.timeout(None) as limit:
-                limit.reschedule(now() + attempt.seconds(attempt.timeout.pool))
-                async with home.turns:
-                    has_turn = True
-                    self.check_open()
-                    limit.reschedule(now() + attempt.seconds(None))
-                    request = self._request(attempt, headers, what)
-                    await self._exchange(home.lines, attempt, request, limit)
+            async with asyncio.timeout(attempt.seconds(timeout.pool)) as attempt.limit, home.turns:
+                has_turn = True
+                self.check_open()
+                attempt.limit_wait(None)
+                request = self._request(attempt, headers, what)
+                with self._line(home.lines, attempt) as line:
+                    response = await line.handle_async_request(request)
+                    async with aclosing(response.stream):
+                        if attempt.wants_body(response):
+                            async for chunk in response.stream:
+                                if not attempt.takes(chunk):
+                                    break
+                            else:
+                                attempt.body_ended = True
         except ClientClosedError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it was, one of the outcomes follows
-            return error.with_traceback(None) if has_turn else httpx.PoolTimeout("no turn")
-        return None
-
-    async def _exchange(
-        self,
-        lines: FreeLines[AsyncLine],
-        attempt: Attempt,
-        request: httpx.Request,
-        limit: asyncio.Timeout,
-    ) -> None:
-        line: Any = self._given
-        if line is None:
-            line = lines.take(attempt)
-            line.wire.limit = limit
-        try:
-            attempt.has_left = line is self._given
-            response = await line.handle_async_request(request)
-            async with aclosing(response.stream):
-                attempt.takes_head(response.status_code, response.headers.raw)
-                if response.is_stream_consumed:
-                    attempt.takes_all(response.content)
-                    return
-                async for chunk in response.stream:
-                    if not attempt.takes(chunk):
-                        return
-                attempt.body_ended = True
-        finally:
-            if line is not self._given:
-                lines.give_back(line)
+            failure = error.with_traceback(None) if has_turn else httpx.PoolTimeout("no turn")
+        return attempt.answer(failure)
 
     async def close(self) -> None:
         """Do as `Transport.close`."""

@@ -170,7 +170,7 @@ class Inquiry:
         def post(seconds_left: float) -> Answer:
             # A later attempt that is lost may have been carried out.
             self.answers.pop(probe.name, None)
-            answer = self._transport.post(headers, content, self._settings.timeout, seconds_left)
+            answer = self._transport.send(headers, content, self._settings.timeout, seconds_left)
             self.answers[probe.name] = answer
             return answer
 
