@@ -292,14 +292,12 @@ def test_every_answer_of_a_plain_proxy_has_its_outcome(row: Row, caller: Caller)
 
 
 def test_a_proxy_that_wants_a_password_is_told(caller: Caller) -> None:
-    """A proxy's 407 is told as the proxy's, with what to do about it."""
-    with (
-        FaultServer(answers_to_the_first_bytes(http(407, NO))) as proxy,
-        pytest.raises(NotSentError, match=r"the proxy .*\(status 407\).* password"),
-    ):
-        caller.create_intent(
-            email_request(), http=HttpOptions(proxy=f"http://127.0.0.1:{proxy.port}")
-        )
+    """A proxy's 407 is told as the proxy's, with what to do about it, and is not retried."""
+    with FaultServer(answers_to_the_first_bytes(http(407, NO))) as proxy:
+        options = HttpOptions(proxy=f"http://127.0.0.1:{proxy.port}")
+        with pytest.raises(NotSentError, match=r"the proxy .*\(status 407\).* password") as caught:
+            caller.create_intent(email_request(), http=options, max_retries=2)
+    assert caught.value.attempts == 1
 
 
 def test_a_proxy_that_is_down_sends_nothing(caller: Caller) -> None:

@@ -7,6 +7,7 @@ import os
 import ssl
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ import httpcore
 import httpx
 import pytest
 from conftest import Caller, email_request
-from outcomes import INTENT, not_sent, outcome_of
+from faults import FaultServer, Peer, http
+from outcomes import INTENT, NO, not_sent, outcome_of
 from vcr import VCR
 from vcr.record_mode import RecordMode
 
@@ -30,8 +32,11 @@ from stoqapp import (
     ProcessedWithErrorsError,
     RateLimitedError,
     Stoq,
+    Timeout,
 )
+from stoqapp.errors import Answer
 from stoqapp.http.attempt import LARGEST_BODY_BYTES
+from stoqapp.http.transport import AsyncTransport, Transport
 from stoqapp_sandbox import Sandbox
 
 TLS = ssl.create_default_context()
@@ -103,8 +108,8 @@ def test_a_transport_that_has_read_the_body(
     def answer(_request: httpx.Request) -> httpx.Response:
         return httpx.Response(status, content=sent, headers={"Content-Encoding": encoding})
 
-    http = HttpOptions(transport=httpx.MockTransport(answer))
-    outcome = outcome_of(lambda: caller.create_intent(email_request(), http=http))
+    options = HttpOptions(transport=httpx.MockTransport(answer))
+    outcome = outcome_of(lambda: caller.create_intent(email_request(), http=options))
     assert type(outcome) is kind
     assert isinstance(outcome, IntentCreated | AnswerError)
     assert (body, True) == (outcome.answer.body, outcome.answer.complete)
@@ -139,8 +144,42 @@ def test_what_a_transport_raises(caller: Caller, raised: Exception, kind: type) 
     def fails(_request: httpx.Request) -> httpx.Response:
         raise raised
 
-    http = HttpOptions(transport=httpx.MockTransport(fails))
-    assert type(outcome_of(lambda: caller.create_intent(email_request(), http=http))) is kind
+    options = HttpOptions(transport=httpx.MockTransport(fails))
+    assert type(outcome_of(lambda: caller.create_intent(email_request(), http=options))) is kind
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [(http(200, NO), 200), (b"HTTP/1.1 404 Not Found\r\nX", 404), (b"HT", None)],
+)
+def test_a_get_has_outcomes_too(answer: bytes, status: int | None) -> None:
+    """A GET that left tells its status, and without one is never told as not sent."""
+
+    def script(peer: Peer) -> None:
+        assert peer.read_head().startswith(b"GET /api/v1/a?b=1 HTTP/1.1\r\n")
+        peer.send(answer)
+        peer.close()
+
+    with FaultServer(script) as server:
+        url, timeout = server.url(), Timeout()
+
+        async def get() -> Answer:
+            transport = AsyncTransport(url, HttpOptions())
+            try:
+                return await transport.send({"X": "1"}, f"{url}/a?b=1", timeout, 20.0)
+            finally:
+                await transport.close()
+
+        with closing(Transport(url, HttpOptions())) as transport:
+            for call in (
+                lambda: transport.send({"X": "1"}, f"{url}/a?b=1", timeout, 20.0),
+                lambda: asyncio.run(get()),
+            ):
+                if status is None:
+                    with pytest.raises(OutcomeUnknownError):
+                        call()
+                else:
+                    assert call().status == status
 
 
 def test_a_transport_that_others_use_too(sandbox: Sandbox) -> None:
@@ -191,24 +230,24 @@ def test_a_double_sees_the_whole_request(doubled: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("raised", "reason"),
+    ("raised", "reason", "attempts"),
     [
-        (
-            httpx.TimeoutException("No response can be found for POST request on https://a with {"),
-            r"TimeoutException: No response can be found for POST request on https://a with$",
-        ),
-        (AssertionError("RESPX: <Request> not mocked!\nada"), "AssertionError: .* not mocked!$"),
-        (httpx.ConnectError("x"), "the host could not be found"),
+        (httpx.TimeoutException("No answer for https://a with {"), "https://a with$", 1),
+        (AssertionError("RESPX: not mocked!\nada"), "AssertionError: RESPX: not mocked!$", 1),
+        (httpx.ConnectError("x"), "the host could not be found", 3),
     ],
 )
-def test_what_a_double_refuses_was_not_sent(doubled: Any, raised: Exception, reason: str) -> None:
-    """What a double refuses is not sent; its reason is told up to where a body may begin."""
+def test_what_a_double_refuses_was_not_sent(
+    doubled: Any, raised: Exception, reason: str, attempts: int
+) -> None:
+    """A refusal is told up to where a body may begin, and is not retried as a fault is."""
 
     def refuses(_asked: httpx.Request) -> httpx.Response:
         raise raised
 
-    with pytest.raises(NotSentError, match=reason):
-        doubled(refuses).create_intent(email_request())
+    with pytest.raises(NotSentError, match=reason) as caught:
+        doubled(refuses).create_intent(email_request(), max_retries=2)
+    assert caught.value.attempts == attempts
 
 
 @pytest.mark.parametrize("kind", [httpx.ReadTimeout, httpx.ReadError, httpx.RemoteProtocolError])

@@ -209,13 +209,13 @@ class Attempt:
             if status == "407":
                 return _lasting(f"{reason}: give the user name and the password in its URL")
         elif reason is None:
-            timed_out = isinstance(failure, TimeoutError | httpx.TimeoutException)
             if not self.has_network and not isinstance(failure, TimeoutError):
                 if isinstance(failure, _AFTER_SENDING):
                     return None
                 # A body begins with a brace, so no part of it is repeated.
                 words = re.split(r"[\n{]", str(failure), maxsplit=1)[0].strip()[:300]
                 return _lasting(f"a test double refused it: {type(failure).__name__}: {words}")
+            timed_out = isinstance(failure, TimeoutError | httpx.TimeoutException)
             reason = _NOT_SENT[1 if timed_out else 2][1]
         system = _reason_of_system(failure)
         return NotSentError(f"nothing was sent: {reason}{system}; check base_url and the network")
