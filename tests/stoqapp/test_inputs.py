@@ -8,61 +8,34 @@ import pytest
 from stoq_public_api_client.models.new_intent_channel import NewIntentChannel
 from stoqapp import AsyncStoq, Change, InvalidIntentError, Stoq, check
 from stoqapp.inputs import INPUTS, prepare
+from stoqapp.readers import country_from
+from stoqapp.rules import fields_of
 from stoqapp.spec import SPEC
 
-EVERY_FIELD: dict[str, Any] = {
-    "variant": "gid://shopify/ProductVariant/4711",
-    "product": "42",
-    "email": "ada@example.com",
-    "phone": "(555) 010-9999",
-    "push": "push-token",
-    "channel": "sms",
-    "quantity": 2,
-    "market": "gid://shopify/Market/7",
-    "name": "Ada Example",
-    "country": "US",
-    "country_code": "1",
-    "accepts_marketing": False,
-    "locale": "en",
-    "customer_id": "1",
-    "customer_market": 8,
-    "shopify_customer_id": "gid://shopify/Customer/815",
-    "product_title": "Lamp",
-    "variant_title": "Blue",
-    "variant_count": 3,
-    "vendor": "Example",
-    "sku": "LAMP-BLUE",
-}
-BODY = {
-    "intent": {
-        "shopify_variant_id": 4711,
-        "shopify_product_id": 42,
-        "shopify_market_id": 7,
-        "channel": "sms",
-        "quantity": 2,
-        "source": "api",
-    },
-    "customer": {
-        "id": "1",
-        "name": "Ada Example",
-        "email": "ada@example.com",
-        "phone": "15550109999",
-        "push": "push-token",
-        "country_code": "1",
-        "country": "us",
-        "accepts_marketing": False,
-        "locale": "en",
-        "shopify_market_id": 8,
-        "shopify_customer_id": "815",
-    },
-    "product": {
-        "variant_count": 3,
-        "title": "Lamp",
-        "variant_title": "Blue",
-        "vendor": "Example",
-        "sku": "LAMP-BLUE",
-    },
-}
+# Argument, what is given, the field, and what is sent; None for what is sent as it is.
+EVERY_FIELD: list[tuple[str, Any, str, Any]] = [
+    ("variant", "gid://shopify/ProductVariant/4711", "intent.shopify_variant_id", 4711),
+    ("product", "42", "intent.shopify_product_id", 42),
+    ("email", "ada@example.com", "customer.email", None),
+    ("phone", "(555) 010-9999", "customer.phone", "15550109999"),
+    ("push", "push-token", "customer.push", None),
+    ("channel", "sms", "intent.channel", None),
+    ("quantity", 2, "intent.quantity", None),
+    ("market", "gid://shopify/Market/7", "intent.shopify_market_id", 7),
+    ("name", "Ada Example", "customer.name", None),
+    ("country", "US", "customer.country", country_from("us").value),
+    ("country_code", "1", "customer.country_code", None),
+    ("accepts_marketing", False, "customer.accepts_marketing", None),
+    ("locale", "en", "customer.locale", None),
+    ("customer_id", "1", "customer.id", None),
+    ("customer_market", 8, "customer.shopify_market_id", None),
+    ("shopify_customer_id", "gid://shopify/Customer/815", "customer.shopify_customer_id", "815"),
+    ("product_title", "Lamp", "product.title", None),
+    ("variant_title", "Blue", "product.variant_title", None),
+    ("variant_count", 3, "product.variant_count", None),
+    ("vendor", "Example", "product.vendor", None),
+    ("sku", "LAMP-BLUE", "product.sku", None),
+]
 
 
 def prepared_body(**fields: Any) -> Any:
@@ -77,13 +50,13 @@ def violations(**fields: Any) -> list[tuple[str, str]]:
 
 def test_every_argument_arrives_in_its_field() -> None:
     """Each argument arrives in its field of the request, as long as the spec has the field."""
-    assert set(EVERY_FIELD) <= set(INPUTS)
-    given = {name: EVERY_FIELD[name] for name in EVERY_FIELD if SPEC.field(INPUTS[name].path)}
-    expected = {
-        section: {name: value for name, value in fields.items() if SPEC.field(f"{section}.{name}")}
-        for section, fields in BODY.items()
-    }
-    assert expected == prepared_body(**given)
+    rows = [row for row in EVERY_FIELD if row[2] in SPEC.fields]
+    body = prepared_body(**{name: given for name, given, _, _ in rows})
+    expected = {path: given if sent is None else sent for _, given, path, sent in rows}
+    fields = fields_of(body)
+    assert expected == {path: fields[path] for path in expected}
+    assert fields.keys() - expected == {*body, "intent.source"}
+    assert {name for name, *_ in EVERY_FIELD} <= set(INPUTS)
 
 
 def test_no_product_is_sent_when_none_is_described() -> None:
@@ -93,37 +66,33 @@ def test_no_product_is_sent_when_none_is_described() -> None:
     assert {"intent", "customer"} == set(body)
 
 
-@pytest.mark.parametrize(
-    ("contacts", "channel"),
-    [
-        ({"email": "ada@example.com"}, "email"),
-        ({"phone": "+15550109999"}, "sms"),
-        ({"push": "push-token"}, "push"),
-        ({"email": "ada@example.com", "phone": "", "push": "\u200b"}, "email"),
-        ({"email": "ada@example.com", "phone": "+15550109999", "channel": "sms"}, "sms"),
-        ({"email": "ada@example.com", "channel": " EMAIL "}, "email"),
-    ],
-)
-def test_channel(contacts: dict[str, Any], channel: str) -> None:
-    """The channel is what was said, or that of the only contact given."""
-    body = prepared_body(**contacts)
-    assert channel == body["intent"]["channel"]
-    assert [] == check(body)
+EMAIL, PHONE = {"email": "ada@example.com"}, {"phone": "+15550109999"}
+PUSH = {"push": "push-token"}
 
 
 @pytest.mark.parametrize(
-    "contacts",
+    ("given", "channel"),
     [
-        {},
-        {"email": " "},
-        {"email": "ada@example.com", "phone": "+15550109999"},
-        {"email": "ada@example.com", "push": "push-token"},
-        {"phone": "+15550109999", "push": "push-token"},
+        (EMAIL, "email"),
+        (PHONE, "sms"),
+        (PUSH, "push"),
+        (EMAIL | {"phone": "", "push": "\u200b"}, "email"),
+        (EMAIL | PHONE | {"channel": "sms"}, "sms"),
+        (EMAIL | {"channel": " EMAIL "}, "email"),
+        ({}, None),
+        ({"email": " "}, None),
+        (EMAIL | PHONE, None),
+        (EMAIL | PUSH, None),
+        (PHONE | PUSH, None),
     ],
 )
-def test_channel_that_is_not_known(contacts: dict[str, Any]) -> None:
-    """With no contact or several, the channel must be given."""
-    assert [("usable_input", "intent.channel")] == violations(**contacts)
+def test_channel(given: dict[str, Any], channel: str | None) -> None:
+    """The channel is what was said, or that of the only contact; else it must be given."""
+    if channel is None:
+        assert [("usable_input", "intent.channel")] == violations(**given)
+    else:
+        body = prepared_body(**given)
+        assert (channel, []) == (body["intent"]["channel"], check(body))
 
 
 def test_country_code_of_another_phone_number() -> None:

@@ -40,29 +40,14 @@ def test_id_from(given: object, kind: Any, expected: int) -> None:
     assert (str(given) == str(expected)) == (read.change is None)
 
 
-@pytest.mark.parametrize(
-    "given",
-    [
-        "gid://shopify/Product/123",
-        "gid://shopify/ada@example.com/123",
-        "gid://shopify/ProductVariant/",
-        "gid://shopify/ProductVariant/12x",
-        "gid://other/ProductVariant/12",
-        "１２",
-        "1\u200b2",
-        "12.0",
-        "-1",
-        "LAMP-BLUE",
-        "0007",
-        "0",
-        "gid://shopify/ProductVariant/0007",
-        "12345678901234567890",
-        True,
-        12.0,
-        b"12",
-        ["12"],
-    ],
-)
+NO_IDS = """
+    gid://shopify/Product/123 gid://shopify/ada@example.com/123 gid://shopify/ProductVariant/
+    gid://shopify/ProductVariant/12x gid://other/ProductVariant/12 gid://shopify/ProductVariant/0007
+    １２ 12.0 -1 LAMP-BLUE 0007 0 12345678901234567890
+"""
+
+
+@pytest.mark.parametrize("given", [*NO_IDS.split(), "1\u200b2", True, 12.0, b"12", ["12"]])
 def test_id_from_something_else(given: object) -> None:
     """What is not an id of the kind is refused, with an example and without what was given."""
     with pytest.raises(UnusableInputError) as caught:
@@ -72,24 +57,21 @@ def test_id_from_something_else(given: object) -> None:
     assert str(given) not in message
 
 
+SHOPS_OF_FOO = """
+    foo foo.myshopify.com Foo.MyShopify.com foo.myshopify.com. foo.myshopify.com/
+    foo.myshopify.com:443 https://foo.myshopify.com/admin http://foo.myshopify.com:80
+    HTTPS://foo.myshopify.com/products/lamp?variant=1#top admin.shopify.com/store/foo
+    https://admin.shopify.com/store/foo https://admin.shopify.com/store/foo/products/1?x=2
+"""
+
+
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ("foo", "foo.myshopify.com"),
-        ("foo-2", "foo-2.myshopify.com"),
-        ("foo.myshopify.com", "foo.myshopify.com"),
-        ("Foo.MyShopify.com", "foo.myshopify.com"),
+        *((given, "foo.myshopify.com") for given in SHOPS_OF_FOO.split()),
         (" foo.myshopify.com\n", "foo.myshopify.com"),
         ("\ufefffoo.myshopify.com", "foo.myshopify.com"),
-        ("foo.myshopify.com.", "foo.myshopify.com"),
-        ("foo.myshopify.com/", "foo.myshopify.com"),
-        ("foo.myshopify.com:443", "foo.myshopify.com"),
-        ("https://foo.myshopify.com/admin", "foo.myshopify.com"),
-        ("HTTPS://foo.myshopify.com/products/lamp?variant=1#top", "foo.myshopify.com"),
-        ("http://foo.myshopify.com:80", "foo.myshopify.com"),
-        ("https://admin.shopify.com/store/foo", "foo.myshopify.com"),
-        ("https://admin.shopify.com/store/foo/products/1?x=2", "foo.myshopify.com"),
-        ("admin.shopify.com/store/foo", "foo.myshopify.com"),
+        ("foo-2", "foo-2.myshopify.com"),
         ("https://shop.example.com/", "shop.example.com"),
     ],
 )
@@ -101,40 +83,18 @@ def test_shop_from(given: str, expected: str) -> None:
     assert [] == check_shop(shop.value)
 
 
-@pytest.mark.parametrize(
-    "given",
-    [
-        "",
-        "foo_bar",
-        "-foo",
-        "foo bar",
-        "a\r\nX-Evil: 1",
-        "https://foo.my\tshopify.com",
-        "dëmo.myshopify.com",
-        "https://user:secret@foo.myshopify.com",
-        "https://foo.myshopify.com:8443",
-        "https://foo.myshopify.com:x",
-        "https://[::1",
-        "https://",
-        "ftp://foo.myshopify.com",
-        "mailto:ada@example.com",
-        "ada@example.com",
-        "https://admin.shopify.com/",
-        "https://admin.shopify.com/stores/foo",
-        "myshopify.com",
-        "https://myshopify.com/foo",
-        "demo.myshopify",
-        "shopify.com/demo",
-        "https://www.shopify.com/",
-        "apps.shopify.com/demo",
-        "https://partners.shopify.com/1/stores/2",
-        "www.demo.myshopify.com",
-        "127.0.0.1",
-        None,
-        5,
-        b"foo",
-    ],
-)
+NO_SHOPS = """
+    foo_bar -foo dëmo.myshopify.com https://user:secret@foo.myshopify.com 127.0.0.1 https://[::1
+    https://foo.myshopify.com:8443 https://foo.myshopify.com:x https:// ftp://foo.myshopify.com
+    mailto:ada@example.com ada@example.com https://admin.shopify.com/ www.demo.myshopify.com
+    https://admin.shopify.com/stores/foo myshopify.com https://myshopify.com/foo demo.myshopify
+    shopify.com/demo https://www.shopify.com/ apps.shopify.com/demo
+    https://partners.shopify.com/1/stores/2
+"""
+SPACED_SHOPS = ["", "foo bar", "a\r\nX-Evil: 1", "https://foo.my\tshopify.com"]
+
+
+@pytest.mark.parametrize("given", [*NO_SHOPS.split(), *SPACED_SHOPS, None, 5, b"foo"])
 def test_shop_from_something_else(given: object) -> None:
     """What names no shop is refused, with an example."""
     with pytest.raises(UnusableInputError, match=r"demo\.myshopify\.com"):
@@ -172,66 +132,34 @@ def test_the_countries_are_those_of_iso_3166() -> None:
     assert 250 == len(COUNTRIES)
 
 
+ADDRESSES = """
+    ada@example.com Ada.Lovelace+stoq@mail.example.co.uk o'hara_1@example.com who?@example.com
+    ada@xn--bcher-kva.example zoë@bücher.example 用户@例子.广告 अजय@डाटा.भारत θσερ@εχαμπλε.ψομ
+    ada@例え。テスト
+"""
+NO_ADDRESSES = """
+    ada @example.com ada@ ada@localhost ada@example.com. ada@.example.com ada@example..com
+    .ada@example.com ada.@example.com a..da@example.com ada@example.com?subject=hi
+    mailto:ada@example.com ada@-example.com ada@example-.com ada@exa_mple.com ada@example.c
+    ada@192.0.2.1 ada@[192.0.2.1] ada@example.com;bob@example.com ada@bob@example.com
+    ada＠example.com "ada"@example.com ada(work)@example.com ada@example。。com
+"""
+SPACED = [
+    *("ada@example.com\x00", "ada@example.com, bob@example.com", "ada@example.com bob@example.com"),
+    *("Ada <ada@example.com>", "a b@example.com", "a\u00a0b@example.com", "ada@exa mple.com"),
+]
+LONG = [f"{'a' * 65}@example.com", f"ada@{'a' * 64}.com", f"ada@{'.'.join(['a' * 60] * 5)}.com"]
+
+
 @pytest.mark.parametrize(
-    "given",
-    [
-        "ada@example.com",
-        "Ada.Lovelace+stoq@mail.example.co.uk",
-        "o'hara_1@example.com",
-        "who?@example.com",
-        "ada@xn--bcher-kva.example",
-        "zoë@bücher.example",
-        "用户@例子.广告",
-        "अजय@डाटा.भारत",
-        "θσερ@εχαμπλε.ψομ",
-        "ada@例え。テスト",
-        "ada@نامه\u200cای.example",
-        f"{'a' * 64}@example.com",
-    ],
+    "given", [*ADDRESSES.split(), "ada@نامه\u200cای.example", f"{'a' * 64}@example.com"]
 )
 def test_email_from(given: str) -> None:
     """An address is sent as it is, and it may be international."""
     assert Reading(given) == email_from(given)
 
 
-@pytest.mark.parametrize(
-    "given",
-    [
-        "ada",
-        "@example.com",
-        "ada@",
-        "ada@example.com\x00",
-        "ada@localhost",
-        "ada@example.com.",
-        "ada@.example.com",
-        "ada@example..com",
-        ".ada@example.com",
-        "ada.@example.com",
-        "a..da@example.com",
-        "ada@example.com?subject=hi",
-        "mailto:ada@example.com",
-        "ada@-example.com",
-        "ada@example-.com",
-        "ada@exa_mple.com",
-        "ada@example.c",
-        "ada@192.0.2.1",
-        "ada@[192.0.2.1]",
-        "ada@example.com, bob@example.com",
-        "ada@example.com;bob@example.com",
-        "ada@example.com bob@example.com",
-        "Ada <ada@example.com>",
-        "a b@example.com",
-        "a\u00a0b@example.com",
-        "ada@exa mple.com",
-        "ada@bob@example.com",
-        "ada＠example.com",
-        '"ada"@example.com',
-        "ada(work)@example.com",
-        f"{'a' * 65}@example.com",
-        f"ada@{'a' * 64}.com",
-        f"ada@{'.'.join(['a' * 60] * 5)}.com",
-    ],
-)
+@pytest.mark.parametrize("given", [*NO_ADDRESSES.split(), *SPACED, *LONG])
 def test_email_from_something_else(given: str) -> None:
     """What is not exactly one address is refused, and not repeated."""
     with pytest.raises(UnusableInputError, match="not one email address") as caught:

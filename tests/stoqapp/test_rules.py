@@ -17,48 +17,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stoq_public_api_client.models import CreateIntentRequest, NewIntent, Product
-from stoqapp import RULES, Violation, check, check_shop
+from stoqapp import RULES, check, check_shop
 from stoqapp.readers import country_from
 from stoqapp.rules import CHANNELS, judged
-from stoqapp.spec import SPEC
+from stoqapp.spec import SPEC, Schema
 
+VALUES: dict[str, Any] = {
+    "customer.email": "ada@example.com",
+    "customer.phone": "15550109999",
+    "customer.country": country_from("us").value,
+    "intent.channel": "sms",
+    "intent.source": "api",
+}
+OF_TYPE: dict[str, Any] = {"integer": 3, "string": "text", "boolean": True}
 VALID: dict[str, Any] = {
-    "intent": {
-        "shopify_variant_id": 4711,
-        "shopify_product_id": 42,
-        "shopify_market_id": 7,
-        "channel": "sms",
-        "quantity": 1,
-        "source": "api",
-    },
-    "customer": {
-        "id": "1",
-        "name": "Ada Example",
-        "email": "ada@example.com",
-        "phone": "15550109999",
-        "push": "push-token",
-        "country_code": "1",
-        "country": country_from("us").value,
-        "accepts_marketing": True,
-        "locale": "en",
-        "shopify_market_id": 7,
-        "shopify_customer_id": "815",
-    },
-    "product": {
-        "variant_count": 3,
-        "title": "Lamp",
-        "variant_title": "Blue",
-        "vendor": "Example",
-        "sku": "LAMP-BLUE",
-    },
+    section: {
+        name: VALUES.get(f"{section}.{name}", OF_TYPE[schema.types[0]])
+        for name, schema in part.properties.items()
+    }
+    for section, part in SPEC.request.properties.items()
 }
 DELETED = object()
-FIELDS = [f"{section}.{name}" for section, part in VALID.items() for name in part]
-REQUIRED = [
-    f"{section}.{name}"
-    for section, part in SPEC.request.properties.items()
-    for name in part.required
-]
 
 
 def valid_body_but(path: str, value: object) -> Any:
@@ -83,13 +62,13 @@ def test_a_request_with_every_field_breaks_no_rule() -> None:
     assert [] == broken(VALID)
 
 
-@pytest.mark.parametrize("path", [*SPEC.request.required, *REQUIRED])
+@pytest.mark.parametrize("path", [*SPEC.request.required, *SPEC.required])
 def test_required(path: str) -> None:
     """A missing required field is reported at its path, once."""
     assert [("required", path)] == broken(valid_body_but(path, DELETED))
 
 
-@pytest.mark.parametrize("path", ["product", *sorted(set(FIELDS) - set(REQUIRED))])
+@pytest.mark.parametrize("path", ["product", *sorted(SPEC.fields.keys() - SPEC.required)])
 def test_optional_fields_may_be_missing(path: str) -> None:
     """A field that is not required may be left out, unless the channel needs it."""
     expected = [("channel_contact", path)] if path == "customer.phone" else []
@@ -103,26 +82,19 @@ WRONG_TYPES: dict[str, list[Any]] = {
 }
 
 
-@pytest.mark.parametrize("path", FIELDS)
-def test_type(path: str) -> None:
+@pytest.mark.parametrize(("path", "schema"), SPEC.fields.items(), ids=SPEC.fields)
+def test_type(path: str, schema: Schema) -> None:
     """A value of another JSON type is reported; `True` is not an integer, 1 not a boolean."""
-    schema = SPEC.field(path)
-    assert schema is not None
     for value in WRONG_TYPES[schema.types[0]]:
         assert ("type", path) in broken(valid_body_but(path, value)), value
 
 
-@pytest.mark.parametrize("section", ["intent", "customer", "product"])
 @pytest.mark.parametrize("value", [None, 5, "x", [], object()])
-def test_type_of_sections(section: str, value: object) -> None:
-    """A section that is not an object is reported once, and not as missing."""
-    assert [("type", section)] == broken(valid_body_but(section, value))
-
-
-@pytest.mark.parametrize("value", [None, 5, "x", [], object()])
-def test_type_of_the_request(value: Any) -> None:
-    """Something other than a request is reported as that."""
+def test_type_of_sections(value: Any) -> None:
+    """A section, or a request, that is not an object is reported once, and not as missing."""
     assert [("type", "")] == broken(value)
+    for section in VALID:
+        assert [("type", section)] == broken(valid_body_but(section, value))
 
 
 class Channel(StrEnum):
@@ -148,61 +120,44 @@ def test_members_of_enums_are_sent_as_their_values(path: str, value: object, sen
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "rule"),
+    ("path", "rule", "values"),
     [
-        ("intent.channel", "email", None),
-        ("intent.channel", "push", None),
-        ("intent.channel", "Email", "enum"),
-        ("intent.channel", "", "enum"),
-        ("intent.channel", "email\n", "enum"),
-        ("intent.source", "API", "enum"),
-        ("customer.country", "az", None),
-        ("customer.country", "US", "pattern"),
-        ("customer.country", "us\n", "pattern"),
-        ("customer.country", " us", "pattern"),
-        ("customer.country", "usa", "pattern"),
-        ("customer.country", "", "pattern"),
-        ("customer.country", "ùs", "pattern"),
-        ("customer.country", "ｕｓ", "pattern"),
-        ("intent.shopify_variant_id", 1, None),
-        ("intent.shopify_variant_id", 2**63 - 1, None),
-        ("intent.shopify_variant_id", 2**63, "positive_id"),
-        ("intent.shopify_product_id", 0, "positive_id"),
-        ("intent.shopify_market_id", -1, "positive_id"),
-        ("customer.shopify_market_id", 0, "positive_id"),
-        ("intent.quantity", 2, None),
-        ("intent.quantity", 0, "positive_quantity"),
-        ("intent.quantity", -1, "positive_quantity"),
-        ("customer.phone", "447911123456", None),
-        ("customer.phone", "1234567", None),
-        ("customer.phone", "123456789012345", None),
-        ("customer.phone", "+", "phone_digits"),
-        ("customer.phone", "+15550109999", "phone_digits"),
-        ("customer.phone", "1 555 010 9999", "phone_digits"),
-        ("customer.phone", "15550109999\n", "phone_digits"),
-        ("customer.phone", "１５５５０１０９９９９", "phone_digits"),
-        ("customer.phone", "1555010999²", "phone_digits"),
-        ("customer.phone", "123456", "phone_e164"),
-        ("customer.phone", "1234567890123456", "phone_e164"),
-        ("customer.phone", "0015550109999", "phone_e164"),
-        ("customer.email", "ada@exam\u00adple.com", "characters"),
-        ("customer.email", "ada@example.com\x00", "characters"),
-        ("customer.email", "ada\u200c@example.com", "characters"),
-        ("customer.email", "ada@نامه\u200cای.example", None),
-        ("customer.push", "to\u200bken", "characters"),
-        ("customer.locale", "en\u2060", "characters"),
-        ("customer.shopify_customer_id", "81\u200e5", "characters"),
-        ("customer.name", "Ada\u200d", None),
-        ("customer.name", "A\x00da", "characters"),
-        ("customer.name", "Ada\x00", "characters"),
-        ("customer.name", "a\ud800b", "characters"),
-        ("product.title", "👩\u200d🚀 lamp\n", None),
-        ("product.title", "lamp\x00", "characters"),
+        ("intent.channel", "", ["email", "push"]),
+        ("intent.channel", "enum", ["Email", "", "email\n"]),
+        ("intent.source", "enum", ["API"]),
+        ("customer.country", "", ["az"]),
+        ("customer.country", "pattern", ["US", "us\n", " us", "usa", "", "ùs", "ｕｓ"]),
+        ("intent.shopify_variant_id", "", [1, 2**63 - 1]),
+        ("intent.shopify_variant_id", "positive_id", [2**63]),
+        ("intent.shopify_product_id", "positive_id", [0]),
+        ("intent.shopify_market_id", "positive_id", [-1]),
+        ("customer.shopify_market_id", "positive_id", [0]),
+        ("intent.quantity", "", [2]),
+        ("intent.quantity", "positive_quantity", [0, -1]),
+        ("customer.phone", "", ["447911123456", "1234567", "123456789012345"]),
+        ("customer.phone", "phone_digits", ["+", "+15550109999", "1 555 010 9999"]),
+        (
+            "customer.phone",
+            "phone_digits",
+            ["15550109999\n", "１５５５０１０９９９９", "1555010999²"],
+        ),
+        ("customer.phone", "phone_e164", ["123456", "1234567890123456", "0015550109999"]),
+        ("customer.email", "", ["ada@نامه\u200cای.example"]),
+        ("customer.email", "characters", ["ada@exam\u00adple.com", "ada\u200c@example.com"]),
+        ("customer.email", "characters", ["ada@example.com\x00"]),
+        ("customer.push", "characters", ["to\u200bken"]),
+        ("customer.locale", "characters", ["en\u2060"]),
+        ("customer.shopify_customer_id", "characters", ["81\u200e5"]),
+        ("customer.name", "", ["Ada\u200d"]),
+        ("customer.name", "characters", ["A\x00da", "Ada\x00", "a\ud800b"]),
+        ("product.title", "", ["👩\u200d🚀 lamp\n"]),
+        ("product.title", "characters", ["lamp\x00"]),
     ],
 )
-def test_values(path: str, value: object, rule: str | None) -> None:
-    """A value that breaks one rule is reported once, at its path."""
-    assert ([] if rule is None else [(rule, path)]) == broken(valid_body_but(path, value))
+def test_values(path: str, rule: str, values: list[object]) -> None:
+    """A value that breaks a rule is reported once, at its path."""
+    for value in values:
+        assert [(rule, path)] * bool(rule) == broken(valid_body_but(path, value)), value
 
 
 @pytest.mark.parametrize("channel", CHANNELS, ids=lambda channel: channel.name)
@@ -256,43 +211,28 @@ def test_sendable(path: str, value: object, passes: bool) -> None:
     assert ([] if passes else [("sendable", "")]) == broken(valid_body_but(path, value))
 
 
+NO_SHOPS = """
+    a.1 demo demo.myshopify.com. demo..com -demo.myshopify.com demo_1.myshopify.com
+    https://demo.myshopify.com demo.myshopify.com:443 dëmo.myshopify.com 127.0.0.1
+    myshopify.com demo.myshopify shopify.com admin.shopify.com www.demo.myshopify.com
+"""
+
+
 @pytest.mark.parametrize(
-    ("shop", "passes"),
+    ("passes", "shops"),
     [
-        ("demo.myshopify.com", True),
-        ("Demo-2.myshopify.com", True),
-        ("shop.example.com", True),
-        ("a.b", True),
-        ("a.1", False),
-        (f"{'a' * 63}.example.com", True),
-        (f"{'a' * 64}.example.com", False),
-        (".".join(["a" * 49] * 5) + ".com", True),
-        (".".join(["a" * 49] * 5) + ".shop", False),
-        ("demo", False),
-        ("demo.myshopify.com.", False),
-        ("demo..com", False),
-        ("-demo.myshopify.com", False),
-        ("demo_1.myshopify.com", False),
-        ("https://demo.myshopify.com", False),
-        ("demo.myshopify.com:443", False),
-        ("demo.myshopify.com\n", False),
-        ("demo.myshopify.com\r\nX-Evil: 1", False),
-        ("dëmo.myshopify.com", False),
-        ("127.0.0.1", False),
-        ("myshopify.com", False),
-        ("demo.myshopify", False),
-        ("shopify.com", False),
-        ("admin.shopify.com", False),
-        ("www.demo.myshopify.com", False),
-        ("", False),
-        (None, False),
-        (5, False),
+        (True, ["demo.myshopify.com", "Demo-2.myshopify.com", "shop.example.com", "a.b"]),
+        (True, [f"{'a' * 63}.example.com", ".".join(["a" * 49] * 5) + ".com"]),
+        (False, NO_SHOPS.split()),
+        (False, ["demo.myshopify.com\n", "demo.myshopify.com\r\nX-Evil: 1", "", None, 5]),
+        (False, [f"{'a' * 64}.example.com", ".".join(["a" * 49] * 5) + ".shop"]),
     ],
 )
-def test_shop_domain(shop: object, passes: bool) -> None:
+def test_shop_domain(passes: bool, shops: list[object]) -> None:
     """The value of the shop header is the host name of a shop and nothing else."""
     expected = [] if passes else [("shop_domain", "shop", "spec")]
-    assert expected == [(found.rule, found.path, found.origin) for found in check_shop(shop)]
+    for shop in shops:
+        assert expected == [(found.rule, found.path, found.origin) for found in check_shop(shop)]
 
 
 @pytest.mark.parametrize(
@@ -328,18 +268,6 @@ def test_shop_domain_one_by_one(shop: str, allowed: str) -> None:
             DELETED,
             "is needed by channel 'sms': set it, or choose another channel",
         ),
-        (
-            "customer.phone",
-            "+1",
-            "must be the country code and number in digits 0-9 alone, with no '+' and no spaces,"
-            " like '15550109999'",
-        ),
-        (
-            "intent.shopify_product_id",
-            0,
-            "must be a Shopify id: a whole number from 1 to 2^63 - 1",
-        ),
-        ("intent.quantity", 0, "must be at least 1"),
     ],
 )
 def test_messages(path: str, value: object, message: str) -> None:
@@ -469,30 +397,16 @@ def test_an_independent_judge_agrees(body: dict[str, Any]) -> None:
         assert body == json.loads(content)
 
 
-@given(bodies)
-def test_violations_repeat_no_value(body: dict[str, Any]) -> None:
+def test_violations_repeat_no_value() -> None:
     """No violation holds a string that the request held."""
     marker = "marker-of-a-person"
-    planted = json.loads(
-        json.dumps(body, default=lambda _: marker).replace("ada@example.com", marker)
-    )
-    customer = {"email": [marker], "phone": marker, marker: {marker: object()}}
-    planted["customer"] = VALID["customer"] | customer
-    assert marker not in repr(check(planted))
+    customer = {"email": [marker], "phone": marker, marker: {marker: object()}, "country": marker}
+    body: Any = VALID | {"customer": VALID["customer"] | customer, marker: object()}
+    assert marker not in repr(check(body))
 
 
 def test_rules_beyond_the_spec_are_marked_as_ours() -> None:
     """The origin of a rule says whether the vendor states it."""
-    assert [(rule.name, rule.origin) for rule in RULES] == [
-        ("channel_contact", "spec"),
-        ("phone_digits", "spec"),
-        ("phone_e164", "stoqapp"),
-        ("positive_id", "stoqapp"),
-        ("positive_quantity", "stoqapp"),
-        ("characters", "stoqapp"),
-        ("shop_domain", "spec"),
-    ]
-    assert [Violation("customer.country", "pattern", "", "spec")] == [
-        Violation(found.path, found.rule, "", found.origin)
-        for found in check(valid_body_but("customer.country", "US"))
-    ]
+    stated = [rule.name for rule in RULES if rule.origin == "spec"]
+    assert ["channel_contact", "phone_digits", "shop_domain"] == stated
+    assert "spec" == check(valid_body_but("customer.country", "US"))[0].origin
