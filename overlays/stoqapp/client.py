@@ -55,11 +55,11 @@ class _Client(Generic[AnyTransport]):
         app_name: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
+        http = HttpOptions() if http is None else http
         options = {name: given for name, given in locals().items() if name != "self"}
         log_as_environment_says()
         self._settings = Settings(**options)
-        url = self._settings.base_url + INTENTS_PATH
-        self._transport = self._connect(url, self._settings.http)
+        self._transport = self._connect(self._settings.base_url + INTENTS_PATH, http)
 
     @staticmethod
     def _connect(url: str, http: HttpOptions) -> AnyTransport:
@@ -91,9 +91,12 @@ class _Client(Generic[AnyTransport]):
         Raises:
             InvalidIntentError: *shop* does not name a shop.
             ConfigurationError: Another option is unusable.
+            TypeError: Another option cannot be changed.
         """
+        if unknown := changes.keys() - Changes.__optional_keys__:
+            raise TypeError(f"with_options cannot change {', '.join(sorted(unknown))}")
         other = object.__new__(type(self))
-        other._settings = self._settings.changed(changes)
+        other._settings = evolve(self._settings, **changes)
         other._transport = self._transport
         return other
 
@@ -213,13 +216,6 @@ class Stoq(_Client["Transport"]):
         self.close()
 
 
-async def _sleep_async(seconds: float) -> None:
-    # Importing asyncio takes 40 ms, which a program without an event loop need not spend.
-    import asyncio
-
-    await asyncio.sleep(seconds)
-
-
 class AsyncStoq(_Client["AsyncTransport"]):
     """`Stoq` for asyncio: the same arguments and guarantees, for the tasks of event loops."""
 
@@ -229,7 +225,11 @@ class AsyncStoq(_Client["AsyncTransport"]):
 
         return AsyncTransport(url, http)
 
-    _sleep = staticmethod(_sleep_async)
+    @staticmethod
+    async def _sleep(seconds: float) -> None:
+        import asyncio
+
+        await asyncio.sleep(seconds)
 
     async def create_intent(
         self,
@@ -244,12 +244,7 @@ class AsyncStoq(_Client["AsyncTransport"]):
 
     @takes(prepare)
     async def subscribe(self, prepared: Prepared) -> IntentCreated:
-        """As `Stoq.subscribe`, with the same arguments.
-
-        Raises:
-            InvalidIntentError: An input is unusable or a rule is broken; nothing was sent.
-            StoqError: As with `create_intent`.
-        """
+        """As `Stoq.subscribe`, with the same arguments and errors."""
         created = await self.create_intent(
             prepared.body, timeout=prepared.timeout, total_timeout=prepared.total_timeout
         )

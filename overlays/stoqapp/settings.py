@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal, TypedDict
 from urllib.parse import urlsplit
 
-from attrs import define, evolve, field
+from attrs import define, field
 
 from stoqapp.budget import Budget, shared_budget
 from stoqapp.errors import ConfigurationError, InvalidIntentError, UnusableInputError
@@ -99,10 +99,6 @@ def _shop_from(given: str | None) -> str:
         raise InvalidIntentError([violation]) from None
 
 
-def _http_from(given: HttpOptions | None) -> HttpOptions:
-    return HttpOptions() if given is None else given
-
-
 def _headers_from(given: Mapping[str, str] | None) -> dict[str, str]:
     if given is None:
         return {}
@@ -162,7 +158,7 @@ class Settings:
 
     shop: str = field(default=None, converter=_shop_from)
     base_url: str = None  # type: ignore[assignment]  # resolved below
-    http: HttpOptions = field(default=None, converter=_http_from)
+    http: HttpOptions = field(factory=HttpOptions)
     timeout: Timeout = field(default=None, converter=timeout_from)
     total_timeout: float = field(default=TOTAL_TIMEOUT_SECONDS, converter=total_timeout_from)
     max_retries: int = MAX_RETRIES
@@ -188,17 +184,6 @@ class Settings:
         user_agent = f"{self.app_name} {_USER_AGENT}" if self.app_name else _USER_AGENT
         own = {SHOP_HEADER: self.shop, "User-Agent": user_agent, **_OWN_HEADERS}
         self.request_headers = self.headers | own
-
-    def changed(self, changes: Changes) -> "Settings":
-        """Return a copy with *changes*.
-
-        Raises:
-            TypeError: Not every option can be changed, see `Changes`.
-        """
-        unknown = set(changes) - Changes.__optional_keys__
-        if unknown:
-            raise TypeError(f"with_options cannot change {', '.join(sorted(unknown))}")
-        return evolve(self, **changes)
 
 
 def base_url_from(given: str | None, http: HttpOptions) -> str:

@@ -12,7 +12,6 @@ from stoqapp import (
     Budget,
     ClientClosedError,
     InvalidIntentError,
-    ProcessedWithErrorsError,
     ServerError,
     Stoq,
 )
@@ -41,25 +40,6 @@ def test_what_was_checked_is_what_is_sent(caller: Caller, sandbox: Sandbox) -> N
     caller.create_intent(request, base_url=sandbox.base_url)
     assert sandbox.intents[0]["request"] == plain(request)
     assert sandbox.intents[0]["shop"] == SHOP
-
-
-def test_a_duplicate_is_told(caller: Caller, sandbox: Sandbox) -> None:
-    """The second identical intent is answered 200 with errors, and that is no success."""
-    caller.create_intent(email_request(), base_url=sandbox.base_url)
-    with pytest.raises(ProcessedWithErrorsError) as caught:
-        caller.create_intent(email_request(), base_url=sandbox.base_url)
-    assert caught.value.messages
-    assert caught.value.carried_out is False
-
-
-def test_a_paced_client_waits_before_it_sends(caller: Caller, sandbox: Sandbox) -> None:
-    """When the points are used up, the next call waits until they are free again."""
-    budget = Budget(points=4, window_seconds=60.0, clock=lambda: sum(caller.waits))
-    for number in range(3):
-        request = email_request(email=f"{number}@example.com")
-        caller.create_intent(request, base_url=sandbox.base_url, budget=budget, total_timeout=None)
-    assert len(sandbox.intents) == 3
-    assert sum(caller.waits) == pytest.approx(61.8, abs=0.1)
 
 
 def test_the_default_deadline_holds_a_window_of_the_budget(

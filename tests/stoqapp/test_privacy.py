@@ -7,7 +7,6 @@ import ssl
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -33,7 +32,6 @@ from stoqapp import (
     Stoq,
     StoqError,
     Timeout,
-    check,
 )
 
 # A phone number and a token of hexadecimal digits look like numbers and request ids.
@@ -88,11 +86,6 @@ def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
     ]
 
 
-def test_what_is_planted_is_sent() -> None:
-    """The planted request breaks no rule, so that it does reach the service."""
-    assert check(planted_request()) == []
-
-
 @frozen
 class Case:
     """What the server does with the planted values, and what the call ends in."""
@@ -119,7 +112,7 @@ def echoed(status: int, *headers: bytes, body: bytes = SAID) -> bytes:
 PHONE = str(PLANTED["phone"]).encode()
 TOKEN = str(PLANTED["push"]).encode()
 CREATED = b"HTTP/1.1 201 Created\r\n"
-IMPATIENT = {"timeout": Timeout(connect=20, read=0.2, write=20, pool=20)}
+IMPATIENT = {"timeout": Timeout(read=0.2)}
 
 # One status of each kind; a header that is read; a body that is decoded, cut, or missing.
 CASES = [
@@ -132,22 +125,10 @@ CASES = [
         for name, text in [("phone", PHONE), ("push", TOKEN), ("all", ECHO)]
     ],
     *[
-        Case(
-            f"phone as {header}", answers(echoed(429, header.encode() + b": " + PHONE)), AnswerError
-        )
-        for header in (
-            "Retry-After",
-            "X-RateLimit-Limit",
-            "X-RateLimit-Remaining",
-            "X-RateLimit-Reset",
-            "Content-Encoding",
-        )
+        Case(f"phone as {name}", answers(echoed(429, name.encode() + b": " + PHONE)), AnswerError)
+        for name in ("Retry-After", "X-RateLimit-Remaining", "X-RateLimit-Reset")
     ],
-    Case(
-        "phone as retry_after",
-        answers(http(429, json.dumps({"retry_after": int(PHONE)}).encode())),
-        AnswerError,
-    ),
+    Case("phone as seconds", answers(http(429, b'{"retry_after": %s}' % PHONE)), AnswerError),
     Case("cut", answers_and_resets(echoed(201)[:-5]), IntentCreated),
     Case("resets", answers_and_resets(), OutcomeUnknownError),
     Case("never answers", faults.answers_and_hangs(), OutcomeUnknownError, IMPATIENT),
@@ -158,13 +139,7 @@ CASES = [
             ("the echo as protocol", ECHO + b" 201 Created\r\n\r\n", OutcomeUnknownError),
             ("the echo as status", b"HTTP/1.1 " + ECHO + b"\r\n\r\n", OutcomeUnknownError),
             ("the echo as header line", CREATED + ECHO + b"\r\n\r\n", IntentCreated),
-            ("the echo after a NUL", CREATED + b"X: \0" + ECHO + b"\r\n\r\n", IntentCreated),
             ("the echo as length", http(201, b"", length=ECHO.decode()), IntentCreated),
-            (
-                "the echo as chunk size",
-                http(201, ECHO + b"\r\n", b"Transfer-Encoding: chunked", length=None),
-                IntentCreated,
-            ),
             ("the echo is no gzip", http(201, SAID, b"Content-Encoding: gzip"), IntentCreated),
             ("the echo as port", http(302, b"", b"Location: http://a:" + ECHO), AnswerError),
         ]
@@ -201,22 +176,7 @@ def test_no_text_tells_what_the_customer_gave(
     assert [] == found_in(*logged(caplog))
 
 
-def tls_port_that_is_none(server: FaultServer) -> dict[str, Any]:
-    return {"base_url": server.url("https")}
-
-
-def proxy_that_denies(server: FaultServer) -> dict[str, Any]:
-    return {
-        "http": HttpOptions(proxy=f"http://planted-user:planted-secret@127.0.0.1:{server.port}")
-    }
-
-
-@pytest.mark.parametrize("options", [tls_port_that_is_none, proxy_that_denies])
-def test_no_text_of_what_was_not_sent(
-    options: Callable[[FaultServer], dict[str, Any]],
-    caller: Caller,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_no_text_of_what_was_not_sent(caller: Caller, caplog: pytest.LogCaptureFixture) -> None:
     """A call that never left tells nothing either, nor does it tell the proxy's password."""
     caplog.set_level(logging.DEBUG)
 
@@ -226,12 +186,14 @@ def test_no_text_of_what_was_not_sent(
         peer.close()
 
     with FaultServer(denies) as server:
-        with pytest.raises(NotSentError) as caught:
-            caller.create_intent(planted_request(), max_retries=1, **options(server))
+        proxy = f"http://planted-user:planted-secret@127.0.0.1:{server.port}"
+        for options in ({"base_url": server.url("https")}, {"http": HttpOptions(proxy=proxy)}):
+            with pytest.raises(NotSentError) as caught:
+                caller.create_intent(planted_request(), max_retries=1, **options)
+            told = [*texts_of(caught.value), *logged(caplog)]
+            assert [] == found_in(*told)
+            assert "planted-" not in "".join(told)
         assert server.requests == []
-    told = [*texts_of(caught.value), *logged(caplog)]
-    assert [] == found_in(*told)
-    assert "planted-" not in "".join(told)
 
 
 def test_no_text_of_what_was_typed(caller: Caller, caplog: pytest.LogCaptureFixture) -> None:

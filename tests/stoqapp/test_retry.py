@@ -27,10 +27,12 @@ from stoqapp import (
 )
 from stoqapp.answers import created_from_answer
 from stoqapp.headers import RateLimit
-from stoqapp.retry import CallBudget, Send, Wait, deliver, deliver_async, plan, wait_before_retry
+from stoqapp.retry import deliver, deliver_async, plan, wait_before_retry
 from stoqapp.settings import Settings
 
 CREATED = Answer(201, {"x-ratelimit-remaining": "358"}, b'{"intents": [{"id": "1"}]}')
+DAYS = Answer(429, {"retry-after": "86401"}, b"")
+LONG_WAITS = [(429, RateLimitedError), (503, ServerError)]
 DUPLICATE = Answer(200, {}, b'{"errors": ["already waits"]}')
 REFUSED = Answer(200, {}, b'{"errors": ["email is invalid"]}')
 LIMITED = Answer(429, {"retry-after": "7"}, b"{}")
@@ -170,6 +172,11 @@ ON_REQUEST = {"retry_unknown": True, "max_retries": 3}
         ([TROUBLE, CREATED], ON_REQUEST, IntentCreated, [0.5]),
         ([UNKNOWN, CREATED], ON_REQUEST, IntentCreated, [0.5]),
         ([UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN], ON_REQUEST, OutcomeUnknownError, [0.5, 1.0, 2.0]),
+        # A wait is never cut short, and the deadline includes the attempts.
+        ([LIMITED, CREATED], {"total": 8.1}, IntentCreated, [7.0]),
+        ([LIMITED], {"total": 8.0}, RateLimitedError, []),
+        ([NOT_SENT], {"total": 5.0, "seconds_of_an_attempt": 4.8}, NotSentError, []),
+        *[([evolve(DAYS, status=status)], {}, kind, []) for status, kind in LONG_WAITS],
     ],
 )
 def test_what_is_retried(
@@ -233,35 +240,6 @@ def test_an_unknown_attempt_is_not_hidden(
     assert outcome.attempts == len(results)
     assert ("earlier attempt" in str(outcome)) is after_unknown
     assert "nothing was sent" not in str(outcome)
-
-
-@pytest.mark.parametrize(
-    ("total", "kind", "attempts"),
-    [(7.9, RateLimitedError, 1), (8.0, RateLimitedError, 1), (8.1, IntentCreated, 2)],
-)
-def test_a_wait_that_outlasts_the_deadline_ends_the_call(
-    total: float, kind: type[Exception], attempts: int, mode: str
-) -> None:
-    """The service is never asked earlier than it said; a call without that time stops at once."""
-    run = Run([LIMITED, CREATED], total=total, mode=mode)
-    assert isinstance(run.outcome, kind)
-    assert (run.outcome.attempts, len(run.waits)) == (attempts, attempts - 1)
-
-
-@pytest.mark.parametrize("status", [429, 503])
-def test_a_service_that_asks_for_more_than_a_day_is_not_waited_for(status: int) -> None:
-    """No wait is longer than any clock can count, even without a deadline."""
-    asks = Answer(status, {"retry-after": "999999999999"}, b"")
-    run = Run([asks, CREATED])
-    assert isinstance(run.outcome, RateLimitedError | ServerError)
-    assert run.waits == []
-
-
-def test_the_deadline_includes_the_attempts() -> None:
-    """What an attempt took is gone from the time for waits."""
-    run = Run([NOT_SENT, CREATED], total=5.0, seconds_of_an_attempt=4.8)
-    assert isinstance(run.outcome, NotSentError)
-    assert run.waits == []
 
 
 def test_pacing_waits_before_sending(mode: str) -> None:
@@ -343,26 +321,6 @@ def test_a_broken_hook_does_not_cost_the_answer(caplog: pytest.LogCaptureFixture
     assert isinstance(Run([CREATED], on_attempt=broken).outcome, IntentCreated)
     assert "ZeroDivisionError" in caplog.text
     assert "ada@" not in caplog.text
-
-
-@pytest.mark.parametrize("interruption", [KeyboardInterrupt, asyncio.CancelledError])
-@pytest.mark.parametrize("where", [Send, Wait, CallBudget])
-def test_interruptions_pass_through(interruption: type[BaseException], where: type) -> None:
-    """Neither Ctrl-C nor a cancellation is swallowed, whatever the call is doing."""
-
-    def interrupted(*_: Any, **__: Any) -> Any:
-        raise interruption
-
-    budget = FakeBudget(0.1)
-    if where is CallBudget:
-        budget.take = interrupted  # type: ignore[method-assign]
-    settings = Settings(shop="demo", budget=budget)
-    with pytest.raises(interruption):
-        deliver(
-            plan(settings, math.inf, created_from_answer),
-            interrupted if where is Send else lambda _: CREATED,
-            interrupted if where is Wait else lambda _: None,
-        )
 
 
 def test_waits_double_up_to_a_limit() -> None:
