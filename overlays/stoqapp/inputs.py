@@ -246,7 +246,7 @@ class _Request:
         """Take fields that have no argument, as they are."""
         for path, value in more.items():
             if path in self._values or path in self._unusable:
-                self._unusable[path] = "is given twice: as an argument and in more"
+                self._unusable[path] = "is given twice: by itself and in more"
             elif "." in path and SPEC.field(path):
                 self._values[path] = value
             else:

@@ -13,21 +13,16 @@ def output(stream: TextIO | None) -> Iterator[None]:
 
     A reader that has gone away is the usual reason. The interpreter would complain, and change
     the exit code, when it ends; so the stream then leads nowhere, as Python's documentation of
-    SIGPIPE has it.
-
-    Args:
-        stream: Where to; None, which Python has for one that is closed, takes nothing.
+    SIGPIPE has it. Python has None for a stream that is closed.
     """
-    if stream is None:
-        return (yield)
     try:
         yield
-        stream.flush()
+        if stream is not None:
+            stream.flush()
     except OSError:
-        with suppress(OSError, ValueError):
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, stream.fileno())
-            os.close(nowhere)
+        if stream is not None:
+            with suppress(OSError, ValueError), open(os.devnull, "w") as nowhere:  # noqa: PTH123
+                os.dup2(nowhere.fileno(), stream.fileno())
 
 
 def show(text: str, end: str = "\n") -> None:
@@ -38,6 +33,13 @@ def show(text: str, end: str = "\n") -> None:
 def mention(text: str, end: str = "\n") -> None:
     """Print *text* to standard error, at once."""
     _write(text, end, sys.stderr)
+
+
+def _write(text: str, end: str, stream: TextIO | None) -> None:
+    # print() would take None for standard output.
+    if stream is not None:
+        with output(stream):
+            print(text, end=end, file=stream)
 
 
 def complain(command: str, text: str) -> None:
@@ -52,10 +54,3 @@ def agreed(command: str, question: str) -> bool:
         return False
     mention(f"{question} [y/N] ", end="")
     return sys.stdin.readline().strip().lower() in ("y", "yes")
-
-
-def _write(text: str, end: str, stream: TextIO | None) -> None:
-    # print() would take None for standard output.
-    if stream is not None:
-        with output(stream):
-            print(text, end=end, file=stream)

@@ -5,13 +5,12 @@ import json
 import re
 import signal
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any, Final, get_args
 from urllib.parse import urlsplit
 
 from stoqapp.answers import IntentCreated
-from stoqapp.cli.parser import Parser, UsageError, listed, whole_number
+from stoqapp.cli.parser import Parser
 from stoqapp.client import Stoq
 from stoqapp.errors import (
     BudgetExhaustedError,
@@ -62,7 +61,7 @@ environment:
   STOQ_LOG                                debug, info, warning or error: logs on standard error
 
 """
-_FROM_STDIN: Final = ("email", "phone", "push")
+_CONTACTS: Final = ("email", "phone", "push")
 # Arguments of `stoqapp.Stoq`, and what argparse is to know of their options.
 _CLIENT_OPTIONS: Final[Mapping[str, Mapping[str, Any]]] = {
     "shop": {"help": "the shop: demo, demo.myshopify.com or URL ($STOQ_SHOP)"},
@@ -75,7 +74,7 @@ _CLIENT_OPTIONS: Final[Mapping[str, Mapping[str, Any]]] = {
     },
     "max_retries": {
         "metavar": "N",
-        "type": whole_number,
+        "type": int,
         "default": MAX_RETRIES,
         "help": "how often to retry what was certainly not carried out (default: %(default)s)",
     },
@@ -88,18 +87,9 @@ _OPTIONS: Final = {
     name: f"--{name.replace('_', '-')}" for name in (*INPUTS, *_CLIENT_OPTIONS, "more")
 }
 _OPTION_OF_PATH: Final = _OPTIONS | {row.path: _OPTIONS[name] for name, row in INPUTS.items()}
-# What messages for Python call something that is an option here: a name with an underscore
-# anywhere, any other where the message begins with it.
-_PYTHON: Final = re.compile(
-    rf"(?<![\w.-])({'|'.join(name for name in _OPTIONS if '_' in name)})(?![\w=])"
-    rf"|^({'|'.join(_OPTIONS)})(?= must )"
-)
-_MESSAGES: Final = (
-    (".messages holds", "--show-words prints"),
-    (".messages", "--show-words"),
-    (".is_duplicate", "is_duplicate in --json"),
-    (", unless HttpOptions(allow_http=True) says otherwise", ""),
-    ("as an argument and in more", "as an option and in --more"),
+# Other names are the same word for Python and as an option.
+_PYTHON_NAME: Final = re.compile(
+    rf"(?<![\w.])({'|'.join(name for name in _OPTIONS if '_' in name)})\b"
 )
 
 
@@ -109,8 +99,8 @@ def add_to(commands: Any) -> None:
         "create",
         help="put one customer on the waitlist of one variant",
         description="Put one customer on the waitlist of one variant. The channel is inferred"
-        f" when only one contact is given. A contact that is '-' ({_names(_FROM_STDIN)}) is read"
-        " from standard input, one line.",
+        " when only one contact is given. A contact that is '-' is read from standard input,"
+        " one line.",
         usage="%(prog)s --variant ID --product ID (--email | --phone | --push) CONTACT [options]",
         epilog=_EXAMPLES + EXIT_CODES,
     )
@@ -118,7 +108,7 @@ def add_to(commands: Any) -> None:
     for row in INPUTS.values():
         parser.add_argument(_OPTIONS[row.name], **_settings(row))
     parser.add_argument(
-        _OPTIONS["more"],
+        "--more",
         metavar="FIELD=JSON",
         action="append",
         type=_field,
@@ -141,103 +131,67 @@ def _settings(row: Input) -> dict[str, Any]:
     types = get_args(row.type) or (row.type,)
     if bool in types:
         return {"action": argparse.BooleanOptionalAction, "help": row.help}
-    note = " (required)" if row.required else ""
-    if row.default is not None:
-        note = f" (default: {row.default})"
-    settings: dict[str, Any] = {"help": row.help + note}
+    note = f" (default: {row.default})" if row.default is not None else ""
+    settings: dict[str, Any] = {"help": f"{row.help}{' (required)' if row.required else note}"}
     if choices := [choice for part in types for choice in get_args(part)]:
         return settings | {"choices": choices, "type": str.lower}
-    if int in types and str not in types:
-        settings["type"] = whole_number
-    return settings | {"metavar": "N" if "type" in settings else "TEXT"}
+    if row.name in _CONTACTS:
+        return settings | {"type": _contact}
+    return settings | ({"type": int} if int in types and str not in types else {})
 
 
-def _names(names: tuple[str, ...]) -> str:
-    return listed([_OPTIONS[name] for name in names])
+def _contact(text: str) -> str:
+    """Return *text*, or for ``-`` a line of standard input."""
+    if text != "-":
+        return text
+    if line := sys.stdin.readline().strip() if sys.stdin else "":
+        return line
+    raise argparse.ArgumentTypeError("standard input holds no line of text")
 
 
 def _field(text: str) -> tuple[str, Any]:
-    path, equals, value = text.partition("=")
+    path, _, value = text.partition("=")
     try:
-        if equals and path:
-            return path, json.loads(value)
-    except (ValueError, RecursionError):
-        pass
-    raise argparse.ArgumentTypeError(
-        "must be the path of a field and its value as JSON, like 'customer.tags=[\"vip\"]'"
-    )
+        return path, json.loads(value)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            "must be the path of a field and its value as JSON, like 'customer.tags=[\"vip\"]'"
+        ) from None
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Create the intent, print the outcome and return the exit code."""
-    fields = {name: getattr(arguments, name) for name in INPUTS}
-    client = {name: getattr(arguments, name) for name in _CLIENT_OPTIONS}
+    given = vars(arguments)
+    fields = {name: given[name] for name in INPUTS}
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with _termination_as_interrupt():
-            fields |= _contact_from_stdin(fields)
-            with Stoq(**client) as stoq:
-                created = stoq.subscribe(**fields, more=_more(arguments.more))
+        with Stoq(**{name: given[name] for name in _CLIENT_OPTIONS}) as stoq:
+            created = stoq.subscribe(**fields, more=dict(arguments.more))
     except StoqError as error:
         code, outcome = _outcome_of(error)
         text = _text_of(error, arguments.base_url)
         complain("stoqapp create", text)
-        _show_words(arguments, getattr(error, "messages", ()))
-        if arguments.json:
-            report = error.to_dict(personal_data=True)
-            print_json({"outcome": outcome} | report | {"message": text})
-        return code
+        messages, report = error.messages, error.to_dict(personal_data=True) | {"message": text}
     except KeyboardInterrupt:
-        message = "interrupted; the intent may be on the list"
-        complain("stoqapp create", message)
-        if arguments.json:
-            report = {"outcome": "interrupted", "carried_out": None, "error": "KeyboardInterrupt"}
-            print_json(report | {"message": message})
-        return INTERRUPTED
-    _show_words(arguments, created.messages)
-    if arguments.json:
-        print_json({"outcome": "created"} | created.to_dict(personal_data=True))
+        code, outcome, messages = INTERRUPTED, "interrupted", ()
+        text = "interrupted; the intent may be on the list"
+        complain("stoqapp create", text)
+        report = {"carried_out": None, "error": "KeyboardInterrupt", "message": text}
     else:
-        _print_created(created)
-    return CREATED
-
-
-@contextmanager
-def _termination_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM raise KeyboardInterrupt in here."""
-    try:
-        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    except ValueError:
-        # Signals are handled in the main thread alone.
-        return (yield)
-    try:
-        yield
+        code, outcome, messages = CREATED, "created", created.messages
+        report = created.to_dict(personal_data=True)
+        if not arguments.json:
+            _print_created(created)
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _contact_from_stdin(fields: Mapping[str, Any]) -> dict[str, str]:
-    """Return the contact that was given as ``-``, if any, by its argument's name."""
-    names = [name for name in _FROM_STDIN if fields.get(name) == "-"]
-    if not names:
-        return {}
-    if len(names) > 1:
-        raise UsageError("stoqapp create", "only one contact can come from standard input")
-    try:
-        line = sys.stdin.readline().strip() if sys.stdin else ""
-    except (OSError, ValueError):
-        line = ""
-    if not line:
-        raise UsageError(
-            "stoqapp create", f"{_OPTIONS[names[0]]}: standard input holds no line of text"
-        )
-    return {names[0]: line}
-
-
-def _more(given: list[tuple[str, Any]]) -> dict[str, Any]:
-    more = dict(given)
-    if len(more) < len(given):
-        raise UsageError("stoqapp create", "--more: names a field twice")
-    return more
+    if messages and not arguments.show_words:
+        mention("  --show-words prints what the service said")
+    for message in messages if arguments.show_words else ():
+        # Control characters could steer the terminal; repr() escapes them.
+        mention(f"  the service said: {message!r}")
+    if arguments.json:
+        print_json({"outcome": outcome} | report)
+    return code
 
 
 def _outcome_of(error: StoqError) -> tuple[int, str]:
@@ -255,30 +209,16 @@ def _outcome_of(error: StoqError) -> tuple[int, str]:
 
 def _text_of(error: StoqError, base_url: str | None) -> str:
     """Return the text of *error* in the words of the command line."""
+    text = str(error).replace(" .", " ")
     if isinstance(error, InvalidIntentError):
         faults = [
-            f"{_OPTION_OF_PATH.get(fault.path, fault.path)} {_in_options(fault.message)}"
+            f"\n  {_OPTION_OF_PATH.get(fault.path, fault.path)} {fault.message}"
             for fault in error.violations
         ]
-        return "\n  ".join(["nothing was sent:", *faults])
-    text = _in_options(str(error))
-    if isinstance(error, NotSentError) and not isinstance(error, BudgetExhaustedError):
-        url = urlsplit(base_url_from(base_url, HttpOptions()))
-        text = f"{url.netloc}: {text}"
-    return text
-
-
-def _in_options(text: str) -> str:
-    """Return *text* with options in place of what only Python has."""
-    for python, option in _MESSAGES:
-        text = text.replace(python, option)
-    return _PYTHON.sub(lambda found: _OPTIONS[found[0]], text)
-
-
-def _show_words(arguments: argparse.Namespace, messages: tuple[str, ...]) -> None:
-    for message in messages if arguments.show_words else ():
-        # Control characters could steer the terminal; repr() escapes them.
-        mention(f"  the service said: {message!r}")
+        text = f"nothing was sent:{''.join(faults)}"
+    elif isinstance(error, NotSentError) and not isinstance(error, BudgetExhaustedError):
+        text = f"{urlsplit(base_url_from(base_url, HttpOptions())).netloc}: {text}"
+    return _PYTHON_NAME.sub(lambda found: _OPTIONS[found[0]], text)
 
 
 def print_json(report: Mapping[str, Any]) -> None:
@@ -293,13 +233,6 @@ def print_json(report: Mapping[str, Any]) -> None:
 
 def _print_created(created: IntentCreated) -> None:
     ids = [ascii(given).strip("'") for given in created.ids]
-    lines = [f"created{': intent ' if ids else ''}{', '.join(ids)}"]
-    lines += [
-        f"  {_OPTION_OF_PATH.get(change.path, change.path)}: {change.description}"
-        for change in created.changes
-    ]
-    if created.messages:
-        lines.append(
-            f"  the service said more, in {len(created.messages)} message(s): --show-words"
-        )
-    show("\n".join(lines))
+    show(f"created{': intent ' if ids else ''}{', '.join(ids)}")
+    for change in created.changes:
+        show(f"  {_OPTION_OF_PATH.get(change.path, change.path)}: {change.description}")

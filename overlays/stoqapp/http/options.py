@@ -213,8 +213,8 @@ def check_base_url(base_url: object, allow_http: bool) -> str:
     )
     if url.scheme == "http" and not (allow_http or is_loopback(url.host)):
         raise ConfigurationError(
-            "base_url must be https: plain http is for loopback hosts alone, unless"
-            " HttpOptions(allow_http=True) says otherwise"
+            "base_url must be https: plain http is for loopback hosts, or in Python for"
+            " HttpOptions(allow_http=True)"
         )
     return str(url).rstrip("/")
 
