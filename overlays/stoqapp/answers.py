@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, Final
 
-from attrs import asdict, field, frozen
+from attrs import field, frozen
 
 from stoqapp.errors import Answer, AnswerError, class_of_status
 from stoqapp.headers import (
@@ -99,7 +99,7 @@ class IntentCreated:
             "attempts": self.attempts,
             "waited_seconds": self.waited_seconds,
             "confirmed_by_duplicate": self.confirmed_by_duplicate,
-            "changes": list(map(asdict, self.changes)),
+            "changes": [change._asdict() for change in self.changes],
         }
         if personal_data:
             said = {"intents": list(map(dict, self.intents)), "messages": list(self.messages)}

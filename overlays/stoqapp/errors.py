@@ -38,7 +38,7 @@ An error survives pickling with everything it holds. It also survives being rebu
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from attrs import asdict, field, frozen
+from attrs import field, frozen
 
 from stoqapp.headers import loggable_id, request_id_from_headers
 from stoqapp.rules import Violation
@@ -171,11 +171,11 @@ class InvalidIntentError(StoqError, ValueError):
     @property
     def args(self) -> tuple[Any, ...]:  # type: ignore[override]
         """As with `StoqError`, with the violations instead of the text."""
-        return list(map(asdict, self.violations)), super().args[1]
+        return [one._asdict() for one in self.violations], super().args[1]
 
     def to_dict(self, *, personal_data: bool = False) -> dict[str, Any]:
         """Return the error as values of JSON, the violations included."""
-        violations = list(map(asdict, self.violations))
+        violations = [one._asdict() for one in self.violations]
         return super().to_dict(personal_data=personal_data) | {"violations": violations}
 
 

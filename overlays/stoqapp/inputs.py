@@ -14,6 +14,7 @@ from typing import (
     Any,
     Concatenate,
     Final,
+    NamedTuple,
     ParamSpec,
     TypeVar,
     cast,
@@ -59,8 +60,7 @@ _product = partial(id_from, kind="Product")
 _market = partial(id_from, kind="Market")
 
 
-@frozen
-class Input:
+class Input(NamedTuple):
     """A parameter of `prepare`, as it is written there.
 
     Attributes:

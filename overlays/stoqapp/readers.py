@@ -6,7 +6,7 @@ or could mean several things. No message repeats the input.
 
 import operator
 import re
-from typing import Any, Final, Generic, Literal, TypeVar, get_args
+from typing import Any, Final, Generic, Literal, NamedTuple, TypeVar, get_args
 from urllib.parse import urlsplit
 
 from attrs import field, frozen
@@ -57,8 +57,7 @@ class Reading(Generic[T]):
     change: str | None = None
 
 
-@frozen
-class Change:
+class Change(NamedTuple):
     """What was done to one input: the field's path, and the description (``"lower-cased"``)."""
 
     path: str

@@ -10,9 +10,7 @@ compares the sentence with the file. Rules that go beyond the vendor's words hav
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final, Literal
-
-from attrs import frozen
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from stoqapp.body import plain
 from stoqapp.spec import SHOP_HEADER, SPEC, breaches, kind_of
@@ -53,8 +51,7 @@ _CUSTOMERS: Final = ("id", "email", "push", "country_code", "locale", "shopify_c
 _COMPARED: Final = {"product.sku", *(f"customer.{name}" for name in _CUSTOMERS)}
 
 
-@frozen
-class Violation:
+class Violation(NamedTuple):
     """One broken rule.
 
     Attributes:
@@ -73,16 +70,14 @@ class Violation:
     origin: Origin
 
 
-@frozen
-class Quote:
+class Quote(NamedTuple):
     """Words of the vendor: the field or header that they describe, and the part that counts."""
 
     place: str
     words: str
 
 
-@frozen
-class Rule:
+class Rule(NamedTuple):
     """A rule that no schema states.
 
     Attributes:
@@ -102,8 +97,7 @@ class Rule:
         return [Violation(path, self.name, text, self.origin) for path, text in self.find(fields)]
 
 
-@frozen
-class Channel:
+class Channel(NamedTuple):
     """A channel, the field that it needs, and the vendor's words for that."""
 
     name: str

@@ -17,9 +17,7 @@ import json
 import math
 from collections.abc import Callable
 from itertools import accumulate, pairwise
-from typing import Final, TypeVar
-
-from attrs import evolve, frozen
+from typing import Final, NamedTuple, TypeVar
 
 from stoqapp.errors import ConfigurationError
 from stoqapp.headers import WRITE_POINTS
@@ -28,8 +26,7 @@ SLACK: Final = 0.03
 LONGEST_HOLD_SECONDS: Final = 86_400.0
 
 
-@frozen
-class Allowance:
+class Allowance(NamedTuple):
     """How many points may be spent in how long.
 
     Attributes:
@@ -71,8 +68,7 @@ def allowance_from(share: float, points: int, window_seconds: float) -> Allowanc
     return Allowance(share, limit, window_ms, math.ceil(window_ms * (1 + SLACK)))
 
 
-@frozen
-class Log:
+class Log(NamedTuple):
     """What counts against one shop, in milliseconds of the clock of whoever keeps the log.
 
     Attributes:
@@ -103,7 +99,7 @@ def take(log: Log, now_ms: int, allowance: Allowance) -> tuple[Log, int]:
     current = _current(log, now_ms, allowance)
     missing = _spent(current) + WRITE_POINTS - allowance.limit_points
     if missing <= 0:
-        return evolve(current, writes=(*current.writes, now_ms)), 0
+        return current._replace(writes=(*current.writes, now_ms)), 0
     entries = sorted([*((moment, WRITE_POINTS) for moment in current.writes), *current.others])
     freed = accumulate(points for _, points in entries)
     frees_ms = next(
@@ -117,7 +113,7 @@ def give_back(log: Log, now_ms: int, age_ms: int) -> tuple[Log, None]:
     for place in reversed(range(len(log.writes))):
         if log.writes[place] <= now_ms - age_ms:
             writes = log.writes[:place] + log.writes[place + 1 :]
-            return evolve(log, writes=writes), None
+            return log._replace(writes=writes), None
     return log, None
 
 
@@ -135,13 +131,13 @@ def learn(
     if resets_in_ms <= 0 or excess <= 0:
         return current, None
     spent_at_ms = now_ms + resets_in_ms - allowance.interval_ms
-    return evolve(current, others=(*current.others, (spent_at_ms, excess))), None
+    return current._replace(others=(*current.others, (spent_at_ms, excess))), None
 
 
 def hold(log: Log, now_ms: int, seconds: float) -> tuple[Log, None]:
     """Let no points be taken for *seconds*, a day at most. Never shorten a hold in force."""
     until_ms = now_ms + math.ceil(min(seconds, LONGEST_HOLD_SECONDS) * 1000)
-    return evolve(log, held_until_ms=max(until_ms, log.held_until_ms)), None
+    return log._replace(held_until_ms=max(until_ms, log.held_until_ms)), None
 
 
 def _current(log: Log, now_ms: int, allowance: Allowance) -> Log:
@@ -153,8 +149,7 @@ def _current(log: Log, now_ms: int, allowance: Allowance) -> Log:
     oldest_ms = now_ms - allowance.interval_ms
     if not moments or oldest_ms <= min(moments) <= max(moments) <= now_ms:
         return log
-    return evolve(
-        log,
+    return log._replace(
         writes=tuple([min(moment, now_ms) for moment in log.writes if moment >= oldest_ms]),
         others=tuple([(min(at, now_ms), points) for at, points in log.others if at >= oldest_ms]),
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.request import getproxies, proxy_bypass
 
 import httpx
@@ -22,8 +22,7 @@ TIMEOUT_SECONDS: Final = 10.0
 HTTPX_VERSION: Final = httpx.__version__
 
 
-@frozen
-class Timeout:
+class Timeout(NamedTuple):
     """Seconds to wait in each phase of one attempt.
 
     Attributes:
@@ -93,8 +92,7 @@ class HttpOptions:
             _proxy_from(self.proxy, "the proxy of HttpOptions", None)
 
 
-@frozen
-class Route:
+class Route(NamedTuple):
     """Where connections lead, and through what.
 
     Attributes:
