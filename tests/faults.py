@@ -263,16 +263,7 @@ def http(
     version: bytes = b"HTTP/1.1",
     length: object = True,
 ) -> bytes:
-    """Return an answer.
-
-    Args:
-        status: Three digits, or whatever shall stand there.
-        body: The body, as it is sent.
-        headers: Header lines without their ends.
-        reason: The reason phrase; by default the usual one.
-        version: The protocol.
-        length: True for a right ``Content-Length``, None for no such line, or what it shall say.
-    """
+    """Return an answer; *headers* are whole lines, and *length* None leaves Content-Length out."""
     if reason is None:
         known = isinstance(status, int) and status in HTTPStatus._value2member_map_
         reason = HTTPStatus(status).phrase.encode() if known else b"Odd"
@@ -288,59 +279,40 @@ def chunked(*chunks: bytes, end: bytes = b"0\r\n\r\n") -> bytes:
     return b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + end
 
 
-def answers(*pieces: bytes) -> Script:
-    """Read the request, send *pieces*, and keep the connection open."""
+def _answers_and(then: Script) -> Callable[..., Script]:
+    """Return a maker of scripts that read the request, send some pieces, and go on with *then*."""
 
-    def script(peer: Peer) -> None:
-        peer.read_request()
-        peer.send(*pieces)
+    def answering(*pieces: bytes) -> Script:
+        def script(peer: Peer) -> None:
+            peer.read_request()
+            peer.send(*pieces)
+            then(peer)
 
-    return script
+        return script
 
-
-def answers_and_closes(*pieces: bytes) -> Script:
-    """Read the request, send *pieces*, and close."""
-
-    def script(peer: Peer) -> None:
-        peer.read_request()
-        peer.send(*pieces)
-        peer.close()
-
-    return script
+    return answering
 
 
-def answers_and_resets(*pieces: bytes) -> Script:
-    """Read the request, send *pieces*, and reset the connection."""
-
-    def script(peer: Peer) -> None:
-        peer.read_request()
-        peer.send(*pieces)
-        peer.reset()
-
-    return script
-
-
-def answers_and_hangs(*pieces: bytes) -> Script:
-    """Read the request, send *pieces*, and then nothing more, until the client leaves."""
-
-    def script(peer: Peer) -> None:
-        peer.read_request()
-        peer.send(*pieces)
-        peer.wait_until_left()
-
-    return script
+answers = _answers_and(lambda peer: None)
+answers_and_closes = _answers_and(Peer.close)
+answers_and_resets = _answers_and(Peer.reset)
+answers_and_hangs = _answers_and(Peer.wait_until_left)
+hangs = Peer.wait_until_left
 
 
 def trickles(start: bytes, rest: bytes) -> Script:
     """Read the request, send *start* at once, and *rest* byte by byte."""
 
-    def script(peer: Peer) -> None:
-        peer.read_request()
-        peer.send(start)
+    def then(peer: Peer) -> None:
         peer.trickle(rest)
         peer.wait_until_left()
 
-    return script
+    return _answers_and(then)(start)
+
+
+def floods(start: bytes, more: bytes) -> Script:
+    """Read the request, send *start* at once, and *more* without end."""
+    return _answers_and(lambda peer: peer.flood(more))(start)
 
 
 def over_tls(context: ssl.SSLContext, then: Script) -> Script:
@@ -351,11 +323,6 @@ def over_tls(context: ssl.SSLContext, then: Script) -> Script:
         then(peer)
 
     return script
-
-
-def hangs(peer: Peer) -> None:
-    """Accept, and do nothing until the client leaves."""
-    peer.wait_until_left()
 
 
 def resets_unread(peer: Peer) -> None:
@@ -388,15 +355,13 @@ def compressed(data: bytes, window_bits: int = zlib.MAX_WBITS | 16) -> bytes:
 
 
 @cache
-def gzip_bomb(gibibytes: float = 1.0) -> bytes:
-    """Return gzip, just short of 1 MiB for each, that holds that many GiB of zeros."""
+def gzip_bomb() -> bytes:
+    """Return gzip, just short of 1 MiB, that holds 1 GiB of zeros."""
     block = bytes(16 * 1024 * 1024)
-    blocks = int(gibibytes * 64)
     compressor = zlib.compressobj(level=9, wbits=-zlib.MAX_WBITS)
     # After a full flush nothing refers to what came before, so one block can be repeated.
     piece = compressor.compress(block) + compressor.flush(zlib.Z_FULL_FLUSH)
-    header = b"\x1f\x8b\x08" + bytes(6) + b"\xff"
-    return header + piece * blocks + compressor.flush()
+    return b"\x1f\x8b\x08" + bytes(6) + b"\xff" + piece * 64 + compressor.flush()
 
 
 @contextmanager

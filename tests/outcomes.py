@@ -10,7 +10,7 @@ from typing import Any
 
 from attrs import field, frozen
 from conftest import Caller, email_request
-from faults import FaultServer, Peer, Script, answers, http
+from faults import FaultServer, Peer, Request, Script, answers, http
 
 from record_cassettes import SHOP
 from stoqapp import (
@@ -101,11 +101,10 @@ class Row:
     expected: Expected
     client: dict[str, Any] = PATIENT
 
-    def run(self, caller: Caller, script: Script | bytes | None = None, **client: Any) -> None:
-        script = script or self.script
-        with FaultServer(answers(script) if isinstance(script, bytes) else script) as server:
+    def run(self, caller: Caller, scheme: str = "http", **client: Any) -> None:
+        with self.server() as server:
             began = time.monotonic()
-            options = {"base_url": server.url()} | self.client | client
+            options = {"base_url": server.url(scheme)} | self.client | client
             outcome = outcome_of(lambda: caller.create_intent(email_request(), **options))
             seconds = time.monotonic() - began
         self.expected.check(outcome)
@@ -115,6 +114,25 @@ class Row:
             assert server.connections == 1
         if self.client is not PATIENT:
             assert seconds < LATEST_SECONDS
+
+    def run_behind(self, caller: Caller, scheme: str, **options: Any) -> list[Request]:
+        """Let the script be a proxy in front of nothing; return the requests that it read."""
+        with self.server() as proxy:
+            url = f"http://user:secret@127.0.0.1:{proxy.port}"
+            self.expected.check(
+                outcome_of(
+                    lambda: caller.create_intent(
+                        email_request(),
+                        base_url=f"{scheme}://127.0.0.1:9/api/v1",
+                        http=HttpOptions(proxy=url, **options),
+                        **self.client,
+                    )
+                )
+            )
+        return proxy.requests
+
+    def server(self) -> FaultServer:
+        return FaultServer(answers(self.script) if isinstance(self.script, bytes) else self.script)
 
 
 def rows_of(*entries: tuple[Any, ...]) -> list[Row]:

@@ -15,12 +15,7 @@ from outcomes import Outcome, Session
 from stoqapp import (
     AnswerError,
     IntentCreated,
-    IntentRefusedError,
     OutcomeUnknownError,
-    ProcessedWithErrorsError,
-    RateLimitedError,
-    ServerError,
-    UnexpectedAnswerError,
 )
 from stoqapp.http.attempt import LARGEST_BODY_BYTES
 
@@ -82,20 +77,6 @@ VALUES = (
     b"|http://xn--a/|mailto:a|//"
     b"|a=b; Expires=Sun, 06 Nov 99999 08:49:37 GMT; Max-Age=9; Domain=.; Port="
 ).split(b"|")
-# What RFC 9110 lets a field value hold, obsolete bytes included.
-field_texts = st.builds(
-    lambda codes: bytes(codes).strip(b" \t"),
-    st.lists(st.sampled_from([9, *range(32, 127), *range(128, 256)]), max_size=30),
-)
-odd_names = st.from_regex(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,12}", fullmatch=True).map(str.encode)
-plain_headers = st.lists(
-    st.tuples(
-        st.sampled_from(NAMES)
-        | odd_names.filter(lambda name: name.title() not in [*FRAMING, b"Upgrade"]),
-        st.sampled_from(VALUES) | field_texts,
-    ),
-    max_size=5,
-)
 wild_headers = st.lists(
     st.tuples(
         st.sampled_from(NAMES + FRAMING) | st.binary(max_size=12),
@@ -139,22 +120,20 @@ def mutated(draw: st.DrawFn) -> bytes:
     return answer
 
 
-quick = settings(
-    max_examples=120,
+@settings(
+    max_examples=200,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-
-
-@quick
 @given(st.binary(max_size=300) | wild_answers | mutated())
 @example(b"")
 @example(b"HTTP/1.1 201 Created\r\n\r\n")
+@example(b"HTTP/1.1 400 Bad Request\r\n")
 @example(b"HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\nPRI *")
 @example(b"HTTP/1.1 302 Found\r\nLocation: mailto:a\r\n\r\n")
 @example(b"HTTP/1.1 201 Created\r\nContent-Encoding: gzip\r\n\r\n\x1f\x8b\x08")
 def test_any_bytes_end_in_an_outcome(both: Both, answer: bytes) -> None:
-    """No bytes make anything else than an outcome, and they make the same one in both modes."""
+    """Any bytes make an outcome, the same in both modes; a status line decides it alone."""
     outcomes = both.outcomes(answer)
     for outcome in outcomes:
         assert isinstance(outcome, IntentCreated | AnswerError | OutcomeUnknownError)
@@ -170,51 +149,6 @@ def test_any_bytes_end_in_an_outcome(both: Both, answer: bytes) -> None:
     if isinstance(sync, IntentCreated | AnswerError):
         assert sync.answer == asynchronous.answer
         assert sync.messages == asynchronous.messages
-
-
-def kind_of(status: int) -> type:
-    named = {200: ProcessedWithErrorsError, 201: IntentCreated, 429: RateLimitedError}
-    by_hundreds = {4: IntentRefusedError, 5: ServerError}
-    return named.get(status) or by_hundreds.get(status // 100) or UnexpectedAnswerError
-
-
-@quick
-@given(
-    status=st.integers(200, 999) | st.sampled_from([200, 201, 201, 201, 302, 404, 429, 500, 503]),
-    headers=plain_headers,
-    body=bodies,
-    length=st.none() | st.integers(0, 300),
-    before=st.lists(st.sampled_from([100, 102, 103, 199]), max_size=2),
-    cut=st.none() | st.integers(0, 200),
-)
-@example(302, [(b"Location", b"http://[")], b"", None, [], None)
-@example(400, [], b"", None, [], 0)
-@example(
-    201, [(b"Set-Cookie", b"a=b; Expires=Sun, 06 Nov 99999 08:49:37 GMT")], b"", 0, [100], None
-)
-def test_the_status_line_decides(
-    both: Both,
-    status: int,
-    headers: list[tuple[bytes, bytes]],
-    body: bytes,
-    length: int | None,
-    before: list[int],
-    cut: int | None,
-) -> None:
-    """The outcome is that of the status line, whatever follows it, and wherever that is cut."""
-    if length is not None:
-        headers = [*headers, (b"Content-Length", b"%d" % length)]
-    early = b"".join(written(status, [], b"") for status in before)
-    status_line, _, rest = written(status, headers, body).partition(b"\r\n")
-    answer = early + status_line + b"\r\n" + rest[:cut]
-    for outcome in both.outcomes(answer):
-        assert isinstance(outcome, kind_of(status)), repr(outcome)
-        assert isinstance(outcome, IntentCreated | AnswerError)
-        assert outcome.answer.status == status
-        if isinstance(outcome, AnswerError):
-            wait = outcome.retry_after
-            assert wait is None or 0 <= wait < float("inf")
-            turned_away = 400 <= status < 500 or status == 200
-            turned_away = turned_away or (status == 503 and wait is not None)
-            assert outcome.carried_out is (False if turned_away else None)
-            assert re.match(rf"STOQ answered {status}: ", str(outcome))
+    if line := re.match(rb"HTTP/1\.[01] ([2-9][0-9]{2}) [^\n]*\n", answer):
+        assert isinstance(sync, IntentCreated | AnswerError), repr(sync)
+        assert sync.answer.status == int(line[1])

@@ -58,13 +58,13 @@ def test_a_closed_client_takes_no_points(caller: Caller) -> None:
     budget = Budget(points=2)
 
     async def closed_async() -> None:
-        stoq = AsyncStoq(SHOP, budget=budget)
-        await stoq.close()
+        async with AsyncStoq(SHOP, budget=budget) as stoq:
+            pass
         await stoq.create_intent(email_request())
 
     def closed() -> None:
-        stoq = Stoq(SHOP, budget=budget)
-        stoq.close()
+        with Stoq(SHOP, budget=budget) as stoq:
+            pass
         stoq.create_intent(email_request())
 
     with pytest.raises(ClientClosedError):

@@ -1,11 +1,10 @@
 """Connections after a fork, of a client that is forgotten, and when a client is closed."""
 
 import asyncio
-import gc
 import os
 import subprocess
 import sys
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -17,7 +16,6 @@ from outcomes import (
     ONE_CONNECTION,
     Gate,
     Make,
-    Outcome,
     answered,
     echoes,
     outcome_of,
@@ -46,47 +44,37 @@ FORK = {
 import os, sys
 from stoqapp import Stoq
 stoq = Stoq("demo", base_url=sys.argv[1], budget=None, max_retries=0)
-def call(who):
-    answer = stoq.subscribe(variant=1, product=2, email=f"{who}@example.org")
-    assert [intent["email"] for intent in answer.intents] == [f"{who}@example.org"]
+def call(who, times=1):
+    for _ in range(times):
+        answer = stoq.subscribe(variant=1, product=2, email=f"{who}@example.org")
+        assert [intent["email"] for intent in answer.intents] == [f"{who}@example.org"]
 call("before")
 child = os.fork()
-if child == 0:
-    for _ in range(3):
-        call("child")
-    stoq.close()
-    os._exit(0)
-_, status = os.waitpid(child, 0)
-for _ in range(3):
-    call("parent")
+call("parent" if child else "child", 3)
 stoq.close()
-sys.exit(os.waitstatus_to_exitcode(status))
+if child == 0:
+    os._exit(0)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """,
     "async": """
-import asyncio, os, sys, traceback
+import asyncio, os, sys
 from stoqapp import AsyncStoq
 stoq = AsyncStoq("demo", base_url=sys.argv[1], budget=None, max_retries=0)
 async def call(who, times=1):
     for _ in range(times):
         answer = await stoq.subscribe(variant=1, product=2, email=f"{who}@example.org")
         assert [intent["email"] for intent in answer.intents] == [f"{who}@example.org"]
-async def child():
-    await call("child", 3)
-    await stoq.close()
-with asyncio.Runner() as runner:
-    runner.run(call("before"))
-    pid = os.fork()
-    if pid == 0:
-        try:
-            asyncio.run(child())
-        except BaseException:
-            traceback.print_exc()
-            os._exit(1)
-        os._exit(0)
-    _, status = os.waitpid(pid, 0)
+    if who != "before":
+        await stoq.close()
+runner = asyncio.Runner()
+runner.run(call("before"))
+child = os.fork()
+if child == 0:
+    asyncio.run(call("child", 3))
+    os._exit(0)
+with runner:
     runner.run(call("parent", 3))
-    runner.run(stoq.close())
-sys.exit(os.waitstatus_to_exitcode(status))
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """,
 }
 
@@ -103,43 +91,40 @@ def test_a_fork_in_the_middle_of_a_connection(mode: str) -> None:
 
 # Closed in the end ----------------------------------------------------------------------------
 
+USED = """
+import asyncio, gc, sys
+from stoqapp import AsyncStoq, Stoq
+def wait():
+    gc.collect()
+    print("dropped", flush=True)
+    sys.stdin.read()
+fields = {"variant": 1, "product": 2, "email": "a@example.org"}
+async def use(stoq):
+    await stoq.subscribe(**fields)
+"""
 FORGOTTEN = {
     "sync": """
-import gc, sys
-from stoqapp import Stoq
 stoq = Stoq("demo", base_url=sys.argv[1], budget=None)
-stoq.subscribe(variant=1, product=2, email="a@example.org")
+stoq.subscribe(**fields)
 if sys.argv[2] == "dropped":
     del stoq
-    gc.collect()
-    print("dropped", flush=True)
-    sys.stdin.read()
+    wait()
 """,
     "async": """
-import asyncio, gc, sys
-from stoqapp import AsyncStoq
 async def main():
     stoq = AsyncStoq("demo", base_url=sys.argv[1], budget=None)
-    await stoq.subscribe(variant=1, product=2, email="a@example.org")
+    await use(stoq)
     if sys.argv[2] == "dropped":
         del stoq
-        gc.collect()
-        print("dropped", flush=True)
-        await asyncio.to_thread(sys.stdin.read)
+        await asyncio.to_thread(wait)
 asyncio.run(main())
 """,
-    "async, kept": """
-import asyncio, gc, sys
-from stoqapp import AsyncStoq
+    "async, after its loop": """
 stoq = AsyncStoq("demo", base_url=sys.argv[1], budget=None)
-async def main():
-    await stoq.subscribe(variant=1, product=2, email="a@example.org")
-asyncio.run(main())
+asyncio.run(use(stoq))
 if sys.argv[2] == "dropped":
     del stoq
-    gc.collect()
-    print("dropped", flush=True)
-    sys.stdin.read()
+    wait()
 """,
 }
 
@@ -148,7 +133,7 @@ if sys.argv[2] == "dropped":
 def test_a_forgotten_client_warns_of_nothing(mode: str) -> None:
     """A program that never closes its client ends without a word, warnings being errors."""
     with FaultServer(echoes) as server:
-        done = run_python(FORGOTTEN[mode], server.url(), "kept")
+        done = run_python(USED + FORGOTTEN[mode], server.url(), "kept")
         assert (done.returncode, done.stderr) == (0, "")
         server.ended.acquire()
 
@@ -157,7 +142,7 @@ def test_a_forgotten_client_warns_of_nothing(mode: str) -> None:
 def test_a_dropped_client_closes_its_connections(mode: str) -> None:
     """When nothing holds a client any more, its connections are closed while the program runs."""
     with FaultServer(echoes) as server:
-        program = [sys.executable, "-W", "error", "-c", FORGOTTEN[mode]]
+        program = [sys.executable, "-W", "error", "-c", USED + FORGOTTEN[mode]]
         with subprocess.Popen(
             [*program, server.url(), "dropped"],
             stdin=subprocess.PIPE,
@@ -171,15 +156,6 @@ def test_a_dropped_client_closes_its_connections(mode: str) -> None:
             _, errors = child.communicate("")
     assert (said, errors, child.returncode) == ("dropped\n", "", 0)
     assert closed
-
-
-def test_a_client_that_is_never_used_opens_nothing() -> None:
-    """Making a client opens nothing."""
-    with FaultServer(echoes) as server:
-        Stoq(SHOP, base_url=server.url())
-        AsyncStoq(SHOP, base_url=server.url())
-        gc.collect()
-        assert server.connections == 0
 
 
 @pytest.mark.parametrize("used", [True, False])
@@ -203,24 +179,19 @@ def test_closing_twice(session: Make, used: bool) -> None:
 
 def test_closing_during_calls() -> None:
     """A call that has left goes on to its answer; one that waits for its turn sends nothing."""
-    gate, outcomes = Gate(), list[Outcome]()
-    with FaultServer(gate) as server:
+    gate = Gate()
+    with FaultServer(gate) as server, ThreadPoolExecutor(2) as threads:
         stoq = Stoq(SHOP, base_url=server.url(), http=ONE_CONNECTION, **BARE)
-
-        def call() -> None:
-            outcomes.append(outcome_of(lambda: stoq.create_intent(email_request())))
-
-        threads = [threading.Thread(target=call) for _ in range(2)]
-        for thread in threads:
-            thread.start()
+        calls = [
+            threads.submit(lambda: outcome_of(lambda: stoq.create_intent(email_request())))
+            for _ in range(2)
+        ]
         gate.busy.wait()
         stoq.close()
         gate.free.set()
-        for thread in threads:
-            thread.join()
+        assert {type(call.result()) for call in calls} == {IntentCreated, ClientClosedError}
         server.ended.acquire()
         assert len(server.requests) == 1
-    assert {type(outcome) for outcome in outcomes} == {IntentCreated, ClientClosedError}
 
 
 def test_closing_during_a_call_async() -> None:

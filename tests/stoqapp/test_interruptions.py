@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from conftest import email_request
 from faults import FaultServer, Peer, Script, answers_and_hangs, http
-from outcomes import INTENT, LATEST_SECONDS, ONE, ONE_CONNECTION, answered, outcome_of
+from outcomes import INTENT, LATEST_SECONDS, ONE, ONE_CONNECTION, Gate, answered, outcome_of
 
 from record_cassettes import SHOP
 from stoqapp import (
@@ -66,48 +66,23 @@ def test_cancelling_a_task_cancels_its_call(start: bytes) -> None:
 
 def test_cancelling_a_task_that_waits_for_a_connection() -> None:
     """A task that is cancelled while it waits for its turn takes no turn away."""
-    busy = threading.Event()
-    free = threading.Event()
+    gate = Gate()
 
-    def slow(peer: Peer) -> None:
-        peer.read_request()
-        busy.set()
-        free.wait()
-        peer.send(http(201, INTENT))
-
-    async def calls(server: FaultServer) -> list[IntentCreated]:
+    async def calls(server: FaultServer) -> None:
         async with AsyncStoq(SHOP, base_url=server.url(), http=ONE_CONNECTION, **RETRYING) as stoq:
             first, second, third = [
                 asyncio.create_task(stoq.create_intent(email_request())) for _ in range(3)
             ]
-            await asyncio.to_thread(busy.wait)
+            await asyncio.to_thread(gate.busy.wait)
             second.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await second
-            free.set()
-            return await asyncio.gather(first, third)
+            gate.free.set()
+            await asyncio.gather(first, third)
 
-    with FaultServer(slow) as server:
-        assert len(asyncio.run(calls(server))) == 2
-        assert len(server.requests) == 2
-
-
-def test_cancelling_a_task_between_attempts() -> None:
-    """A task that waits to try again is cancelled at once, and tries no more."""
-
-    async def calls(server: FaultServer) -> None:
-        tried = asyncio.Event()
-        options = RETRYING | {"on_attempt": lambda attempt: tried.set()}
-        async with AsyncStoq(SHOP, base_url=server.url(), **options) as stoq:
-            task = asyncio.create_task(stoq.create_intent(email_request()))
-            await tried.wait()
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-
-    with FaultServer(answered(429, b"{}", b"Retry-After: 30")) as server:
+    with FaultServer(gate) as server:
         asyncio.run(calls(server))
-        assert len(server.requests) == 1
+        assert len(server.requests) == 2
 
 
 def test_a_timeout_around_a_call_is_the_callers() -> None:

@@ -57,11 +57,6 @@ def resets_after_the_head(peer: Peer) -> None:
     peer.reset()
 
 
-def sends_100s_without_end(peer: Peer) -> None:
-    peer.read_request()
-    peer.flood(GO_ON)
-
-
 UNKNOWN = rows_of(
     *[
         (name, script, unknown, *client)
@@ -74,18 +69,16 @@ UNKNOWN = rows_of(
             ("never answers", answers_and_hangs(), IMPATIENT),
             ("never reads", faults.hangs, IMPATIENT),
             ("half a status line, then closes", answers_and_closes(b"HTTP/1.1 20")),
-            ("half a status line, then resets", answers_and_resets(b"HTTP/1.1 20")),
             ("half a status line, then hangs", answers_and_hangs(b"HTTP/1.1 20"), IMPATIENT),
             ("a status line without its end", answers_and_closes(b"HTTP/1.1 201 Created")),
             ("a status line that trickles", trickles(b"", b"HTTP/1.1 201 " + b"O" * 2000), HURRIED),
             ("a 100 and nothing more", answers_and_closes(GO_ON)),
             ("a 100 and then never", answers_and_hangs(GO_ON), IMPATIENT),
-            ("100s without end", sends_100s_without_end, HURRIED),
+            ("100s without end", faults.floods(b"", GO_ON), HURRIED),
             ("100s that trickle", trickles(b"", GO_ON * 100), HURRIED),
             ("no HTTP at all", answers_and_hangs(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")),
             ("HTTP/0.9", answers_and_closes(b"<html>Created</html>\n")),
             ("HTTP/2", answers_and_closes(HTTP2_SETTINGS)),
-            ("HTTP/2 in words", answers_and_hangs(b"HTTP/2 201 Created\r\n\r\n")),
             ("TLS", answers_and_closes(b"\x15\x03\x03\x00\x02\x02\x50")),
             *[
                 (f"status {status}", answers_and_hangs(http(status)))

@@ -7,7 +7,8 @@ import os
 import ssl
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,6 @@ from stoqapp import (
     Stoq,
     Timeout,
 )
-from stoqapp.errors import Answer
 from stoqapp.http.attempt import LARGEST_BODY_BYTES
 from stoqapp.http.transport import AsyncTransport, Transport
 from stoqapp_sandbox import Sandbox
@@ -117,8 +117,7 @@ def test_a_transport_that_has_read_the_body(
 
 def test_a_body_that_a_transport_has_read_is_capped(caller: Caller) -> None:
     """The cap on what is kept holds there, too."""
-    large = b" " * (LARGEST_BODY_BYTES + 7)
-    transport = httpx.MockTransport(lambda _request: httpx.Response(201, content=large))
+    transport = httpx.MockTransport(lambda _: httpx.Response(201, content=b" " * 2_000_000))
     created = caller.create_intent(email_request(), http=HttpOptions(transport=transport))
     assert (LARGEST_BODY_BYTES, False) == (len(created.answer.body), created.answer.complete)
 
@@ -148,11 +147,12 @@ def test_what_a_transport_raises(caller: Caller, raised: Exception, kind: type) 
     assert type(outcome_of(lambda: caller.create_intent(email_request(), http=options))) is kind
 
 
+@pytest.mark.parametrize("mode", ["sync", "async"])
 @pytest.mark.parametrize(
     ("answer", "status"),
     [(http(200, NO), 200), (b"HTTP/1.1 404 Not Found\r\nX", 404), (b"HT", None)],
 )
-def test_a_get_has_outcomes_too(answer: bytes, status: int | None) -> None:
+def test_a_get_has_outcomes_too(answer: bytes, status: int | None, mode: str) -> None:
     """A GET that left tells its status, and without one is never told as not sent."""
 
     def script(peer: Peer) -> None:
@@ -161,25 +161,11 @@ def test_a_get_has_outcomes_too(answer: bytes, status: int | None) -> None:
         peer.close()
 
     with FaultServer(script) as server:
-        url, timeout = server.url(), Timeout()
-
-        async def get() -> Answer:
-            transport = AsyncTransport(url, HttpOptions())
-            try:
-                return await transport.send({"X": "1"}, f"{url}/a?b=1", timeout, 20.0)
-            finally:
-                await transport.close()
-
-        with closing(Transport(url, HttpOptions())) as transport:
-            for call in (
-                lambda: transport.send({"X": "1"}, f"{url}/a?b=1", timeout, 20.0),
-                lambda: asyncio.run(get()),
-            ):
-                if status is None:
-                    with pytest.raises(OutcomeUnknownError):
-                        call()
-                else:
-                    assert call().status == status
+        kind = Transport if mode == "sync" else AsyncTransport
+        sent: Any = kind(server.url(), HttpOptions()).send
+        call = partial(sent, {"X": "1"}, f"{server.url()}/a?b=1", Timeout(), 20.0)
+        with nullcontext() if status else pytest.raises(OutcomeUnknownError):
+            assert (call() if mode == "sync" else asyncio.run(call())).status == status
 
 
 def test_a_transport_that_others_use_too(sandbox: Sandbox) -> None:

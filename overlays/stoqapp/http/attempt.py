@@ -49,11 +49,12 @@ _NOT_SENT: Final[tuple[tuple[type[Exception], str], ...]] = (
 _AFTER_SENDING: Final = (
     httpx.ReadTimeout | httpx.WriteTimeout | httpx.NetworkError | httpx.RemoteProtocolError
 )
+# Only making a connection can end in one of these.
 _OF_CONNECTING: Final = (
-    ConnectionRefusedError
-    | socket.gaierror
-    | ssl.SSLCertVerificationError
-    | httpcore.ConnectTimeout
+    ConnectionRefusedError,
+    socket.gaierror,
+    ssl.SSLCertVerificationError,
+    httpcore.ConnectTimeout,
 )
 # OpenSSL's words, as `reason_of_system` writes them, for an answer in plain text.
 _NO_TLS: Final = ("wrong version number", "record layer failure", "http request")
@@ -200,8 +201,10 @@ class Attempt:
         status = str(failure)[:3] if isinstance(failure, httpx.ProxyError) else ""
         if self.has_left:
             # httpx-aiohttp calls a lost connection a ConnectTimeout, too.
-            is_lost = isinstance(failure, httpx.ConnectTimeout) and not _is_of_connecting(failure)
-            if reason is None or is_lost:
+            is_certain = not isinstance(failure, httpx.ConnectTimeout) or any(
+                isinstance(link, _OF_CONNECTING) for link in _chain(failure)
+            )
+            if reason is None or not is_certain:
                 return None
         elif status.isdecimal():
             # The text of a ProxyError begins with the status; what the proxy says follows.
@@ -272,11 +275,6 @@ def _chain(failure: BaseException | None) -> Iterator[BaseException]:
     while failure is not None:
         yield failure
         failure = failure.__cause__ or failure.__context__
-
-
-def _is_of_connecting(failure: BaseException) -> bool:
-    """Whether *failure* is of a kind that only making a connection can end in."""
-    return any(isinstance(link, _OF_CONNECTING) for link in _chain(failure))
 
 
 def _reason_of_system(failure: BaseException | None) -> str:

@@ -77,10 +77,9 @@ class _Sender:
         if content is not None:
             request.headers["Content-Length"] = str(len(content))
         if self._given is not None:
-            timeout = attempt.timeout
-            wanted = (timeout.connect, timeout.read, timeout.write, timeout.pool)
-            seconds = map(attempt.seconds, wanted)
-            request.extensions["timeout"] = dict(zip(_PHASES, seconds, strict=True))
+            request.extensions["timeout"] = {
+                phase: attempt.seconds(getattr(attempt.timeout, phase)) for phase in _PHASES
+            }
             # Some transports look at the content.
             request.read()
         return request
