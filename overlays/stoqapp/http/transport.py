@@ -13,7 +13,7 @@ import time
 import weakref
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractContextManager, aclosing, closing, nullcontext
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import Any, Final, NamedTuple
 
 import httpx
@@ -121,14 +121,13 @@ class Transport(_Sender):
             ClientClosedError: The transport was closed before it left.
         """
         self.check_open()
-        attempt, failure = Attempt(timeout, time.monotonic() + seconds_left), None
+        attempt = Attempt(timeout, time.monotonic() + seconds_left)
         pool = lines, turns = self._pool
+        has_turn, failure = False, None
         try:
             try:
                 turns.get(timeout=attempt.seconds(timeout.pool))
-            except (Empty, TimeoutError):
-                raise httpx.PoolTimeout("no turn") from None
-            try:
+                has_turn = True
                 self.check_open()
                 request = self._request(attempt, headers, what)
                 with self._line(lines, attempt) as line:
@@ -137,11 +136,12 @@ class Transport(_Sender):
                         if attempt.wants_body(response):
                             attempt.body_ended = all(map(attempt.takes, response.stream))
             finally:
-                turns.put(None)
+                if has_turn:
+                    turns.put(None)
         except ClientClosedError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it was, one of the outcomes follows
-            failure = error.with_traceback(None)
+            failure = error.with_traceback(None) if has_turn else httpx.PoolTimeout("no turn")
         except BaseException:
             # An interrupt may have lost a turn, or left a lock of httpcore's locked.
             lines.close()
