@@ -120,11 +120,9 @@ def test_contacts_from_standard_input(sandbox: Sandbox, monkeypatch: pytest.Monk
     ("status", "headers", "code", "outcome", "carried_out"),
     [
         (200, {}, 3, "refused", False),
-        (400, {}, 3, "refused", False),
         (404, {}, 3, "refused", False),
         (429, {}, 6, "turned away", False),
         (500, {}, 5, "unknown", None),
-        (503, {}, 5, "unknown", None),
         (503, {"Retry-After": "7"}, 6, "turned away", False),
         (302, {}, 5, "unknown", None),
     ],
@@ -205,7 +203,6 @@ def test_a_created_intent_that_is_hard_to_print(
     [
         ([], "stoqapp: give a command: "),
         (["secret@example.com"], "stoqapp: there is no such command: give create"),
-        (["craete"], "no such command (did you mean create?)"),
         (["sandbx"], "no such command (did you mean sandbox?)"),
         (["create", "--shop", "demo", *EMAIL], "\n  --variant is required: set it"),
         (["verify", "--product", "2"], "are required: --variant, --email; see stoqapp verify"),
@@ -215,17 +212,14 @@ def test_a_created_intent_that_is_hard_to_print(
         (["create", *FIELDS, "--secret@example.com"], "unknown option;"),
         (["create", *FIELDS, "--product-titel", "secret"], "(did you mean --product-title?)"),
         (["create", *FIELDS, "secret@example.com"], "stray argument"),
-        (["create", *FIELDS, "--emial", "secret"], "option --emial (did you mean --email?);"),
         (["create", *FIELDS, "--emial=secret"], "option --emial (did you mean --email?);"),
         (["create", *FIELDS, "--accepts-marketing=secret"], "takes no value"),
         (["create", *FIELDS, "--channel", "secret"], "--channel: must be email, sms or push;"),
         (["create", *FIELDS, "--channel", "emial"], "sms or push (did you mean email?);"),
         (["create", *FIELDS, "--quantity", "secret@example.com"], "--quantity: must be a whole"),
-        (["create", *FIELDS, "--quantity", "1.5"], "--quantity: must be a whole"),
         (["create", *FIELDS, "--quantity", "9" * 5000], "--quantity: must be a whole"),
         (["create", *FIELDS, "--quantity", "0", *EMAIL], "\n  --quantity must be at least 1"),
         (["create", *FIELDS, "--more", "secret"], "--more: must be the path of a field"),
-        (["create", *FIELDS, "--more", "customer.name=secret"], "--more: must be the path"),
         (["create", *FIELDS, *EMAIL, "--more", "customer.locle=1"], "'customer.locale'"),
         (["create", *FIELDS, "--email", "-"], "--email: standard input holds no line"),
         (["create", *FIELDS], "give email, phone or push"),
@@ -337,23 +331,8 @@ def test_a_package_that_is_missing(
 # -- signals and streams ---------------------------------------------------------------------------
 
 
-def test_an_interrupted_call(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Ctrl-C during a call says that the intent may be on the list."""
-
-    def interrupted(*_: Any, **__: Any) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Stoq, "subscribe", interrupted)
-    assert create(sandbox, *EMAIL, "--json") == 130
-    said = capsys.readouterr()
-    assert "may be on the list" in said.err
-    assert json.loads(said.out)["carried_out"] is None
-
-
 def test_a_termination(tmp_path: Path) -> None:
-    """SIGTERM during a call is reported as Ctrl-C is."""
+    """SIGTERM during a call, like Ctrl-C, says that the intent may be on the list."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         command = [*COMMAND, "create", *FIELDS, *EMAIL, "--json", "--base-url", url]
@@ -364,8 +343,9 @@ def test_a_termination(tmp_path: Path) -> None:
                 process.send_signal(signal.SIGTERM)
                 out, err = process.communicate(timeout=HANG_SECONDS)
     assert process.returncode == 130
-    assert b"Traceback" not in err
-    assert json.loads(out)["outcome"] == "interrupted"
+    assert err == b"stoqapp create: interrupted; the intent may be on the list\n"
+    report = json.loads(out)
+    assert (report["outcome"], report["carried_out"]) == ("interrupted", None)
 
 
 @pytest.fixture(params=["closed", "full", "unread"])
@@ -389,10 +369,8 @@ def deaf(request: pytest.FixtureRequest) -> Iterator[io.TextIOWrapper | None]:
     ("words", "status", "code"),
     [
         (["--json"], 201, 0),
-        ([], 201, 0),
         (["--json"], 404, 3),
         (["--show-words"], 404, 3),
-        (["--emial"], 201, 2),
     ],
 )
 def test_the_exit_code_tells_the_outcome_whoever_reads(
