@@ -309,10 +309,7 @@ class _Request:
 def takes(
     prepare: Callable[P, Prepared],
 ) -> Callable[[Callable[[Client, Prepared], R]], Callable[Concatenate[Client, P], R]]:
-    """Return a decorator that gives a method the parameters of *prepare*, and their help.
-
-    The method itself takes what *prepare* returns.
-    """
+    """Return a decorator for a method that takes what *prepare* returns: it shows the inputs."""
     itself = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
     parameters = [
         parameter.replace(annotation=_SAID[name][0])

@@ -51,15 +51,7 @@ def digits_from_number(given: str, country: str | None, country_code: str | None
     code = _plain(country_code) if country_code else ""
     region = _region_of(country, code)
     readings = {_digits(number): number for number in _readings(text, region)}
-    if (
-        len(readings) == 1
-        and "+" in text
-        and not next(iter(readings.values())).italian_leading_zero
-    ):
-        # What is written in full needs no numbering plan: it is valid, or reserved for fiction.
-        found = list(readings)
-    else:
-        found = _valid(text, readings, region)
+    found = _meant(text, readings, region)
     if len(found) == 1:
         if code and not _has_code(readings[found[0]], found[0], code):
             raise UnusableInputError(
@@ -149,8 +141,13 @@ def _readings(text: str, region: str | None) -> Iterator[PhoneNumber]:
                 yield number
 
 
-def _valid(text: str, readings: dict[str, PhoneNumber], region: str | None) -> list[str]:
+def _meant(text: str, readings: dict[str, PhoneNumber], region: str | None) -> list[str]:
     """Return those of the readings that can be meant, by the numbering plans."""
+    if len(readings) == 1 and "+" in text:
+        ((digits, number),) = readings.items()
+        # Valid or reserved for fiction: both are taken, so the plans need not be asked.
+        if not number.italian_leading_zero:
+            return [digits]
     found = [digits for digits, number in readings.items() if phonenumbers.is_valid_number(number)]
     if len(found) > 1 and region:
         full = [digits for digits in found if _is_full_form(text, digits, region)]

@@ -128,10 +128,6 @@ def fields_of(body: object) -> Fields:
     return fields
 
 
-def _is_integer(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
 @_rule("spec", *(Quote("intent.channel", channel.words) for channel in CHANNELS))
 def channel_contact(fields: Fields) -> Breaches:
     """The customer can be reached on the channel, by a contact that is not blank."""
@@ -184,7 +180,8 @@ def phone_e164(fields: Fields) -> Breaches:
 def positive_id(fields: Fields) -> Breaches:
     """A Shopify id is a positive 64-bit integer."""
     for path, value in fields.items():
-        if path in _IDS and _is_integer(value) and not 0 < value <= LARGEST_ID:
+        is_id = path in _IDS and isinstance(value, int) and not isinstance(value, bool)
+        if is_id and not 0 < value <= LARGEST_ID:
             yield path, "must be a Shopify id: a whole number from 1 to 2^63 - 1"
 
 
@@ -192,7 +189,7 @@ def positive_id(fields: Fields) -> Breaches:
 def positive_quantity(fields: Fields) -> Breaches:
     """A customer waits for at least one item."""
     quantity = fields.get("intent.quantity", 1)
-    if _is_integer(quantity) and quantity < 1:
+    if isinstance(quantity, int) and not isinstance(quantity, bool) and quantity < 1:
         yield "intent.quantity", "must be at least 1"
 
 
