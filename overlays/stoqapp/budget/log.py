@@ -27,14 +27,7 @@ LONGEST_HOLD_SECONDS: Final = 86_400.0
 
 
 class Allowance(NamedTuple):
-    """How many points may be spent in how long.
-
-    Attributes:
-        share: The part of the service's points that may be used.
-        limit_points: The points of a window that may be used.
-        window_ms: Length of the service's window.
-        interval_ms: How long a taken point counts: a window plus the slack.
-    """
+    """How many points may be spent in how long. A taken point counts for *interval_ms*."""
 
     share: float
     limit_points: int

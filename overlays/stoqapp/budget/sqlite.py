@@ -42,7 +42,8 @@ class SqliteStore:
             ) from error
 
     def __del__(self) -> None:
-        self.close()
+        # Without the lock: this can run anywhere, also while the thread holds another one.
+        self._disconnect()
 
     def step(self, shop: str, change: Change[T], io_seconds: float) -> T:
         """Change the log of *shop* in one transaction and return the result of *change*."""
@@ -84,10 +85,13 @@ class SqliteStore:
     def close(self) -> None:
         """Close the file."""
         with _lock:
-            connection, self._connection = self._connection, None
-            if connection is not None:
-                with suppress(sqlite3.Error):
-                    connection.close()
+            self._disconnect()
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(sqlite3.Error):
+                connection.close()
 
     def _connect(self, timeout: float) -> sqlite3.Connection:
         connection = self._connection = sqlite3.connect(
