@@ -190,7 +190,8 @@ def prepare(
     given = locals()
     request = _Request()
     for row in INPUTS.values():
-        request.take(row, given)
+        if given[row.name] is not None:
+            request.take(row, given)
     request.add(more or {})
     request.infer_channel()
     body = cast(CreateIntentRequestDict, request.body())
@@ -244,7 +245,7 @@ class _Request:
 
     def add(self, more: Mapping[str, object]) -> None:
         """Take fields that have no argument, as they are."""
-        for path, value in more.items():
+        for path, value in ((str(path), value) for path, value in more.items()):
             if path in self._values or path in self._unusable:
                 self._unusable[path] = "is given twice: by itself and in more"
             elif "." in path and SPEC.field(path):

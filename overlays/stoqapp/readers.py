@@ -166,7 +166,6 @@ def shop_from(given: object) -> Reading[str]:
     # urlsplit would drop line breaks and tabs silently.
     if not text.isascii() or re.search(r"[\s\x00-\x1f\x7f]", text):
         raise UnusableInputError(f"has characters that a host name cannot have: {wanted}")
-    host = text
     if re.fullmatch("[A-Za-z0-9-]+", text):
         host = f"{text}.myshopify.com"
     else:

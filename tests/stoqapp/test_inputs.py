@@ -176,6 +176,7 @@ def test_more() -> None:
     [
         ({"customer.local": "en"}, "more", "did you mean 'customer.locale'"),
         ({"locale": "en"}, "more", "that the API does not have"),
+        ({5: "en"}, "more", "that the API does not have"),
         ({"customer": {}}, "more", "that the API does not have"),
         ({"customer.push": "other"}, "customer.push", "given twice"),
     ],
