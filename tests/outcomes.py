@@ -105,7 +105,7 @@ class Row:
         with self.server() as server:
             began = time.monotonic()
             options = {"base_url": server.url(scheme)} | self.client | client
-            outcome = outcome_of(lambda: caller.create_intent(email_request(), **options))
+            outcome = ask(caller, **options)
             seconds = time.monotonic() - began
         self.expected.check(outcome)
         if self.expected is not_sent:
@@ -119,16 +119,9 @@ class Row:
         """Let the script be a proxy in front of nothing; return the requests that it read."""
         with self.server() as proxy:
             url = f"http://user:secret@127.0.0.1:{proxy.port}"
-            self.expected.check(
-                outcome_of(
-                    lambda: caller.create_intent(
-                        email_request(),
-                        base_url=f"{scheme}://127.0.0.1:9/api/v1",
-                        http=HttpOptions(proxy=url, **options),
-                        **self.client,
-                    )
-                )
-            )
+            http_options = HttpOptions(proxy=url, **options)
+            base_url = f"{scheme}://127.0.0.1:9/api/v1"
+            self.expected.check(ask(caller, base_url, http=http_options, **self.client))
         return proxy.requests
 
     def server(self) -> FaultServer:
@@ -147,6 +140,11 @@ def outcome_of(call: Callable[[], IntentCreated]) -> Outcome:
         return call()
     except StoqError as error:
         return error
+
+
+def ask(caller: Caller, base_url: str, **client: Any) -> Outcome:
+    """Return what one call of a client with these options comes to."""
+    return outcome_of(lambda: caller.create_intent(email_request(), base_url=base_url, **client))
 
 
 def answered(status: int, body: bytes = b"", *headers: bytes) -> Script:

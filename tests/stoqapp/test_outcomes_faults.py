@@ -31,6 +31,7 @@ from outcomes import (
     SLOW_CONNECT,
     Expected,
     Row,
+    ask,
     not_sent,
     outcome_of,
     rows_of,
@@ -104,15 +105,8 @@ def test_another_transport_never_claims_that_nothing_was_sent(row: Row) -> None:
     http_options = HttpOptions(transport=AiohttpTransport())
     assert not isinstance(row.script, bytes)
     with FaultServer(row.script) as server:
-        outcome = outcome_of(
-            lambda: Caller("async").create_intent(
-                email_request(),
-                base_url=server.url(),
-                http=http_options,
-                max_retries=2,
-                **row.client,
-            )
-        )
+        options = {"http": http_options, "max_retries": 2} | row.client
+        outcome = ask(Caller("async"), server.url(), **options)
         assert server.connections == 1
     # aiohttp reads some heads that h11 does not.
     assert isinstance(outcome, OutcomeUnknownError | IntentCreated | UnexpectedAnswerError)
@@ -123,10 +117,7 @@ def test_over_aiohttp(sandbox: Sandbox) -> None:
 
     def kind(base_url: str) -> type:
         options = {"timeout": 0.5, "http": HttpOptions(transport=AiohttpTransport())}
-        calls = Caller("async")
-        return type(
-            outcome_of(lambda: calls.create_intent(email_request(), base_url=base_url, **options))
-        )
+        return type(ask(Caller("async"), base_url, **options))
 
     with faults.closed_port() as port:
         assert kind(f"http://127.0.0.1:{port}") is NotSentError
@@ -140,14 +131,8 @@ def test_a_deadline_holds_while_the_request_is_taken_too_slowly(caller: Caller) 
     """A server that takes the request in sips does not outlast total_timeout."""
     with FaultServer(lambda peer: peer.sip(512), receive_bytes=2048) as server:
         began = time.monotonic()
-        outcome = outcome_of(
-            lambda: caller.create_intent(
-                email_request(name="x" * 12_000_000),
-                base_url=server.url(),
-                timeout=20.0,
-                total_timeout=0.6,
-            )
-        )
+        large, hurried = email_request(name="x" * 12_000_000), HURRIED | {"total_timeout": 0.6}
+        outcome = outcome_of(lambda: caller.create_intent(large, base_url=server.url(), **hurried))
         assert time.monotonic() - began < LATEST_SECONDS
     unknown.check(outcome)
 
@@ -156,10 +141,10 @@ def test_memory_stays_flat_under_a_bomb(caller: Caller) -> None:
     """A gigabyte that came as one mebibyte of gzip is a created intent, and is not unpacked."""
     bomb = http(201, faults.gzip_bomb(), b"Content-Encoding: gzip")
     with FaultServer(answers(bomb)) as server:
-        caller.create_intent(email_request(), base_url=server.url(), **PATIENT)
+        ask(caller, server.url(), **PATIENT)
         tracemalloc.start()
         try:
-            outcome = caller.create_intent(email_request(), base_url=server.url(), **PATIENT)
+            outcome = ask(caller, server.url(), **PATIENT)
             peak = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
@@ -198,10 +183,7 @@ def test_a_connection_that_never_comes_about_sends_nothing(
 ) -> None:
     """Where a connection takes longer than the connect timeout, or the call, nothing is sent."""
     with faults.deaf_port() as port:
-        base_url = f"http://127.0.0.1:{port}"
-        not_sent.check(
-            outcome_of(lambda: caller.create_intent(email_request(), base_url=base_url, **options))
-        )
+        not_sent.check(ask(caller, f"http://127.0.0.1:{port}", **options))
 
 
 def resolves_to(monkeypatch: pytest.MonkeyPatch, *ports: int) -> None:
@@ -227,15 +209,8 @@ def test_a_host_of_many_addresses_keeps_to_the_deadline(
     with faults.deaf_port() as port:
         resolves_to(monkeypatch, *[port] * 40)
         began = time.monotonic()
-        outcome = outcome_of(
-            lambda: caller.create_intent(
-                email_request(),
-                base_url="http://stoq.example.com",
-                http=ANYWHERE,
-                timeout=1.0,
-                total_timeout=1.0,
-            )
-        )
+        options = {"http": ANYWHERE, "timeout": 1.0, "total_timeout": 1.0}
+        outcome = ask(caller, "http://stoq.example.com", **options)
         # One second for each address would be forty.
         assert time.monotonic() - began < LATEST_SECONDS
     not_sent.check(outcome)
@@ -247,9 +222,7 @@ def test_a_dead_first_address_costs_little(caller: Caller, monkeypatch: pytest.M
     with faults.deaf_port() as dead, FaultServer(answers(http(201, INTENT))) as server:
         resolves_to(monkeypatch, dead, server.port)
         began = time.monotonic()
-        outcome = caller.create_intent(
-            email_request(), base_url="http://stoq.example.com", http=ANYWHERE, **PATIENT
-        )
+        outcome = ask(caller, "http://stoq.example.com", http=ANYWHERE, **PATIENT)
         assert time.monotonic() - began < LATEST_SECONDS
     ONE.check(outcome)
 

@@ -16,7 +16,7 @@ from outcomes import (
     TAKEN,
     Expected,
     answered,
-    outcome_of,
+    ask,
     unknown,
 )
 
@@ -45,8 +45,7 @@ def test_every_flow_of_retries(
 ) -> None:
     """The same body is sent again where that is safe or asked for, after the wait asked for."""
     with FaultServer(*scripts) as server:
-        client = {"base_url": server.url(), "max_retries": 2} | PATIENT | options
-        outcome = outcome_of(lambda: caller.create_intent(email_request(), **client))
+        outcome = ask(caller, server.url(), **PATIENT | {"max_retries": 2} | options)
         assert len(server.requests) == expected.attempts
     expected.check(outcome)
     assert outcome.waited_seconds == sum(caller.waits)
@@ -78,9 +77,7 @@ def test_the_deadline_bounds_all_attempts_together(caller: Caller) -> None:
     client = {**ON_REQUEST, "max_retries": 1000, "timeout": 0.3, "total_timeout": 1.0}
     with FaultServer(answers_and_hangs()) as server:
         began = time.monotonic()
-        outcome = outcome_of(
-            lambda: caller.create_intent(email_request(), base_url=server.url(), **client)
-        )
+        outcome = ask(caller, server.url(), **client)
         assert time.monotonic() - began < LATEST_SECONDS
     assert type(outcome) is OutcomeUnknownError
     assert 1 <= outcome.attempts <= 4
