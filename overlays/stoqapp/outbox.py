@@ -9,13 +9,15 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol
+from urllib.parse import quote
 
 from attrs import field, frozen
 
-from stoqapp.errors import ConfigurationError, StoqError
+from stoqapp.errors import StoqError
 from stoqapp.readers import shop_from
 
 State = Literal["sent", "there", "refused", "unknown"]
@@ -87,6 +89,72 @@ class Outbox(Protocol):
         ...
 
 
+class SqliteFile:
+    """A SQLite file that threads share and whose commits survive a crash; made if need be.
+
+    Args:
+        path: The file.
+        tables: Statements that make what is missing.
+        read_only: Only look, at a file that is there.
+
+    Raises:
+        OutboxError: The file cannot be used; as from all methods.
+    """
+
+    kind = "outbox"
+    error: type[OutboxError] = OutboxError
+
+    def __init__(
+        self, path: str | os.PathLike[str], tables: str, *, read_only: bool = False
+    ) -> None:
+        self.path = Path(path)
+        self._mutex = threading.Lock()
+        with self._failing():
+            if read_only:
+                place = f"file:{quote(str(self.path))}?mode=ro"
+                self._database = sqlite3.connect(place, uri=True)
+                return
+            self.path.touch(mode=0o600)
+            self._database = sqlite3.connect(
+                self.path, isolation_level=None, check_same_thread=False, timeout=20
+            )
+            self._database.executescript(
+                f"PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; {tables}"
+            )
+
+    def rows(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
+        """Return what *query* finds."""
+        with self._failing(), self._mutex:
+            return self._database.execute(query, values).fetchall()
+
+    @contextmanager
+    def step(self) -> Iterator[sqlite3.Connection]:
+        """Commit what is done in here, durably, or nothing of it."""
+        with self._failing(), self._mutex:
+            self._database.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._database
+                self._database.execute("COMMIT")
+            except BaseException:
+                if self._database.in_transaction:
+                    self._database.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise self.error(
+                f"the {self.kind} {self.path} cannot be used: {error}. Nothing is lost: mend that,"
+                " and do the same again"
+            ) from error
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+
 # What was deleted is overwritten: requests hold personal data.
 _TABLES: Final = """
 PRAGMA secure_delete = ON;
@@ -98,43 +166,27 @@ CREATE INDEX IF NOT EXISTS outbox_open ON outbox (shop, id) WHERE ended IS NULL;
 """
 
 
-def open_database(path: str | os.PathLike[str], tables: str) -> sqlite3.Connection:
-    """Return a connection to a SQLite file whose commits survive a crash; make it if need be.
-
-    Raises:
-        sqlite3.Error: It cannot be used.
-    """
-    place = Path(path)
-    place.touch(mode=0o600)
-    database = sqlite3.connect(place, isolation_level=None, check_same_thread=False, timeout=20)
-    database.executescript(f"PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; {tables}")
-    return database
-
-
-class SqliteOutbox:
+class SqliteOutbox(SqliteFile):
     """An outbox in a SQLite file, for one machine. Holds the requests until they are sent.
 
     Args:
         path: The file; made when it is not there.
 
     Raises:
-        ConfigurationError: The file cannot be used.
+        OutboxError: The file cannot be used.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        try:
-            self._database = open_database(path, _TABLES)
-        except (sqlite3.Error, OSError) as error:
-            raise ConfigurationError(f"the outbox {path} cannot be used: {error}") from error
-        self._lock = threading.Lock()
+        super().__init__(path, _TABLES)
         # Tells what this object claimed from what a process that ended has left in flight.
         self._owner = os.urandom(8).hex()
 
     def add(self, shop: str, body: Mapping[str, Any]) -> int:
         """Keep a request for *shop*, and return its key."""
         values = (shop_from(shop).value, json.dumps(body), time.time())
-        rows = self._do([("INSERT INTO outbox (shop, body, added) VALUES (?, ?, ?)", values)])
-        return int(rows.lastrowid or 0)
+        with self.step() as database:
+            query = "INSERT INTO outbox (shop, body, added) VALUES (?, ?, ?)"
+            return int(database.execute(query, values).lastrowid or 0)
 
     def claim(self, counts: Mapping[str, int]) -> list[Item]:
         """Do as `Outbox.claim`; oldest first."""
@@ -144,61 +196,35 @@ class SqliteOutbox:
             " LIMIT ?3) RETURNING id, shop, body"
         )
         rows: list[tuple[int, str, str]] = []
-        with self._lock:
-            try:
-                self._database.execute("BEGIN IMMEDIATE")
-                for shop, count in counts.items():
-                    rows += self._database.execute(query, (self._owner, shop, count)).fetchall()
-                self._database.execute("COMMIT")
-            except sqlite3.Error as error:
-                raise self._failed(error) from error
+        with self.step() as database:
+            for shop, count in counts.items():
+                rows += database.execute(query, (self._owner, shop, count)).fetchall()
         return [Item(key, shop, json.loads(body)) for key, shop, body in sorted(rows)]
 
     def store(self, outcomes: Sequence[Outcome]) -> None:
         """Do as `Outbox.store`, and forget the requests; what is unknown waits again."""
         now = time.time()
-        self._do(
-            (
-                "UPDATE outbox SET state = ?2, status = ?3, error = ?4, ended = ?5, owner = NULL,"
-                " body = CASE WHEN ?5 IS NULL THEN body END WHERE id = ?1",
+        query = (
+            "UPDATE outbox SET state = ?2, status = ?3, error = ?4, ended = ?5, owner = NULL,"
+            " body = CASE WHEN ?5 IS NULL THEN body END WHERE id = ?1"
+        )
+        with self.step() as database:
+            database.executemany(
+                query,
                 (
-                    one.key,
-                    one.state,
-                    one.status,
-                    one.error,
-                    None if one.state == "unknown" else now,
+                    (o.key, o.state, o.status, o.error, None if o.state == "unknown" else now)
+                    for o in outcomes
                 ),
             )
-            for one in outcomes
-        )
 
     def release(self, items: Sequence[Item]) -> None:
         """Do as `Outbox.release`."""
         query = "UPDATE outbox SET state = 'waiting', owner = NULL WHERE id = ?"
-        self._do((query, (item.key,)) for item in items)
+        with self.step() as database:
+            database.executemany(query, ((item.key,) for item in items))
 
     def left(self) -> dict[str, int]:
         """Do as `Outbox.left`; what a process that ended has left in flight counts."""
-        query = "SELECT shop, count(*) FROM outbox WHERE ended IS NULL GROUP BY shop"
-        with self._lock:
-            return dict(self._database.execute(query))
-
-    def close(self) -> None:
-        """Close the file."""
-        self._database.close()
-
-    def _do(self, statements: Iterable[tuple[str, tuple[Any, ...]]]) -> sqlite3.Cursor:
-        with self._lock:
-            try:
-                cursor = self._database.execute("BEGIN IMMEDIATE")
-                for query, values in statements:
-                    cursor = self._database.execute(query, values)
-                self._database.execute("COMMIT")
-            except sqlite3.Error as error:
-                raise self._failed(error) from error
-        return cursor
-
-    def _failed(self, error: sqlite3.Error) -> OutboxError:
-        if self._database.in_transaction:
-            self._database.execute("ROLLBACK")
-        return OutboxError(f"the outbox cannot be used: {error}")
+        return dict(
+            self.rows("SELECT shop, count(*) FROM outbox WHERE ended IS NULL GROUP BY shop")
+        )

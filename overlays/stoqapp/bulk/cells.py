@@ -9,15 +9,14 @@ import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
-from attrs import frozen
-
+from stoq_public_api_client.typed_dicts import CreateIntentRequestDict
 from stoqapp.bulk.mapping import words
 from stoqapp.errors import InvalidIntentError, UnusableInputError
-from stoqapp.inputs import prepare
-from stoqapp.readers import country_from
-from stoqapp.rules import check
+from stoqapp.inputs import INPUTS, prepare
+from stoqapp.readers import country_from, present
+from stoqapp.rules import CONTACT_OF_CHANNEL, LARGEST_ID, check
 
 _INVISIBLE: Final = " \t\r\n\u00a0\u200b\u2060\ufeff"
 _SCIENTIFIC: Final = re.compile(r"([0-9])(?:[.,]([0-9]+))?[Ee]\+?([0-9]{1,2})")
@@ -26,7 +25,15 @@ _NUMERIC_DATE: Final = re.compile(
     r"([0-9]{1,2})([./-])([0-9]{1,2})\2([0-9]{4}|(?<=[./])[0-9]{2})(?![0-9])(.*)", re.DOTALL
 )
 _PLAIN_LOCAL: Final = re.compile(r"[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*")
-_CHANNELS: Final = ("email", "sms", "push")
+_DIGITS: Final = re.compile(r"([1-9][0-9]{0,18})(?:[.,]0+)?")
+_NAMED_ID: Final = re.compile(
+    r"gid://shopify/(?:ProductVariant|Product|Market)/([1-9][0-9]{0,18})"
+    r"|\$shopify:::\$default:::([1-9][0-9]{0,18})"
+    r"|https?://[^?#\s]+\?(?:[^#\s]*&)?variant=([1-9][0-9]{0,18})(?:[&#]\S*)?"
+)
+_QUANTITY: Final = re.compile(r"\+?([0-9]{1,6})(?:[.,]0{1,2})?")
+_APOSTROPHE_BEFORE: Final = tuple("+=@0123456789")
+_NOTHING: Final = words("nothing")
 
 
 class UnusableCell(Exception):  # noqa: N818 - it ends a row, not the program
@@ -43,8 +50,7 @@ class UnusableCell(Exception):  # noqa: N818 - it ends a row, not the program
         self.advice = advice
 
 
-@frozen
-class Moment:
+class Moment(NamedTuple):
     """A date: the seconds since 1970 when the day is read first, and when the month is.
 
     The two are the same where a date can be read in one way only; one is None where only the
@@ -62,11 +68,11 @@ def cleaned(text: str) -> str:
     ``NULL``, ``\\N`` and ``-`` are nothing.
     """
     text = text.strip(_INVISIBLE)
-    if text[:1] == "'" and text[1:2] in tuple("+=@0123456789") and len(text) > 1:
+    if text[:1] == "'" and text[1:2] in _APOSTROPHE_BEFORE:
         text = text[1:]
     if text[:2] == '="' and text[-1:] == '"' and len(text) > 2:
         text = text[2:-1]
-    return "" if text in words("nothing") else text
+    return "" if text in _NOTHING else text
 
 
 def shopify_id(text: str, reason: str) -> int:
@@ -74,23 +80,26 @@ def shopify_id(text: str, reason: str) -> int:
 
     Groups of three digits are taken together.
     """
-    if plain := re.fullmatch(r"([1-9][0-9]{0,18})(?:[.,]0+)?", text):
-        return int(plain[1])
-    if destroyed(text):
+    if plain := _DIGITS.fullmatch(text):
+        number = int(plain[1])
+    elif destroyed(text):
         raise UnusableCell(
             "id_destroyed", "a spreadsheet has rounded the id: export again, with ids as text"
         )
-    if _GROUPED.fullmatch(text) and text[0] != "0":
-        return int(re.sub("[^0-9]", "", text))
-    named = re.fullmatch(
-        r"gid://shopify/(?:ProductVariant|Product|Market)/([1-9][0-9]{0,18})"
-        r"|\$shopify:::\$default:::([1-9][0-9]{0,18})"
-        r"|https?://[^?#\s]+\?(?:[^#\s]*&)?variant=([1-9][0-9]{0,18})(?:[&#]\S*)?",
-        text,
-    )
-    if named is None:
+    elif _GROUPED.fullmatch(text) and text[0] != "0":
+        number = int(re.sub("[^0-9]", "", text))
+    elif named := _NAMED_ID.fullmatch(text):
+        number = int(next(filter(None, named.groups())))
+    else:
+        number = LARGEST_ID + 1
+    if number > LARGEST_ID:
         raise UnusableCell(reason, "is not a Shopify id")
-    return int(next(filter(None, named.groups())))
+    return number
+
+
+def market(text: str) -> int:
+    """Return the id of a market."""
+    return shopify_id(text, "market")
 
 
 def destroyed(text: str) -> tuple[str, int] | None:
@@ -100,49 +109,42 @@ def destroyed(text: str) -> tuple[str, int] | None:
 
 
 def quantity(text: str) -> int:
-    """Return a number of items; blank is 1, and ``2.0`` or ``2,0`` is 2."""
-    if not text:
-        return 1
-    found = re.fullmatch(r"\+?([0-9]{1,6})(?:[.,]0{1,2})?", text)
+    """Return a number of items; ``2.0`` and ``2,0`` are 2."""
+    found = _QUANTITY.fullmatch(text)
     if found is None or int(found[1]) < 1:
         raise UnusableCell("quantity", "the quantity is not a whole number from 1")
     return int(found[1])
 
 
-def consent(text: str, said: Any) -> bool | None:
-    """Return whether somebody agreed; None where the row does not say so."""
-    word = str(text if said is None else said).casefold()
-    if not word:
-        return None
+def consent(text: str) -> bool:
+    """Return whether somebody agreed."""
     for value in (True, False):
-        if word in words(str(value).lower()):
+        if text.casefold() in words(str(value).lower()):
             return value
     raise UnusableCell("boolean", "neither yes nor no; say what it means with --value")
 
 
-def country(text: str, said: Any) -> str:
+def country(text: str) -> str:
     """Return the code of a country given by two or three letters."""
     from iso3166 import countries_by_alpha3
 
-    code = str(text if said is None else said)
     try:
-        longer = countries_by_alpha3.get(code.upper())
-        return country_from(longer.alpha2 if longer else code).value
+        longer = countries_by_alpha3.get(text.upper())
+        return country_from(longer.alpha2 if longer else text).value
     except UnusableInputError:
         raise UnusableCell(
             "country", "not a country's two or three letters; say it with --value"
         ) from None
 
 
-def channels(text: str, said: Any) -> tuple[str, ...]:
+def channels(text: str) -> tuple[str, ...]:
     """Return the channels that a cell names, one or several."""
-    word = str(text if said is None else said)
     try:
-        named = json.loads(word) if word.startswith("[") else re.split(r"[,;+/|]", word)
+        named = json.loads(text) if text.startswith("[") else re.split(r"[,;+/|]", text)
     except ValueError:
-        named = [word]
+        named = [text]
     found = tuple(dict.fromkeys(str(one).strip().casefold() for one in named))
-    if not found or not set(found) <= set(_CHANNELS):
+    if not found or not set(found) <= set(CONTACT_OF_CHANNEL):
         raise UnusableCell("channel", "not email, sms or push; say what it means with --value")
     return found
 
@@ -253,20 +255,51 @@ _REASONS: Final = {
     "intent.channel": "channel",
     "intent.quantity": "quantity",
 }
+# What differs from row to row: read by itself. The rest has few values in a file.
+_OF_THE_ROW: Final = (
+    *("variant", "product", *CONTACT_OF_CHANNEL.values(), "name"),
+    *("product_title", "variant_title", "vendor", "sku", "variant_count"),
+)
 
 
 def body_from(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return the request's body for the arguments of `stoqapp.Stoq.subscribe`, read and checked."""
+    rest = ((name, value) for name, value in fields.items() if name not in _OF_THE_ROW)
+    body = {section: dict(values) for section, values in _common(tuple(rest)).items()}
+    plain = True
+    for name in _OF_THE_ROW:
+        if (given := present(fields.get(name))) is None:
+            continue
+        row = INPUTS[name]
+        try:
+            value = row.read(given, *(fields.get(other) for other in row.beside)).value
+        except UnusableInputError as fault:
+            raise _unusable(row.path, str(fault)) from None
+        section, _, leaf = row.path.partition(".")
+        body.setdefault(section, {})[leaf] = value
+        plain = plain and (isinstance(value, int) or (value.isascii() and value.isprintable()))
+    # What the readers return breaks a rule only by its characters.
+    if not plain and (broken := check(cast(CreateIntentRequestDict, body))):
+        raise _unusable(broken[0].path, broken[0].message)
+    return body
+
+
+@lru_cache(maxsize=4096)
+def _common(fields: tuple[tuple[str, Any], ...]) -> Mapping[str, Any]:
+    """Return the body that many rows share: what is of the row itself is not true yet."""
     try:
-        body = prepare(**fields).body
-        violations = check(body)
+        body = prepare(variant=1, product=1, **dict(fields)).body
+        broken = check(body)
     except InvalidIntentError as error:
-        violations = error.violations
-    if violations:
-        reason = _REASONS.get(violations[0].path, "rule")
-        advice = "; ".join(f"{one.path} {one.message}" for one in violations)
-        raise UnusableCell(reason, advice)
-    return cast(dict[str, Any], body)
+        broken = list(error.violations)
+    for one in broken:
+        if one.rule != "channel_contact":
+            raise _unusable(one.path, one.message)
+    return cast(Mapping[str, Any], body)
+
+
+def _unusable(path: str, message: str) -> UnusableCell:
+    return UnusableCell(_REASONS.get(path, "rule"), f"{path} {message}")
 
 
 def masked(text: str) -> str:

@@ -18,10 +18,13 @@ from stoqapp.bulk.mapping import ColumnMapping, words
 from stoqapp.bulk.variants import Match, Variants
 from stoqapp.errors import UnusableInputError
 from stoqapp.readers import shop_from
+from stoqapp.rules import CONTACT_OF_CHANNEL
 
 Kind = Literal["send", "reject", "skip"]
 BOTH: Final = "both"
 _DISTINCT: Final = 500
+_NO_DIGITS: Final = re.compile("[^0-9]")
+_TOTALS: Final = words("totals")
 GONE: Final = ("unsubscribed", "blocked")
 
 
@@ -71,9 +74,21 @@ class Choices:
     salt: bytes = field(factory=lambda: os.urandom(32), repr=False)
 
 
+_READERS: Final[dict[str, Callable[[str], Any]]] = {
+    "accepts_marketing": cells.consent,
+    "channel": cells.channels,
+    "country": cells.country,
+    "customer_market": cells.market,
+    "market": cells.market,
+    "quantity": cells.quantity,
+}
+_MISSING: Final = {"email": "e-mail address", "sms": "phone number", "push": "push token"}
+_AS_GIVEN: Final = ("country_code", "locale", "customer_id", "shopify_customer_id")
+
+
 def contact_key(contact: str) -> str:
     """Return an address or a number as it is compared: without case, digits alone."""
-    return contact.casefold() if "@" in contact else re.sub("[^0-9]", "", contact)
+    return contact.casefold() if "@" in contact else _NO_DIGITS.sub("", contact)
 
 
 Row = tuple[Verdict, bytes | None, cells.Moment | None, str | None]
@@ -97,79 +112,87 @@ class Judge:
         # Of each field, the texts that mean nothing to us, and how often they come.
         self.unknown: dict[str, Counter[str]] = {}
         self._shop = lru_cache(maxsize=10_000)(self._read_shop)
-        constants = {name: str(value) for name, value in mapping.constants.items()}
-        self._phones = constants.pop("phones", None)
-        self._constants = constants
+        self._constants = {name: str(value) for name, value in mapping.constants.items()}
+        self._international = self._constants.pop("phones", None) is not None
+        self._has_status = "status" in {*self.fields, *self._constants}
 
     def verdicts(self, record: Record) -> Iterator[Row]:
         """Yield the verdict of each intent that *record* stands for, with its key and date."""
+        line = record.line
         if record.fault is not None:
-            yield Verdict(record.line, "reject", "cells", record.fault), None, None, None
+            yield Verdict(line, "reject", "cells", record.fault), None, None, None
             return
-        texts = [text for text in record.cells.values() if cleaned(text)]
-        if not texts:
-            yield Verdict(record.line, "skip", "empty"), None, None, None
-            return
-        if len(texts) > 1 and all(text in (name, "") for name, text in record.cells.items()):
-            yield Verdict(record.line, "skip", "header", "the header comes again"), None, None, None
-            return
+        texts = {column: text for column, cell in record.cells.items() if (text := cleaned(cell))}
         row = self._constants | {
-            name: text
-            for name, column in self.fields.items()
-            if (text := cleaned(record.cells.get(column, "")))
+            name: texts[column] for name, column in self.fields.items() if column in texts
         }
-        date: cells.Moment | None = None
+        contacts = {
+            channel: row[name] for channel, name in CONTACT_OF_CHANNEL.items() if name in row
+        }
+        if "contact" in row:
+            contacts["email" if "@" in row["contact"] else "sms"] = row["contact"]
+        if reason := self._no_row(record, texts, contacts):
+            yield Verdict(line, "skip", reason), None, None, None
+            return
+        date = self._date(row)
         shop: str | None = None
         try:
-            date = self._date(row)
-            contacts = self._contacts(row)
-            if all(
-                text.strip(" :").casefold() in words("totals")
-                for text in (texts[0], *contacts.values())
-            ):
-                yield Verdict(record.line, "skip", "totals"), None, None, None
-                return
             left = self._left(row, date)
             shop = self._shop(row.get("shop", self.choices.shop or ""))
             chosen = self._channels(row, contacts) if left is None else ()
         except UnusableCell as fault:
-            yield Verdict(record.line, "reject", fault.reason, fault.advice, shop), None, date, None
+            yield Verdict(line, "reject", fault.reason, fault.advice, shop), None, date, None
             return
         if left is not None:
             key = None
             if left in GONE and contacts:
-                key = self._intent(record.line, row, contacts, next(iter(contacts)), shop)[1]
-            yield Verdict(record.line, "skip", left, "", shop), key, date, None
-            return
+                key = self._intent(line, row, contacts, next(iter(contacts)), shop)[1]
+            yield Verdict(line, "skip", left, "", shop), key, date, None
         for channel in chosen:
-            verdict, key = self._intent(record.line, row, contacts, channel, shop)
+            verdict, key = self._intent(line, row, contacts, channel, shop)
             yield verdict, key, date, row.get("gdpr_confirmed")
+
+    def _no_row(
+        self, record: Record, texts: dict[str, str], contacts: dict[str, str]
+    ) -> str | None:
+        """Return why a record is nobody's: empty, the header again, or totals."""
+        if not texts:
+            return "empty"
+        if len(texts) > 1 and all(text in (name, "") for name, text in record.cells.items()):
+            return "header"
+        first = next(iter(texts.values()))
+        if all(text.strip(" :").casefold() in _TOTALS for text in (first, *contacts.values())):
+            return "totals"
+        return None
 
     def _intent(
         self, line: Line, row: dict[str, str], contacts: dict[str, str], channel: str, shop: str
     ) -> tuple[Verdict, bytes | None]:
+        """Return the verdict of one intent, and its key."""
+        excluded = self.choices.excluded
         try:
             contact = self._contact(row, contacts, channel)
-            if self._excluded(contacts, contact):
+            # By any contact of the row, also by one that would not be used.
+            if excluded and any(contact_key(one) in excluded for one in contacts.values()):
                 return Verdict(line, "skip", "excluded", "", shop), None
             variant, product, details = self._variants.ids(row)
             body = cells.body_from(
-                self._customer(row, channel)
-                | details
-                | {
-                    "phone" if channel == "sms" else channel: contact,
+                {
+                    CONTACT_OF_CHANNEL[channel]: contact,
                     "channel": channel,
                     "variant": variant,
                     "product": product,
-                    "quantity": cells.quantity(row.get("quantity", "")),
-                    "market": self._id(row, "market"),
+                    "quantity": self._read(row, "quantity") or 1,
+                    "market": self._read(row, "market"),
+                    **self._customer(row, channel),
+                    **details,
                 }
             )
         except UnusableCell as fault:
             return Verdict(line, "reject", fault.reason, fault.advice, shop), None
-        sent = body["customer"]["phone" if channel == "sms" else channel]
+        sent = body["customer"][CONTACT_OF_CHANNEL[channel]]
         same = sent if channel == "push" else contact_key(sent)
-        if same in self.choices.excluded:
+        if same in excluded:
             return Verdict(line, "skip", "excluded", "", shop), None
         market = body["intent"].get("shopify_market_id", "")
         parts = (self.choices.target, shop, channel, same, variant, market)
@@ -193,7 +216,7 @@ class Judge:
 
     def _left(self, row: dict[str, str], date: cells.Moment | None) -> str | None:
         """Return why somebody does not wait any more, None where they do."""
-        if "status" in self.fields or "status" in self._constants:
+        if self._has_status:
             text = row.get("status", "")
             status = self.mapping.value_of("status", text)
             if status is None:
@@ -212,21 +235,9 @@ class Judge:
             return None
         return "notified"
 
-    def _contacts(self, row: dict[str, str]) -> dict[str, str]:
-        found = {
-            channel: row[name]
-            for channel, name in (("email", "email"), ("sms", "phone"), ("push", "push"))
-            if name in row
-        }
-        if "contact" in row:
-            found["email" if "@" in row["contact"] else "sms"] = row["contact"]
-        return found
-
     def _channels(self, row: dict[str, str], contacts: dict[str, str]) -> tuple[str, ...]:
-        text = row.get("channel", "")
-        said = self.mapping.value_of("channel", text)
-        if text or said is not None:
-            named: tuple[str, ...] = self._worded("channel", text, cells.channels)
+        named: tuple[str, ...] | None = self._read(row, "channel")
+        if named is not None:
             return named
         if not contacts:
             raise UnusableCell("no_contact", "no e-mail address and no phone number")
@@ -240,10 +251,10 @@ class Judge:
         return tuple(channel for channel in wanted if channel in contacts) or tuple(contacts)
 
     def _contact(self, row: dict[str, str], contacts: dict[str, str], channel: str) -> str:
+        if not contacts:
+            raise UnusableCell("no_contact", "no e-mail address and no phone number")
         if channel not in contacts:
-            if not contacts:
-                raise UnusableCell("no_contact", "no e-mail address and no phone number")
-            missing = {"email": "e-mail address", "sms": "phone number"}.get(channel, "push token")
+            missing = _MISSING[channel]
             raise UnusableCell(f"no_{missing.split()[0]}", f"{channel} needs the {missing}")
         if channel == "email":
             return cells.email(contacts[channel])
@@ -252,57 +263,37 @@ class Judge:
         return cells.phone(
             contacts[channel],
             has_country="country" in row or "country_code" in row,
-            international=self._phones is not None,
-        )
-
-    def _excluded(self, contacts: dict[str, str], contact: str) -> bool:
-        """Whether any contact of the row is excluded, also one that would not be used."""
-        if not self.choices.excluded:
-            return False
-        return any(
-            contact_key(one) in self.choices.excluded for one in (contact, *contacts.values())
+            international=self._international,
         )
 
     def _customer(self, row: dict[str, str], channel: str) -> dict[str, Any]:
         names = [row[name] for name in ("first_name", "last_name") if name in row]
-        agreed = row.get("accepts_marketing", "")
-        if channel == "email":
-            agreed = row.get("accepts_email_marketing", agreed)
+        found: dict[str, Any] = {name: row[name] for name in _AS_GIVEN if name in row}
+        found["name"] = " ".join((row.get("name") or " ".join(names)).split())
+        if channel == "email" and "accepts_email_marketing" in row:
+            row = row | {"accepts_marketing": row["accepts_email_marketing"]}
         country = row.get("country", "")
-        code = row.get("country_code")
         if country.lstrip("+").isdigit():
-            country, code = "", country
-        found = {
-            "name": " ".join((row.get("name") or " ".join(names)).split()),
-            "country": self._worded("country", country, cells.country) if country else None,
-            "country_code": code,
-            "accepts_marketing": self._worded("accepts_marketing", agreed, cells.consent),
-            "locale": row.get("locale"),
-            "customer_market": self._id(row, "customer_market"),
-            "customer_id": row.get("customer_id"),
-            "shopify_customer_id": row.get("shopify_customer_id"),
-        }
-        return {name: value for name, value in found.items() if value not in (None, "")}
+            found["country_code"] = country
+        else:
+            found["country"] = self._read(row, "country")
+        for name in ("accepts_marketing", "customer_market"):
+            found[name] = self._read(row, name)
+        return found
 
-    def _worded(self, target: str, text: str, read: Callable[[str, Any], Any]) -> Any:
+    def _read(self, row: dict[str, str], name: str) -> Any:
+        """Return the value of a field, None where the row has none."""
+        text = row.get(name, "")
+        said = self.mapping.value_of(name, text)
+        if said is None and not text:
+            return None
         try:
-            return read(text, self.mapping.value_of(target, text))
+            return _READERS[name](text if said is None else str(said))
         except UnusableCell:
-            self._count(target, text)
+            self._count(name, text)
             raise
 
-    def _count(self, target: str, text: str) -> None:
-        counter = self.unknown.setdefault(target, Counter())
+    def _count(self, name: str, text: str) -> None:
+        counter = self.unknown.setdefault(name, Counter())
         if text in counter or len(counter) < _DISTINCT:
             counter[text] += 1
-
-    def _id(self, row: dict[str, str], target: str) -> int | None:
-        text = row.get(target, "")
-        if not text:
-            return None
-        said = self.mapping.value_of(target, text)
-        try:
-            return cells.shopify_id(text if said is None else str(said), "market")
-        except UnusableCell:
-            self._count(target, text)
-            raise

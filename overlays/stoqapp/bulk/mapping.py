@@ -18,6 +18,7 @@ from typing import Any, Final
 from attrs import evolve, field, frozen
 
 from stoqapp.bulk.documents import ImportFileError
+from stoqapp.bulk.read import Source, open_source
 
 LEFT_OUT: Final = "-"
 STATUSES: Final = ("waiting", "notified", "unsubscribed", "unconfirmed", "blocked")
@@ -203,6 +204,28 @@ def mapping_from_file(path: Path) -> ColumnMapping:
     except (OSError, ValueError) as error:
         raise ImportFileError(f"the mapping {path} cannot be read: {error}") from None
     return mapping_from(table, str(path))
+
+
+def mapping_for(
+    path: Path,
+    given: Path | None = None,
+    maps: Iterable[str] = (),
+    values: Iterable[str] = (),
+    constants: Iterable[str] = (),
+    *,
+    encoding: str | None = None,
+) -> tuple[Source, ColumnMapping]:
+    """Open the file *path*; return it with its mapping: *given* or a preset, then the options.
+
+    Raises:
+        ImportFileError: The file, the mapping or an option cannot be used.
+    """
+    options = mapping_from_options(maps, values, constants)
+    base = mapping_from_file(given) if given else None
+    known = (base or ColumnMapping()).merged(options).known
+    source = open_source(path, known, encoding=encoding)
+    base = base or preset_for(source.columns) or ColumnMapping()
+    return source, base.merged(options)
 
 
 def mapping_from_options(

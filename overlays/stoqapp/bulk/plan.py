@@ -6,7 +6,8 @@ has no name on disk, so that memory does not grow with the file.
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Final
 
@@ -17,7 +18,6 @@ from stoqapp.bulk.documents import ImportFileError, Line, Record
 from stoqapp.bulk.judge import GONE, Choices, Judge, Kind, Verdict
 from stoqapp.bulk.mapping import ColumnMapping
 
-_BATCH: Final = 500
 _TABLE: Final = """
 CREATE TABLE rows (
     id INTEGER PRIMARY KEY, record INTEGER, line, verdict TEXT, reason TEXT, advice TEXT,
@@ -109,23 +109,50 @@ class Plan:
             for line, advice, shop, body in self._rows.execute(query, (verdict, reason, limit))
         ]
 
-    def waiting(self, shop: str, limit: int, after: int = 0) -> list[Planned]:
-        """Return the oldest intents of *shop* that wait to be sent, and skip *after* of them."""
+    def waiting(self, shop: str, limit: int) -> list[Planned]:
+        """Return the oldest intents of *shop* that wait to be sent."""
         query = (
             "SELECT id, key, line, body FROM rows WHERE verdict = 'send' AND shop = ?"
-            f" ORDER BY {_ORDER} LIMIT ? OFFSET ?"
+            f" ORDER BY {_ORDER} LIMIT ?"
         )
-        found = self._rows.execute(query, (shop, limit, after)).fetchall()
+        found = self._rows.execute(query, (shop, limit)).fetchall()
         return [Planned(row, key, line, shop, json.loads(body)) for row, key, line, body in found]
+
+    def take(self, counts: Mapping[str, int], limit: int | None = None) -> list[Planned]:
+        """Mark so many of the oldest intents of each shop as taken; at most *limit* in all."""
+        found: list[Planned] = []
+        for shop, count in counts.items():
+            found += self.waiting(shop, count if limit is None else min(count, limit - len(found)))
+        self.mark((one.row, "taken", None, "") for one in found)
+        return found
 
     def skip_known(self, is_known: Callable[[bytes], bool]) -> None:
         """Skip the intents whose keys are known to be on the list."""
-        query = "SELECT id, key FROM rows WHERE verdict = 'send' AND id > ? ORDER BY id LIMIT ?"
-        last = 0
-        while found := self._rows.execute(query, (last, _BATCH)).fetchall():
-            last = found[-1][0]
-            advice = "an earlier import sent it"
-            self.mark((row, "skip", "sent_before", advice) for row, key in found if is_known(key))
+        query = "SELECT id, key FROM rows WHERE verdict = 'send'"
+        known = [row for row, key in self._rows.execute(query) if is_known(key)]
+        self.mark((row, "skip", "sent_before", "an earlier import sent it") for row in known)
+
+    def summary(self, outcomes: Mapping[str, int]) -> dict[str, int]:
+        """Return what became of every verdict; the numbers add up to ``read``.
+
+        Args:
+            outcomes: How many intents had each state of an outcome in this run.
+        """
+        verdicts: Counter[str] = Counter()
+        counts = self.counts()
+        for (verdict, _), count in counts.items():
+            verdicts[verdict] += count
+        before = counts.get(("skip", "sent_before"), 0)
+        sent, there = outcomes.get("sent", 0), outcomes.get("there", 0)
+        return {
+            "read": verdicts.total(),
+            "sent": sent,
+            "already_there": there + before,
+            "rejected": verdicts["reject"],
+            "skipped": verdicts["skip"] - before,
+            "unknown": verdicts["taken"] - sent - there,
+            "left": verdicts["send"],
+        }
 
     def left(self) -> dict[str, int]:
         """Return how many intents wait to be sent, by shop."""
@@ -160,35 +187,33 @@ class Plan:
         self._rows.close()
 
     def _fill(self, judge: Judge, records: Iterable[Record]) -> None:
-        batch: list[tuple[Any, ...]] = []
-        insert = f"INSERT INTO rows VALUES (NULL{', ?' * 13})"
         self._rows.execute("BEGIN")
+        self._rows.executemany(
+            f"INSERT INTO rows VALUES (NULL{', ?' * 13})", self._judged(judge, records)
+        )
+        self._rows.execute("COMMIT")
+
+    def _judged(self, judge: Judge, records: Iterable[Record]) -> Iterator[tuple[Any, ...]]:
         for record in records:
             self.records += 1
-            texts = json.dumps([record.cells.get(name, "") for name in self.columns])
-            for row in judge.verdicts(record):
-                verdict, key, date, gdpr = row
-                batch.append(
-                    (
-                        self.records,
-                        verdict.line,
-                        verdict.verdict,
-                        verdict.reason,
-                        verdict.advice,
-                        verdict.shop,
-                        None if verdict.body is None else json.dumps(verdict.body),
-                        None if verdict.verdict == "skip" else texts,
-                        key,
-                        *((None, None) if date is None else (date.day_first, date.month_first)),
-                        None,
-                        gdpr,
-                    )
+            texts = None
+            for one, key, date, gdpr in judge.verdicts(record):
+                if one.verdict != "skip" and texts is None:
+                    texts = json.dumps([record.cells.get(name, "") for name in self.columns])
+                yield (
+                    self.records,
+                    one.line,
+                    one.verdict,
+                    one.reason,
+                    one.advice,
+                    one.shop,
+                    one.body and json.dumps(one.body),
+                    texts,
+                    key,
+                    *(date or (None, None)),
+                    None,
+                    gdpr,
                 )
-            if len(batch) >= _BATCH:
-                self._rows.executemany(insert, batch)
-                batch.clear()
-        self._rows.executemany(insert, batch)
-        self._rows.execute("COMMIT")
 
     def _order(self, since: float | None) -> None:
         if self.dates is None:

@@ -8,6 +8,7 @@ from typing import Any, Final
 from stoqapp.cli import create
 from stoqapp.cli.create import BROKEN_RULE, EXIT_CODES, FAILED, INTERRUPTED, print_json
 from stoqapp.cli.parser import Parser, UsageError, did_you_mean, listed
+from stoqapp.errors import StoqError
 from stoqapp.terminal import complain, output, show
 from stoqapp.version import __version__
 
@@ -35,6 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             report = {"outcome": "invalid", "carried_out": False, "error": "UsageError"}
             print_json(report | {"message": str(error), "attempts": 0})
         return BROKEN_RULE
+    except StoqError as error:
+        complain(command, str(error))
+        return BROKEN_RULE if isinstance(error, ValueError) else FAILED
     except ModuleNotFoundError as missing:
         complain(command, f"needs the package '{missing.name}'")
         return FAILED

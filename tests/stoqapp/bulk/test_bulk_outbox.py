@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from service import NOT_FOUND, service
 
-from stoqapp import AsyncStoq, Budget, ConfigurationError
+from stoqapp import AsyncStoq, Budget
 from stoqapp.bulk.send import drain, drain_async
 from stoqapp.outbox import OutboxError, SqliteOutbox
 
@@ -108,7 +108,7 @@ def test_stopping_a_drain(tmp_path: Path) -> None:
 def test_an_outbox_that_cannot_be_used(tmp_path: Path) -> None:
     """A file that is not a database is refused; one that breaks later ends the drain."""
     (tmp_path / "text").write_text("x" * 5000, encoding="utf-8")
-    with pytest.raises(ConfigurationError, match="cannot be used"):
+    with pytest.raises(OutboxError, match="cannot be used"):
         SqliteOutbox(tmp_path / "text")
     outbox = filled(tmp_path / "outbox", 3, SHOPS[0])
     with sqlite3.connect(tmp_path / "outbox") as other:
