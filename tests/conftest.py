@@ -1,24 +1,23 @@
 """What the test modules share: both modes of the client, cassettes, and a sandbox."""
 
-import asyncio
 import os
 import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from calling import Caller
 from hypothesis import HealthCheck, settings
 from vcr import VCR
 from vcr.persisters.filesystem import FilesystemPersister
 from vcr.request import Request
 
-from stoq_public_api_client.models import CreateIntentRequest, Customer, NewIntent
-from stoqapp import AsyncStoq, Budget, IntentCreated, Stoq
+from stoqapp import Budget
 from stoqapp.spec import BASE_URL
 from stoqapp_sandbox import Sandbox
 from stoqapp_sandbox.cassettes import SHOWN_HEADERS, scrubbed_answer
@@ -100,57 +99,6 @@ def vcr_config(request: pytest.FixtureRequest, record_mode: str) -> dict[str, An
         "before_record_request": shown,
         "before_record_response": scrubbed_answer,
     }
-
-
-def email_request(**customer: Any) -> CreateIntentRequest:
-    """Return a request that breaks no rule."""
-    intent = NewIntent(4711, 42, "email", quantity=1, source="api")
-    return CreateIntentRequest(
-        intent=intent, customer=Customer(**({"email": "ada@example.com"} | customer))
-    )
-
-
-class Caller:
-    """Calls one method of a client that lives for just that call, in one of the two modes.
-
-    Does not wait between attempts: what a client would have waited is in `waits`.
-    """
-
-    def __init__(self, mode: str) -> None:
-        self.mode = mode
-        self.waits: list[float] = []
-
-    def __repr__(self) -> str:
-        return self.mode
-
-    def create_intent(
-        self, request: CreateIntentRequest, call: Mapping[str, Any] | None = None, **client: Any
-    ) -> IntentCreated:
-        return self._call(lambda stoq: stoq.create_intent(request, **call or {}), **client)
-
-    def subscribe(self, fields: dict[str, Any], **client: Any) -> IntentCreated:
-        return self._call(lambda stoq: stoq.subscribe(**fields), **client)
-
-    def _call(self, call: Callable[[Any], Any], **client: Any) -> IntentCreated:
-        # Its requests cannot be made, and so it cannot be imported, where the spec has lost or
-        # gained a field that they need: what test_spec says of that must be heard all the same.
-        from record_cassettes import SHOP
-
-        settings = {"shop": SHOP, "budget": None, "max_retries": 0} | client
-        if self.mode == "sync":
-            with Stoq(**settings) as stoq:
-                stoq._sleep = self.waits.append
-                return call(stoq)
-
-        async def do_not_wait(seconds: float) -> None:
-            self.waits.append(seconds)
-
-        async def in_loop() -> IntentCreated:
-            async with AsyncStoq(**settings) as stoq:
-                stoq._sleep = do_not_wait
-                return await call(stoq)
-
-        return asyncio.run(in_loop())
 
 
 @pytest.fixture(params=["sync", "async"])

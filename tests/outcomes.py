@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from attrs import field, frozen
-from conftest import Caller, email_request
+from calling import Caller, email_request
 from faults import FaultServer, Peer, Request, Script, answers, http
 
 from record_cassettes import SHOP

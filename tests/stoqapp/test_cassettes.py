@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import Caller
+from calling import Caller
 from vcr.cassette import Cassette
 
 from record_cassettes import CASSETTES, COMMAND, SCENARIOS, SHOP, Scenario, is_live

@@ -4,7 +4,7 @@ import asyncio
 from urllib.parse import urlsplit
 
 import pytest
-from conftest import Caller, email_request
+from calling import Caller, email_request
 
 from record_cassettes import SHOP
 from stoqapp import (

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from conftest import email_request
+from calling import email_request
 from faults import (
     FaultServer,
     Peer,

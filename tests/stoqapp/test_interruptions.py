@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from conftest import email_request
+from calling import email_request
 from faults import FaultServer, Peer, Script, answers_and_hangs, http
 from outcomes import INTENT, LATEST_SECONDS, ONE, ONE_CONNECTION, Gate, answered, outcome_of
 

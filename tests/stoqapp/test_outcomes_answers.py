@@ -4,7 +4,7 @@ import zlib
 from functools import partial
 
 import pytest
-from conftest import Caller
+from calling import Caller
 from faults import (
     Peer,
     answers,

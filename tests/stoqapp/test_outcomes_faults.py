@@ -8,7 +8,7 @@ from typing import Any
 
 import faults
 import pytest
-from conftest import Caller, email_request
+from calling import Caller, email_request
 from faults import (
     FaultServer,
     Peer,

@@ -6,7 +6,7 @@ from typing import Any
 
 import faults
 import pytest
-from conftest import Caller, email_request
+from calling import Caller, email_request
 from faults import FaultServer, Script, answers_and_closes, answers_and_hangs, answers_and_resets
 from outcomes import (
     INTENT,

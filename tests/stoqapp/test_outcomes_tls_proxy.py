@@ -10,7 +10,7 @@ from typing import Any
 import faults
 import pytest
 import trustme
-from conftest import Caller, email_request
+from calling import Caller, email_request
 from faults import (
     FaultServer,
     Peer,

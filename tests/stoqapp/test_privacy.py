@@ -14,7 +14,7 @@ from typing import Any
 import faults
 import pytest
 from attrs import field, frozen
-from conftest import Caller
+from calling import Caller
 from faults import FaultServer, Script, answers, answers_and_closes, answers_and_resets, http
 
 from record_cassettes import SHOP

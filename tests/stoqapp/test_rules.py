@@ -12,7 +12,7 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
-from conftest import email_request
+from calling import email_request
 from hypothesis import given
 from hypothesis import strategies as st
 

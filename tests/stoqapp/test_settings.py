@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import Caller, email_request
+from calling import Caller, email_request
 
 from record_cassettes import SHOP
 from stoqapp import (

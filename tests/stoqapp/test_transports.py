@@ -15,7 +15,7 @@ from typing import Any
 import httpcore
 import httpx
 import pytest
-from conftest import Caller, email_request
+from calling import Caller, email_request
 from faults import FaultServer, Peer, http
 from outcomes import INTENT, NO, not_sent, outcome_of
 from vcr import VCR

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from attrs import frozen
-from conftest import Caller, email_request
+from calling import Caller, email_request
 from hypothesis import given
 from hypothesis import strategies as st
 from sending import HANG_SECONDS, HEADERS, SHOP, VALID, get, received, send, sent_raw, wait_until

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import email_request
+from calling import email_request
 
 from record_cassettes import SHOP
 from stoq_public_api_client import Client
