@@ -86,9 +86,7 @@ def json_from_bytes(raw: bytes) -> Any:
             or hold what cannot be written as JSON again.
     """
     try:
-        value = json.loads(
-            raw.decode("utf-8"), parse_float=_finite, parse_constant=_refuse_constant
-        )
+        value = _DECODER.decode(raw.decode("utf-8"))
         if b"\\u" in raw:
             json_text(value).encode("utf-8")
     except UnreadableJsonError:
@@ -120,6 +118,9 @@ def _finite(digits: str) -> float:
     return number
 
 
+_DECODER: Final = json.JSONDecoder(parse_float=_finite, parse_constant=_refuse_constant)
+
+
 def _is_deeper(value: object, levels: int) -> bool:
     layer = [value]
     while layer and levels:
@@ -143,11 +144,7 @@ def json_text(value: Any) -> str:
 
 
 def json_answer(status: int, content: Any, headers: Mapping[str, str] | None = None) -> Answer:
-    """Return an answer with a JSON body.
-
-    Raises:
-        TypeError, ValueError: *content* has no form in JSON.
-    """
+    """Return an answer with a JSON body; raises as `json_text` does."""
     body = json_text(content).encode("utf-8")
     return Answer(status, body, {"content-type": "application/json", **(headers or {})})
 
@@ -157,17 +154,16 @@ def messages_answer(
 ) -> Answer:
     """Return an answer that lists *messages*, each as ``field: what is wrong``."""
     shape = assumptions["processed_body"] if status < 400 else "list"
-    if shape == "text":
-        return json_answer(status, {"errors": "; ".join(messages)})
-    if shape == "error":
-        return json_answer(status, {"error": "; ".join(messages)})
-    if shape == "fields":
-        by_field: dict[str, list[str]] = {}
-        for message in messages:
-            path, _, reason = message.partition(": ")
-            by_field.setdefault(path, []).append(reason)
-        return json_answer(status, {"errors": by_field})
-    return json_answer(status, {"errors": list(messages)})
+    if shape in ("text", "error"):
+        name = "errors" if shape == "text" else shape
+        return json_answer(status, {name: "; ".join(messages)})
+    if shape == "list":
+        return json_answer(status, {"errors": list(messages)})
+    by_field: dict[str, list[str]] = {}
+    for message in messages:
+        path, _, reason = message.partition(": ")
+        by_field.setdefault(path, []).append(reason)
+    return json_answer(status, {"errors": by_field})
 
 
 def rate_limited_answer(

@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+import traceback
 from asyncio import sleep
 from collections.abc import AsyncIterator, Callable
 from functools import partial
@@ -114,13 +115,11 @@ class App:
                 await self._stream(found, request.method, receive, send)
                 return
         except Exception as error:  # noqa: BLE001 - its text may repeat what a customer sent
-            place = error.__traceback__
-            while place and place.tb_next:
-                place = place.tb_next
-            where = f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place else "?"
+            place = traceback.extract_tb(error.__traceback__)[-1]
             # No traceback: it ends with the exception's text.
             logger.error(  # noqa: TRY400
-                "the sandbox itself failed: %s at %s", type(error).__name__, where
+                "the sandbox itself failed: %s at %s:%s",
+                *(type(error).__name__, place.filename, place.lineno),
             )
             found = error_answer(500, "The sandbox itself failed; its log says where")
         await deliver(found, request.method, scope, receive, send)
@@ -197,12 +196,11 @@ class App:
     def _add_fault(self, request: Request) -> Answer:
         try:
             words: Any = json_from_bytes(request.body or b"")
+            if not isinstance(words, dict):
+                return messages_answer(400, ['body: must be an object like {"fault": "garbage"}'])
+            self._service.add_fault(fault_from(words.pop("fault", None), words))
         except UnreadableJsonError as error:
             return messages_answer(400, [f"body: {error}"])
-        if not isinstance(words, dict):
-            return messages_answer(400, ['body: must be an object like {"fault": "garbage"}'])
-        try:
-            self._service.add_fault(fault_from(words.pop("fault", None), words))
         except UnusableFaultError as error:
             return messages_answer(400, [str(error)])
         return self._faults(request)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from typing import Any, Final, Literal, Self
 
-from attrs import Factory, asdict, field, frozen
+from attrs import asdict, field, frozen
 
 from stoqapp_sandbox.errors import UnusableOptionError
 
@@ -36,6 +36,10 @@ class Bounds:
         return f"{kind} from {self.least:g} to {self.most:.10g}"
 
 
+def _bounds(given: Mapping[str, Any] | None) -> Bounds | None:
+    return Bounds(**given) if given else None
+
+
 @frozen
 class Assumption:
     """One thing taken for granted: a switch with choices, a switch with a number, or a statement.
@@ -54,7 +58,7 @@ class Assumption:
     about: str
     trust: Literal["vendor", "observed", "assumed"]
     choices: Mapping[str, str] = field(factory=dict)
-    number: Bounds | None = None
+    number: Bounds | None = field(default=None, converter=_bounds)
     instead: str = ""
 
     @property
@@ -90,15 +94,12 @@ class Assumption:
         return choice
 
 
-def _read() -> Mapping[str, Assumption]:
-    table = tomllib.loads(files("stoqapp_sandbox").joinpath("assumptions.toml").read_text("utf-8"))
-    for entry in table.values():
-        if "number" in entry:
-            entry["number"] = Bounds(**entry["number"])
-    return {name: Assumption(name, **entry) for name, entry in table.items()}
-
-
-ASSUMPTIONS: Final = _read()
+ASSUMPTIONS: Final[Mapping[str, Assumption]] = {
+    name: Assumption(name, **entry)
+    for name, entry in tomllib.loads(
+        files("stoqapp_sandbox").joinpath("assumptions.toml").read_text("utf-8")
+    ).items()
+}
 _SWITCHES: Final = {name: entry for name, entry in ASSUMPTIONS.items() if entry.is_switch}
 
 
@@ -106,9 +107,7 @@ _SWITCHES: Final = {name: entry for name, entry in ASSUMPTIONS.items() if entry.
 class Assumptions:
     """A choice or number for each switch of `ASSUMPTIONS`."""
 
-    _values: Mapping[str, str | float] = Factory(
-        lambda: {name: entry.default for name, entry in _SWITCHES.items()}
-    )
+    _values: Mapping[str, str | float]
 
     @classmethod
     def of(cls, given: Mapping[str, Any] | None = None) -> Self:
@@ -121,7 +120,7 @@ class Assumptions:
         """
         if not isinstance(given, Mapping | None):
             raise UnusableOptionError('assume must be like {"duplicate": "409"}')
-        chosen = dict(cls()._values)
+        chosen = {name: entry.default for name, entry in _SWITCHES.items()}
         for name, value in (given or {}).items():
             if name not in _SWITCHES:
                 raise UnusableOptionError(
@@ -153,4 +152,4 @@ class Assumptions:
         }
 
 
-DEFAULTS: Final = Assumptions()
+DEFAULTS: Final = Assumptions.of()

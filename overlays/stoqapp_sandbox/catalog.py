@@ -30,23 +30,13 @@ class Catalog:
 
     @classmethod
     def of(cls, shops: Any = None, catalog: Any = None) -> Self:
-        """Return the catalog that the options of a sandbox describe.
-
-        Args:
-            shops: Shops, as handles, host names or URLs: in an iterable, or in one str with
-                commas between them.
-            catalog: The variants of each product of each shop, like
-                ``{"demo.myshopify.com": {"42": [4711, 4712]}}``; or a file with that in JSON,
-                or with what a storefront answers to ``/products.json``, which then holds for
-                every shop. Ids are integers, digits or global ids. A `Catalog` stays as it is.
+        """Return what these options of `stoqapp_sandbox.Sandbox` describe.
 
         Raises:
             UnusableOptionError: It makes no sense; the message says where, as a JSON pointer or
                 line.
             SandboxError: The file cannot be read.
         """
-        if isinstance(catalog, cls):
-            return catalog
         named = None
         if shops is not None:
             listed = shops.split(",") if isinstance(shops, str) else shops
@@ -64,19 +54,13 @@ class Catalog:
                 f"{source}: must be an object like {_FORM}, or a products.json"
             )
         if isinstance(catalog.get("products"), list):
-            return cls(named, {"": _of_a_storefront(catalog["products"], source)})
-        products: dict[str, Mapping[int, int]] = {}
+            listed = _of_a_storefront(catalog["products"], source)
+            return cls(named, {"": _of_a_shop(listed, f"{source}: /products")})
+        products: dict[str, dict[int, int]] = {"": {}}
         for shop, listed in catalog.items():
-            place = f"{source}: /{shop}"
-            name = _shop(shop, place)
-            if name in products:
-                raise UnusableOptionError(f"{place}: is there twice, as {name}")
-            products[name] = _of_a_shop(listed, place)
-        if named is not None and (strange := sorted(products.keys() - named)):
-            raise UnusableOptionError(
-                f"{source}: has {strange[0]}, which is not among the shops given"
-            )
-        return cls(frozenset(products) if named is None else named, {"": {}, **products})
+            name = _shop(shop, f"{source}: /{shop}")
+            products.setdefault(name, {}).update(_of_a_shop(listed, f"{source}: /{shop}"))
+        return cls(frozenset(products) - {""} if named is None else named, products)
 
     def has_shop(self, shop: str) -> bool:
         """Whether *shop*, in lower case, exists."""
@@ -109,39 +93,32 @@ def _json_from(path: Path, source: str) -> Any:
         raise UnusableOptionError(f"{source}: must be JSON in UTF-8") from None
 
 
+def _of_a_storefront(products: list[Any], source: str) -> dict[Any, list[Any]]:
+    try:
+        return {one["id"]: [variant["id"] for variant in one["variants"]] for one in products}
+    except (KeyError, TypeError):
+        raise UnusableOptionError(
+            f"{source}: /products: each must have an id, and variants that have one"
+        ) from None
+
+
 def _of_a_shop(listed: Any, place: str) -> dict[int, int]:
+    """Return the product of each variant."""
     if not isinstance(listed, Mapping):
         raise UnusableOptionError(f"{place}: must be an object like {_FORM}")
     found: dict[int, int] = {}
-    for product, variants in listed.items():
-        under = f"{place}/{product}"
-        _add(found, _id(product, "Product", under), variants, under)
+    for given, variants in listed.items():
+        product = _id(given, "Product", f"{place}/{given}")
+        if not isinstance(variants, list | tuple):
+            raise UnusableOptionError(f"{place}/{given}: must be a list of ids of variants")
+        for index, one in enumerate(variants):
+            variant = _id(one, "ProductVariant", f"{place}/{given}/{index}")
+            if found.setdefault(variant, product) != product:
+                raise UnusableOptionError(
+                    f"{place}/{given}/{index}: the variant belongs to product {found[variant]}"
+                    " already"
+                )
     return found
-
-
-def _of_a_storefront(products: list[Any], source: str) -> dict[int, int]:
-    found: dict[int, int] = {}
-    for index, product in enumerate(products):
-        place = f"{source}: /products/{index}"
-        try:
-            variants = [variant["id"] for variant in product["variants"]]
-            _add(found, _id(product["id"], "Product", place), variants, f"{place}/variants")
-        except (KeyError, TypeError):
-            raise UnusableOptionError(
-                f"{place}: must be an object with id, and variants that have one"
-            ) from None
-    return found
-
-
-def _add(found: dict[int, int], product: int, variants: Any, place: str) -> None:
-    if not isinstance(variants, list | tuple):
-        raise UnusableOptionError(f"{place}: must be a list of ids of variants")
-    for index, given in enumerate(variants):
-        variant = _id(given, "ProductVariant", f"{place}/{index}")
-        if found.setdefault(variant, product) != product:
-            raise UnusableOptionError(
-                f"{place}/{index}: the variant belongs to product {found[variant]} already"
-            )
 
 
 def _shop(given: object, place: str) -> str:

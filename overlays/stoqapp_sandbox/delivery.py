@@ -15,16 +15,15 @@ from stoqapp_sandbox.answers import Answer
 # ASGI's own types, without a dependency for them.
 Scope = dict[str, Any]
 Message = dict[str, Any]
-
-
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-# The key of the asyncio transport among the extensions of an ASGI scope.
+# The key of the connection's asyncio transport in an ASGI scope.
 TRANSPORT: Final = "stoqapp.transport"
 
 _GARBAGE: Final = b"\x16\x03\x01 this is not HTTP\r\n\r\n"
 _LINGER: Final = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
+_PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
 
 
 class _Socket(Protocol):
@@ -40,16 +39,18 @@ async def deliver(answer: Answer, method: str, scope: Scope, receive: Receive, s
     """Send *answer* to a request with *method* the way that its delivery says."""
     delivery = answer.delivery
     headers = [(name.encode(), value.encode()) for name, value in answer.headers.items()]
-    if answer.status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
-        headers.append((b"content-length", str(len(answer.body)).encode()))
+    if answer.status not in (204, 304):
+        headers.append((b"content-length", b"%d" % len(answer.body)))
     if delivery.wait_seconds and await client_left(receive, delivery.wait_seconds):
         return
     if delivery.ends == "open":
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if method == "HEAD" else answer.body})
         return
-    transport: asyncio.Transport = scope["extensions"][TRANSPORT]
-    head = _head(answer.status, headers)
+    transport: asyncio.Transport = scope[TRANSPORT]
+    headers += [(b"date", formatdate(usegmt=True).encode()), (b"connection", b"close")]
+    first = f"HTTP/1.1 {answer.status} {_PHRASES.get(answer.status, '')}\r\n".encode()
+    head = first + b"".join(b"%s: %s\r\n" % header for header in headers) + b"\r\n"
     data = {
         "all": head + answer.body,
         "half of the head": head[: len(head) // 2],
@@ -78,13 +79,3 @@ async def client_left(receive: Receive, within_seconds: float | None = None) -> 
                 pass
         return True
     return False
-
-
-def _head(status: int, headers: list[tuple[bytes, bytes]]) -> bytes:
-    try:
-        reason = HTTPStatus(status).phrase
-    except ValueError:
-        reason = ""
-    lines = [f"HTTP/1.1 {status} {reason}".encode(), b"date: " + formatdate(usegmt=True).encode()]
-    lines += [name + b": " + value for name, value in headers]
-    return b"\r\n".join([*lines, b"connection: close", b"", b""])

@@ -15,11 +15,11 @@ from typing import Any, Final, TypedDict
 
 from attrs import define, field, frozen
 
-from stoqapp_sandbox.answers import Delivery, json_answer
+from stoqapp_sandbox.answers import Delivery, json_text
 from stoqapp_sandbox.errors import UnusableFaultError
 
 SCRIPTED: Final = "Scripted by the sandbox"
-WITHOUT_BODY: Final = frozenset({204, 304})
+WITHOUT_BODY: Final = (204, 304)
 
 _TABLE: Final = tomllib.loads(files("stoqapp_sandbox").joinpath("faults.toml").read_text("utf-8"))
 _NUMBER: Final = re.compile(r"-?[0-9]{1,19}(\.[0-9]{1,19})?")
@@ -129,24 +129,6 @@ def fault_from(
     Raises:
         UnusableFaultError: The message says what is wrong, and where.
     """
-    kind, written, words = _words_from(fault)
-    given = {name: value for name, value in (options or {}).items() if value is not None}
-    if twice := sorted(given.keys() & words.keys()):
-        raise UnusableFaultError(f"{twice[0]}: is given twice")
-    words |= {name: value if name == "body" else _as_json(value) for name, value in given.items()}
-    body = {"body": _body_from(words["body"])} if "body" in words else {}
-    _judge(kind, {**words, **dict.fromkeys(body)})
-    words |= body
-    if not lasting and not words.keys() & {"times", "every", "probability"}:
-        words["times"] = 1
-    made = Fault(kind, written, **words)
-    if kind.name == "status" and made.value in WITHOUT_BODY and made.body not in (None, b""):
-        raise UnusableFaultError(f"body: an answer with status {made.value} has none")
-    return made
-
-
-def _words_from(fault: object) -> tuple[Kind, str, dict[str, Any]]:
-    """Return the kind, its text without options, and the value and options in it by name."""
     text = f"status={fault}" if isinstance(fault, int) and fault is not True else fault
     if not isinstance(text, str):
         raise UnusableFaultError(
@@ -158,17 +140,16 @@ def _words_from(fault: object) -> tuple[Kind, str, dict[str, Any]]:
     if kind is None:
         raise UnusableFaultError(f"{name!r} is no fault; choose of {', '.join(KINDS)}")
     words: dict[str, Any] = {"value": _value_from(kind, value)} if has_value else {}
-    for number, part in enumerate(rest, start=2):
-        option, equals, said = part.partition("=")
-        if not equals or option not in OPTIONS:
-            raise UnusableFaultError(
-                f"part {number}, {part!r}: must be one of {', '.join(OPTIONS)}, with a value, like"
-                " times=2"
-            )
+    said = [(option, _number_or_text(one)) for option, _, one in (p.partition("=") for p in rest)]
+    for option, one in [*said, *(options or {}).items()]:
         if option in words:
-            raise UnusableFaultError(f"part {number}, {part!r}: {option} is given twice")
-        words[option] = _number_or_text(said)
-    return kind, written, words
+            raise UnusableFaultError(f"{option}: is given twice")
+        if one is not None:
+            words[option] = one
+    _judge(kind, words)
+    if not lasting and not words.keys() & {"times", "every", "probability"}:
+        words["times"] = 1
+    return Fault(kind, written, **words)
 
 
 def _value_from(kind: Kind, text: str) -> Any:
@@ -194,16 +175,26 @@ def _schema_of(kind: Kind) -> Any:
         for name, row in _TABLE["options"].items()
         if row.get("of", kind.name) == kind.name
     }
-    required = {"required": ["value"]} if kind.value else {}
+    schema: dict[str, Any] = {"properties": properties, "additionalProperties": False}
     if kind.value:
         properties["value"] = _TABLE["values"][kind.value]["schema"]
-    return jsonschema_rs.Draft4Validator(
-        {"type": "object", "properties": properties, "additionalProperties": False, **required}
-    )
+        schema["required"] = ["value"]
+    return jsonschema_rs.Draft4Validator(schema)
 
 
 def _judge(kind: Kind, words: Mapping[str, Any]) -> None:
-    error = next(_schema_of(kind).iter_errors(words), None)
+    body, value = words.get("body"), words.get("value")
+    if body and value in WITHOUT_BODY:
+        raise UnusableFaultError(f"body: an answer with status {value} has none")
+    # Bytes are sent as they are, and have no form in JSON.
+    plain = {**words, "body": None} if isinstance(body, bytes) else words
+    try:
+        plain = json.loads(json_text(plain).encode())
+    except (TypeError, ValueError, RecursionError):
+        raise UnusableFaultError(
+            f"{kind.name}: its options must have a form in JSON, and body may be bytes"
+        ) from None
+    error = next(_schema_of(kind).iter_errors(plain), None)
     if error is None:
         return
     name = str(next(iter(error.instance_path), "") or error.kind.value[0])
@@ -220,35 +211,9 @@ def _judge(kind: Kind, words: Mapping[str, Any]) -> None:
     raise UnusableFaultError(f"{name}: {_TABLE['options'][name]['says']}")
 
 
-def _as_json(value: object) -> Any:
-    """Return *value* as JSON would carry it; None, which no schema takes, where it cannot."""
-    try:
-        return json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8"))
-    except (TypeError, ValueError, RecursionError):
-        return None
-
-
-def _body_from(body: object) -> object:
-    if isinstance(body, bytes | None):
-        return body
-    try:
-        if isinstance(body, str):
-            return body.encode("utf-8")
-        json_answer(200, body)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise UnusableFaultError(f"body: has no form in JSON: {type(error).__name__}") from None
-    return body
-
-
 @define(eq=False)
 class Waiting:
-    """A fault that waits for its requests.
-
-    Attributes:
-        fault: What goes wrong, and when.
-        seen: How many requests it was asked about.
-        happened: How many of them failed.
-    """
+    """A fault that waits; how many requests it has *seen*, and with how many it *happened*."""
 
     fault: Fault
     seen: int = 0
@@ -265,11 +230,6 @@ class Waiting:
             self.happened += 1
             return True
         return False
-
-    @property
-    def is_over(self) -> bool:
-        """Whether no further request fails."""
-        return self.happened == self.fault.times
 
     def wait_seconds(self) -> float:
         """Return how long this latency delays one answer."""
@@ -291,13 +251,12 @@ class Struck:
     written: str | None = None
 
 
+NOTHING: Final = Struck()
+
+
 @define(eq=False)
 class Faults:
-    """The faults that wait, in the order in which they were asked for.
-
-    Attributes:
-        lasting: Those that it begins with, and begins anew with after `reset`.
-    """
+    """The faults that wait, in order; after a `reset`, the *lasting* ones alone."""
 
     lasting: Iterable[Fault] = ()
     _waiting: list[Waiting] = field(factory=list, init=False, repr=False)
@@ -315,24 +274,23 @@ class Faults:
         Each latency that is due counts, and the first of the others that is due; those behind
         that one do not see the request.
         """
-        met: list[Waiting] = []
+        wait_seconds, written = 0.0, []
         for waiting in list(self._waiting):
             if not waiting.meets():
                 continue
-            met.append(waiting)
-            if waiting.is_over:
+            fault = waiting.fault
+            written.append(fault.written)
+            if waiting.happened == fault.times:
                 self._waiting.remove(waiting)
-            if waiting.fault.kind.name != "latency":
-                break
-        late = [one for one in met if one.fault.kind.name == "latency"]
-        fault = None if len(late) == len(met) else met[-1].fault
-        written = ", ".join(one.fault.written for one in met) or None
-        return Struck(fault, sum(one.wait_seconds() for one in late), written)
+            if fault.kind.name != "latency":
+                return Struck(fault, wait_seconds, ", ".join(written))
+            wait_seconds += waiting.wait_seconds()
+        return Struck(None, wait_seconds, ", ".join(written)) if written else NOTHING
 
     def listed(self) -> list[dict[str, Any]]:
-        """Return the faults that wait, in order.
+        """Return the faults that wait, in order, each in values of JSON.
 
-        Each has ``fault`` (its text), ``times``, ``after``, ``every``, ``probability``, how many
+        These are ``fault`` (its text), ``times``, ``after``, ``every``, ``probability``, how many
         requests it has ``seen``, and with how many it ``happened``.
         """
         return [

@@ -2,23 +2,18 @@
 
 import asyncio
 import logging
-import re
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, Final
-from urllib.parse import unquote
 
-import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from stoqapp_sandbox.answers import error_answer
 from stoqapp_sandbox.delivery import TRANSPORT, Receive, Scope, Send
 
 _GRACE_SECONDS: Final = 0.2
 _LAST_RESORT_SECONDS: Final = 2
-_ABSOLUTE_TARGET: Final = re.compile(rb"https?://([^/]*)(/.*)?", re.IGNORECASE)
 
 # Callers' mistakes are told to the callers; only failures of the server itself are logged.
 _logger = logging.getLogger("uvicorn.error.stoqapp")
@@ -26,10 +21,7 @@ _logger.setLevel(logging.ERROR)
 
 
 class _Protocol(H11Protocol):
-    """HTTP/1.1 without an access log, and with a JSON answer to what is not HTTP.
-
-    Each request finds the transport of its connection among the extensions of its scope.
-    """
+    """HTTP/1.1 without an access log; each request's scope holds the connection's transport."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -38,51 +30,15 @@ class _Protocol(H11Protocol):
         self.logger = _logger
         served: Any = self.app
 
-        async def with_transport(scope: Scope, receive: Receive, send: Send) -> None:
-            scope.setdefault("extensions", {})[TRANSPORT] = self.transport
-            _take_apart(scope)
-            await served(scope, receive, send)
+        def with_transport(scope: Scope, receive: Receive, send: Send) -> Any:
+            scope[TRANSPORT] = self.transport
+            return served(scope, receive, send)
 
         self.app: Any = with_transport
 
-    def send_400_response(self, msg: str) -> None:
-        refusal = error_answer(400, msg)
-        headers = {**refusal.headers, "content-length": str(len(refusal.body))}
-        # Where an answer has begun already, h11 lets no other follow.
-        with suppress(h11.LocalProtocolError):
-            for event in (
-                h11.Response(
-                    status_code=refusal.status,
-                    headers=[*headers.items(), ("connection", "close")],
-                    reason="Bad Request",
-                ),
-                h11.Data(data=refusal.body),
-                h11.EndOfMessage(),
-            ):
-                self.transport.write(self.conn.send(event) or b"")
-        self.transport.close()
-
-
-def _take_apart(scope: Scope) -> None:
-    """Turn a target with scheme and host, as proxies are sent, into a path and a Host header.
-
-    RFC 9112, 3.2.2: the target's host counts, whatever the header says.
-    """
-    match = _ABSOLUTE_TARGET.fullmatch(scope["raw_path"])
-    if match:
-        host, path = match[1], match[2] or b"/"
-        scope["path"], scope["raw_path"] = unquote(path.decode("ascii")), path
-        others = [header for header in scope["headers"] if header[0] != b"host"]
-        scope["headers"] = [(b"host", host), *others]
-
 
 class Listener(uvicorn.Server):
-    """Serves *app* on sockets that the caller has bound.
-
-    Args:
-        app: The ASGI app.
-        on_ready: Called once connections are accepted, in the thread that serves.
-    """
+    """Serves an ASGI *app* on sockets that the caller has bound; says *on_ready* once it does."""
 
     def __init__(self, app: Any, on_ready: Callable[[], object]) -> None:
         super().__init__(

@@ -36,15 +36,11 @@ def pytest_configure(config: pytest.Config) -> None:
 def _stoq_sandbox_of_the_session() -> Iterator["Sandbox"]:
     from stoqapp_sandbox import Sandbox, SandboxError
 
-    unusable = ""
     with ExitStack() as stack:
         try:
             sandbox = stack.enter_context(Sandbox())
         except SandboxError as error:
-            unusable = str(error)
-        if unusable:
-            # Not where the error is caught: pytest would show how the one came from the other.
-            pytest.fail(unusable, pytrace=False)
+            raise pytest.fail.Exception(str(error), pytrace=False) from None
         yield sandbox
 
 
@@ -64,11 +60,8 @@ def stoq_sandbox(
         options |= marker.kwargs
         if all(isinstance(one, Mapping) for one in assumed):
             options["assume"] = {**assumed[0], **assumed[1]}
-    unusable = ""
     try:
         _stoq_sandbox_of_the_session.configure(**options)
     except (SandboxError, TypeError) as error:
-        unusable = f"marker {_MARKER}: {error}"
-    if unusable:
-        pytest.fail(unusable, pytrace=False)
+        raise pytest.fail.Exception(f"marker {_MARKER}: {error}", pytrace=False) from None
     return _stoq_sandbox_of_the_session

@@ -6,7 +6,7 @@ from typing import Final
 from stoqapp_sandbox.answers import (
     Answer,
     error_answer,
-    json_answer,
+    json_text,
     messages_answer,
     rate_limited_answer,
 )
@@ -20,22 +20,19 @@ _PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
 
 
 def scripted_answer(fault: Fault, seconds_left: int, assumptions: Assumptions) -> Answer:
-    """Return the answer that a ``status`` asks for, with the usual body where it names none.
+    """Return what a ``status`` asks for, with the usual answer where it names no more.
 
-    Args:
-        fault: The fault.
-        seconds_left: Until the window of the rate limit ends.
-        assumptions: What such an answer usually looks like.
+    *seconds_left* are those until the window of the rate limit ends.
     """
     status: int = fault.value
     seconds = seconds_left if fault.retry_after is None else fault.retry_after
     answer = _usual_answer(status, seconds, assumptions)
-    headers = dict(answer.headers)
-    body = answer.body
-    if isinstance(fault.body, bytes):
-        headers["content-type"], body = "text/plain; charset=utf-8", fault.body
+    headers, body = dict(answer.headers), answer.body
+    if isinstance(fault.body, str | bytes):
+        headers["content-type"] = "text/plain; charset=utf-8"
+        body = fault.body.encode() if isinstance(fault.body, str) else fault.body
     elif fault.body is not None:
-        headers["content-type"], body = "application/json", json_answer(status, fault.body).body
+        headers["content-type"], body = "application/json", json_text(fault.body).encode()
     if status in _REDIRECTS:
         # Back to the endpoint, where a client that follows it is seen.
         headers["location"] = "?redirected"

@@ -7,9 +7,10 @@ import logging
 import signal
 import socket
 import threading
+from functools import partial
 from ipaddress import ip_address
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Final, Self, Unpack
+from typing import Any, Final, Self, Unpack
 
 from stoqapp.terminal import show
 from stoqapp_sandbox.assumptions import Assumptions
@@ -22,9 +23,6 @@ from stoqapp_sandbox.errors import (
 from stoqapp_sandbox.faults import FaultOptions, fault_from
 from stoqapp_sandbox.options import Options
 from stoqapp_sandbox.store import Store
-
-if TYPE_CHECKING:
-    pass
 
 logger = logging.getLogger("stoqapp_sandbox")
 
@@ -98,8 +96,7 @@ class Sandbox:
         self._host = host
         self._wanted_port = port
         self._service = Service(store=Store(state), **options)
-        self._app = App(self._service, host)
-        self._listener_class = Listener
+        self._make_listener = partial(Listener, App(self._service, host))
         self._address: tuple[str, int] | None = None
         self._listener: Listener | None = None
         self._thread: threading.Thread | None = None
@@ -111,8 +108,7 @@ class Sandbox:
         """Listen and serve; return once connections are accepted.
 
         Raises:
-            PortInUseError: Another program listens there.
-            SandboxError: The address cannot be listened on, the state file cannot be used, or
+            SandboxError: The address (`PortInUseError`) or the state file cannot be used, or
                 this sandbox already runs.
         """
         if self._thread is not None:
@@ -124,7 +120,7 @@ class Sandbox:
             listening.close()
             raise
         ready = threading.Event()
-        listener = self._listener_class(self._app, ready.set)
+        listener = self._make_listener(ready.set)
 
         def run() -> None:
             with listening:
@@ -187,8 +183,7 @@ class Sandbox:
         Raises:
             SandboxError: The state file cannot be used.
         """
-        intents: list[dict[str, Any]] = json.loads("".join(self._service.intents_json()))
-        return intents
+        return list(json.loads("".join(self._service.intents_json())))
 
     def fail_next(self, fault: int | str, **options: Unpack[FaultOptions]) -> None:
         """Let the next request to the API's endpoint go wrong, or those that the arguments say.
@@ -235,11 +230,10 @@ class Sandbox:
 
 
 def serve(**options: Any) -> None:
-    """Serve until SIGINT or SIGTERM, then return.
+    """Serve until SIGINT or SIGTERM, in the main thread, the only one that signals reach.
 
-    Prints one line with the URL to standard output once connections are accepted, and a warning
-    to standard error where others than this machine can connect. Meant for the main thread, the
-    only one that signals reach. Its arguments are those of `Sandbox`, and it raises the same.
+    Prints one line with the URL once connections are accepted. Takes the arguments of `Sandbox`,
+    and raises the same.
     """
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -269,7 +263,6 @@ def _bound(host: str, port: int) -> socket.socket:
 
 
 def _reached_at(host: str, listening: socket.socket) -> tuple[str, int]:
-    """Return the host and port to connect to."""
     bound, port = listening.getsockname()[:2]
     if ip_address(bound.partition("%")[0]).is_unspecified:
         # It names every address to listen on, and none to connect to.

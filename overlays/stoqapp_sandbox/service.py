@@ -27,7 +27,7 @@ from stoqapp_sandbox.answers import (
 )
 from stoqapp_sandbox.assumptions import ASSUMPTIONS
 from stoqapp_sandbox.budget import Budget
-from stoqapp_sandbox.faults import SCRIPTED, Fault, Faults, Struck
+from stoqapp_sandbox.faults import NOTHING, SCRIPTED, Fault, Faults, Struck
 from stoqapp_sandbox.judge import Judge
 from stoqapp_sandbox.options import Options, Settings
 from stoqapp_sandbox.scripted import NOT_FOUND, odd_created, scripted_answer
@@ -207,7 +207,7 @@ class Service:
         """Return the answer, the faults that struck, and the intent to store."""
         points, is_refused = self._budget.spend(shop, request.method)
         headers = {**points, **self._cors(request)}
-        struck, stored = Struck(), None
+        struck, stored = NOTHING, None
         if is_refused:
             seconds = self._budget.seconds_left()
             said = f"No points left; try again in {seconds} seconds"
@@ -315,7 +315,7 @@ class Service:
         """Return the answer to a request that is in order, and the intent unless it exists."""
         assumed = self.settings.assumptions
         contacts = self._contacts(wanted.get("channel"), customer)
-        intent_id = self.store.next_intent_id()
+        intent_id = self.store.stored + 1
         customer_id = self.store.customer(shop, customer.get("id"), contacts) or intent_id
         now = datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="milliseconds")
         now = now.replace("+00:00", "Z")
@@ -339,10 +339,14 @@ class Service:
             "optin_confirmed": False,
             "accepts_marketing": customer.get("accepts_marketing", False),
         }
-        stored = Stored(intent, json_text(intent), customer_id, contacts)
+        place = [intent["shopify_variant_id"], intent["shopify_market_id"]]
+        variant, market = (None if one is None else str(one) for one in place)
+        found_by = [contacts.get(name) for name in ("email", "phone", "push")]
+        text = json_text(intent)
+        stored = Stored(intent_id, text, customer_id, variant, market, intent["channel"], *found_by)
         duplicate = self.store.duplicate(assumed["unique"], shop, stored)
         if duplicate is None:
-            return self._created(intent, stored.text), stored
+            return self._created(intent, text), stored
         number, first = duplicate
         if assumed["duplicate"] == "201-updated":
             first |= {"quantity": intent["quantity"], "updated_at": now}

@@ -4,54 +4,52 @@ import json
 import os
 import re
 import sqlite3
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
 from threading import RLock
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from stoqapp_sandbox.answers import Answer, Request, json_text
 from stoqapp_sandbox.errors import SandboxError, UnusableOptionError
 
 _APPLICATION: Final = 0x53544F51
-_VERSION: Final = 2
+_VERSION: Final = 3
 _BUSY_SECONDS: Final = 3.0
 _BATCH: Final = 200
-_SHOWN: Final = (
-    *("number", "intent_id", "at", "method", "path", "shop", "headers", "body"),
-    *("status", "answer_headers", "answer", "fault", "intent"),
+_ID: Final = re.compile("[1-9][0-9]{0,17}")
+# The columns of a request, and of the intent that it stored.
+_REQUEST: Final = (
+    *("number", "refusal", "at", "method", "path", "shop", "headers", "body"),
+    *("status", "answer_headers", "answer", "fault"),
+)
+_INTENT: Final = (
+    *("intent_id", "intent", "customer", "variant", "market", "channel"),
+    *("email", "phone", "push"),
+)
+_SHOWN: Final = (*_REQUEST, "intent_id", "intent")
+_INSERT: Final = (
+    f"INSERT INTO requests ({', '.join(_REQUEST + _INTENT)})"  # noqa: S608 - our names
+    f" VALUES ({', '.join('?' * len(_REQUEST + _INTENT))})"
 )
 
 
-@frozen
-class Stored:
-    """An intent, and what it is found by.
+class Stored(NamedTuple):
+    """An intent to store, in the order of its columns; the last six are what it is found by."""
 
-    Attributes:
-        intent: The intent as the service shows it.
-        text: The same as JSON.
-        customer: The number of its customer.
-        contacts: What the customer is known by, by name of the contact.
-    """
-
-    intent: Mapping[str, Any] = field(repr=False)
-    text: str = field(repr=False)
+    id: int
+    text: str
     customer: int
-    contacts: Mapping[str, str] = field(repr=False)
-
-    @property
-    def id(self) -> int:
-        """The number of the intent."""
-        return int(self.intent["id"])
-
-    @property
-    def place(self) -> dict[str, str | None]:
-        """Variant and market."""
-        ids = {name: self.intent[f"shopify_{name}_id"] for name in ("variant", "market")}
-        return {name: None if value is None else str(value) for name, value in ids.items()}
+    variant: str | None
+    market: str | None
+    channel: str
+    email: str | None
+    phone: str | None
+    push: str | None
 
 
 def _absolute(path: object) -> Path | None:
@@ -64,6 +62,16 @@ def _absolute(path: object) -> Path | None:
     return Path(text).absolute()
 
 
+def _lines(headers: Mapping[str, str]) -> str:
+    return "\n".join([f"{name}: {value}" for name, value in headers.items()])
+
+
+def _headers(lines: str | None) -> dict[str, str] | None:
+    if lines is None:
+        return None
+    return {name: value for name, _, value in (line.partition(": ") for line in lines.split("\n"))}
+
+
 @define(eq=False)
 class Store:
     """The table, in memory or in a file; safe to use from several threads.
@@ -73,24 +81,26 @@ class Store:
 
     Attributes:
         path: The file; None keeps everything in memory.
+        stored: How many requests stored an intent; within `use`.
+        refused: How many did not; within `use`.
     """
 
     path: Path | None = field(default=None, converter=_absolute)
+    stored: int = field(default=0, init=False)
+    refused: int = field(default=0, init=False)
+    _is_open: bool = field(default=False, init=False)
     _lock: RLock = field(factory=RLock, init=False, repr=False)
     _connection: sqlite3.Connection | None = field(default=None, init=False, repr=False)
 
     def open(self) -> None:
-        """Take hold of the file.
-
-        Raises:
-            SandboxError: It cannot be used, or another sandbox uses it.
-        """
-        with self._lock, self._explained():
-            self._connection = self._connection or self._connected()
+        """Take hold of the file; raises as `use` does."""
+        with self.use():
+            self._is_open = True
 
     def close(self) -> None:
         """Let go of the file; what is in memory stays."""
         with self._lock:
+            self._is_open = False
             if self.path and self._connection:
                 self._connection.close()
                 self._connection = None
@@ -100,35 +110,40 @@ class Store:
         """Keep other threads out for some steps; the methods below belong in here.
 
         Raises:
-            SandboxError: As `open` does, or the file is damaged or cannot take more.
+            SandboxError: Another sandbox uses the file, it is damaged, or it cannot take more.
         """
-        with self._lock, self._explained():
-            was_open = self._connection is not None
-            if not was_open:
-                self.open()
+        with self._lock:
             try:
+                if self._connection is None:
+                    self._connect()
                 yield
+            except OSError as error:
+                raise self._unusable(error.strerror or type(error).__name__) from None
+            except sqlite3.Error as error:
+                # Errors that Python's own module raises have no code.
+                if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
+                    raise SandboxError(
+                        f"the state file {self.path} is in use, perhaps by another sandbox: end"
+                        " that one, or give each a file of its own"
+                    ) from None
+                raise self._unusable(str(error)) from None
             finally:
-                if not was_open:
+                if not self._is_open:
                     self.close()
 
     # -- intents -----------------------------------------------------------------------------
-
-    def next_intent_id(self) -> int:
-        """Return the id of the next intent."""
-        return self._largest("intent_id") + 1
 
     def customer(self, shop: str, named: object, contacts: Mapping[str, str]) -> int | None:
         """Return the customer that the shop knows by that id, or by one of the contacts."""
         keys: dict[str, object] = dict(contacts)
         # Ids are written without leading zeros, and none has more digits than this.
-        if re.fullmatch("[1-9][0-9]{0,17}", str(named)):
+        if named is not None and _ID.fullmatch(str(named)):
             keys = {"customer": int(str(named)), **keys}
         for column, value in keys.items():
             found = self._execute(
                 f"SELECT customer FROM requests WHERE shop = ? AND {column} = ?"  # noqa: S608
                 " AND intent_id NOTNULL ORDER BY number LIMIT 1",
-                *(shop, value),
+                (shop, value),
             ).fetchone()
             if found:
                 return int(found[0])
@@ -137,10 +152,7 @@ class Store:
     def duplicate(self, unique: str, shop: str, new: Stored) -> tuple[int, dict[str, Any]] | None:
         """Return number and intent of the request that leaves no room for *new*, or None.
 
-        Args:
-            unique: The choice for the assumption of that name.
-            shop: Host name of the shop in lower case.
-            new: What would be stored.
+        *unique* is the choice for the assumption of that name.
         """
         if unique == "off" or new.customer == new.id:
             # A new customer has no intent yet.
@@ -149,15 +161,17 @@ class Store:
             "SELECT number, intent FROM requests"
             " WHERE shop = ? AND customer = ? AND variant = ? AND intent_id NOTNULL"
             " AND (? OR market IS ?) AND (? OR channel IS ?)",
-            *(shop, new.customer, new.place["variant"]),
-            *(unique == "variant", new.place["market"]),
-            *(unique != "channel", new.intent["channel"]),
+            (
+                *(shop, new.customer, new.variant),
+                *(unique == "variant", new.market, unique != "channel", new.channel),
+            ),
         ).fetchone()
         return found and (found[0], json.loads(found[1]))
 
     def change(self, number: int, intent: Mapping[str, Any]) -> None:
         """Change the intent that the request *number* stored."""
-        self._execute("UPDATE requests SET intent = ? WHERE number = ?", json_text(intent), number)
+        query = "UPDATE requests SET intent = ? WHERE number = ?"
+        self._execute(query, (json_text(intent), number))
 
     # -- requests ----------------------------------------------------------------------------
 
@@ -180,37 +194,29 @@ class Store:
             fault: The fault that struck, as text.
             stored: The intent that it made.
         """
-        row: dict[str, Any] = {
-            "at": at,
-            "method": request.method,
-            "path": request.path,
-            "shop": shop,
-            "headers": json_text(request.headers),
-            "body": request.body,
-            "status": answer.status if answer.delivery.has_status else None,
-            "answer_headers": json_text(answer.headers),
-            "answer": answer.body,
-            "fault": fault,
-        }
+        row = (
+            self.stored + self.refused + 1,
+            self.refused + 1 if stored is None else None,
+            *(at, request.method, request.path, shop, _lines(request.headers), request.body),
+            answer.status if answer.delivery.has_status else None,
+            *(_lines(answer.headers), answer.body, fault),
+        )
+        self._execute(_INSERT, row + (stored or (None,) * len(_INTENT)))
         if stored is None:
-            row["refusal"] = self._largest("refusal") + 1
+            self.refused += 1
         else:
-            row |= {"intent_id": stored.id, "intent": stored.text, "customer": stored.customer}
-            row |= {**stored.place, "channel": stored.intent["channel"], **stored.contacts}
-        columns, marks = ", ".join(row), ", ".join("?" * len(row))
-        query = f"INSERT INTO requests ({columns}) VALUES ({marks})"  # noqa: S608 - our names
-        self._execute(query, *row.values())
+            self.stored += 1
 
     def clear(self) -> None:
         """Forget everything; numbers and ids begin anew."""
         self._execute("DELETE FROM requests")
-
-    def counts(self) -> dict[str, int]:
-        """Return how many requests ``stored`` an intent, and how many were ``refused``."""
-        return {"stored": self._largest("intent_id"), "refused": self._largest("refusal")}
+        self.stored = self.refused = 0
 
     def newest(self, limit: int) -> list[dict[str, Any]]:
-        """Return the newest requests, newest first, each with the columns of `_SHOWN`."""
+        """Return the newest requests, newest first, each by column.
+
+        Headers are None once they are forgotten, and so are bodies.
+        """
         return self._rows("ORDER BY number DESC LIMIT ?", limit)
 
     def requests(self, after: int, limit: int) -> list[dict[str, Any]]:
@@ -222,21 +228,21 @@ class Store:
         query = "WHERE number > ? AND intent_id NOTNULL ORDER BY number LIMIT ?"
         return self._rows(query, after, _BATCH)
 
-    def _rows(self, which: str, *values: Any) -> list[dict[str, Any]]:
+    def _rows(self, which: str, *values: int) -> list[dict[str, Any]]:
         query = f"SELECT {', '.join(_SHOWN)} FROM requests {which}"  # noqa: S608 - our names
-        return [dict(zip(_SHOWN, row, strict=True)) for row in self._execute(query, *values)]
+        rows = [dict(zip(_SHOWN, row, strict=True)) for row in self._execute(query, values)]
+        for row in rows:
+            row["headers"] = _headers(row["headers"])
+            row["answer_headers"] = _headers(row["answer_headers"])
+        return rows
 
-    def _largest(self, column: str) -> int:
-        query = f"SELECT max({column}) FROM requests"  # noqa: S608 - our names
-        return self._execute(query).fetchone()[0] or 0
-
-    def _execute(self, query: str, *values: Any) -> sqlite3.Cursor:
+    def _execute(self, query: str, values: tuple[Any, ...] = ()) -> sqlite3.Cursor:
         assert self._connection is not None  # noqa: S101 - within `use`
         return self._connection.execute(query, values)
 
     # -- the file ----------------------------------------------------------------------------
 
-    def _connected(self) -> sqlite3.Connection:
+    def _connect(self) -> None:
         if self.path:
             # What customers sent is for the owner alone. Only where there is no file: closing an
             # existing one would drop the locks that this process has on it.
@@ -247,7 +253,6 @@ class Store:
             timeout=_BUSY_SECONDS,
             isolation_level=None,
             check_same_thread=False,
-            factory=_Connection,
         )
         try:
             connection.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -258,7 +263,11 @@ class Store:
         except BaseException:
             connection.close()
             raise
-        return connection
+        self._connection = connection
+        if self.path is None:
+            # In memory it stays open; Python 3.13 warns of a connection that is collected so.
+            self._is_open = True
+            weakref.finalize(self, connection.close)
 
     def _take_for_ours(self, connection: sqlite3.Connection) -> None:
         """Make the table in an empty file; refuse a file that is not ours, or damaged."""
@@ -283,34 +292,12 @@ class Store:
         (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if found != "ok":
             raise self._unusable(f"it is damaged: {' '.join(found.split())}")
-        connection.execute("SELECT max(number) FROM requests")
+        query = "SELECT count(intent_id), count(refusal) FROM requests"
+        self.stored, self.refused = connection.execute(query).fetchone()
         connection.execute("COMMIT")
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        """Turn errors about the file into `SandboxError`."""
-        try:
-            yield
-        except OSError as error:
-            raise self._unusable(error.strerror or type(error).__name__) from None
-        except sqlite3.Error as error:
-            # Errors that Python's own module raises have no code.
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
-                raise SandboxError(
-                    f"the state file {self.path} is in use, perhaps by another sandbox: end that"
-                    " one, or give each a file of its own"
-                ) from None
-            raise self._unusable(str(error)) from None
 
     def _unusable(self, reason: str) -> SandboxError:
         return SandboxError(
             f"the state file {self.path} cannot be used ({reason}): give the path of a file that"
             " a sandbox wrote, or of a new one in a folder that can be written to"
         )
-
-
-class _Connection(sqlite3.Connection):
-    def __del__(self) -> None:
-        # Python 3.13 warns of a connection that is collected open.
-        with suppress(sqlite3.Error):
-            self.close()

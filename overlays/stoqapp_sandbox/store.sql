@@ -2,19 +2,19 @@
 -- A request that stored an intent has the intent's id, any other its place among the refused.
 CREATE TABLE requests (
     number INTEGER PRIMARY KEY,
-    intent_id INTEGER UNIQUE,
-    refusal INTEGER UNIQUE,
+    intent_id INTEGER,
+    refusal INTEGER,
     at REAL NOT NULL,
     method TEXT NOT NULL,
     path TEXT NOT NULL,
     shop TEXT NOT NULL,
-    headers TEXT CHECK (headers IS NULL OR json_valid(headers)),
+    headers TEXT,
     body BLOB,
     status INTEGER,
-    answer_headers TEXT CHECK (answer_headers IS NULL OR json_valid(answer_headers)),
+    answer_headers TEXT,
     answer BLOB,
     fault TEXT,
-    intent TEXT CHECK (intent IS NULL OR json_valid(intent)),
+    intent TEXT,
     -- What the intent is found by; ids of Shopify may have more digits than SQLite's integers.
     customer INTEGER,
     variant TEXT,
@@ -25,6 +25,7 @@ CREATE TABLE requests (
     push TEXT
 );
 CREATE INDEX places ON requests (shop, customer, variant) WHERE intent_id NOTNULL;
+CREATE INDEX refusals ON requests (refusal) WHERE refusal NOTNULL;
 CREATE INDEX emails ON requests (shop, email) WHERE email NOTNULL;
 CREATE INDEX phones ON requests (shop, phone) WHERE phone NOTNULL;
 CREATE INDEX pushes ON requests (shop, push) WHERE push NOTNULL;
@@ -35,4 +36,4 @@ CREATE TRIGGER forget AFTER INSERT ON requests WHEN new.refusal > 1000 BEGIN
 END;
 -- "STOQ": marks the files that are ours; then the version of this form.
 PRAGMA application_id = 0x53544F51;
-PRAGMA user_version = 2;
+PRAGMA user_version = 3;

@@ -55,30 +55,12 @@ def test_host(sandbox: Sandbox, host: str, allowed: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "target", "host", "status"),
-    [
-        ("POST", "http://app.stoqapp.com/api/v1/intents.json", "app.stoqapp.com", 400),
-        ("POST", "HTTPS://app.stoqapp.com/api/v1/intents.json?x=http://y/", "127.0.0.1", 400),
-        ("POST", "http://app.stoqapp.com/api/v1/other.json", "app.stoqapp.com", 404),
-        ("GET", "http://localhost/_sandbox/intents", "example.com", 200),
-        ("GET", "http://127.0.0.1:80", "127.0.0.1", 200),
-        ("GET", "http://example.com/_sandbox/intents", "127.0.0.1", 403),
-        ("GET", "http://example.com/%5fsandbox/intents", "127.0.0.1", 403),
-        ("GET", "http://example.com", "127.0.0.1", 403),
-        ("GET", "http:///_sandbox/intents", "localhost", 403),
-        ("GET", "http://localhost@example.com/", "localhost", 403),
-        ("GET", "http://localhost\\example.com/", "localhost", 403),
-        ("GET", "http://example.com?/_sandbox/intents", "localhost", 403),
-        ("GET", "ftp://localhost/_sandbox/intents", "localhost", 404),
-    ],
+    "target", ["http://localhost/_sandbox/intents", "http://example.com/%5fsandbox/intents"]
 )
-def test_a_target_with_a_host(
-    sandbox: Sandbox, method: str, target: str, host: str, status: int
-) -> None:
-    """The endpoint answers one, as a proxy is sent it; elsewhere its host is judged as Host."""
-    head = f"{method} {target} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\n"
-    answer = received(sandbox, f"{head}Connection: close\r\n\r\n".encode())
-    assert answer.startswith(f"HTTP/1.1 {status} ".encode())
+def test_a_target_with_a_host(sandbox: Sandbox, target: str) -> None:
+    """A target that a proxy is sent is no path of the sandbox, whatever its host."""
+    head = f"GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    assert received(sandbox, head.encode()).startswith(b"HTTP/1.1 404 ")
 
 
 def test_the_name_that_it_listens_on(monkeypatch: pytest.MonkeyPatch) -> None:

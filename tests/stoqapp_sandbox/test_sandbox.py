@@ -284,10 +284,8 @@ def test_other_routes(sandbox: Sandbox, method: str, path: str, status: int) -> 
     ids=lambda raw: f"{raw[-12:]!r}",
 )
 def test_bytes_that_are_no_http(sandbox: Sandbox, raw: bytes) -> None:
-    """What is no HTTP is answered 400 in JSON, and the connection ends."""
-    head, _, content = received(sandbox, raw).partition(b"\r\n\r\n")
-    assert head.startswith(b"HTTP/1.1 400 ")
-    assert {"error": "Invalid HTTP request received."} == json.loads(content)
+    """What is no HTTP is answered 400, and the connection ends."""
+    assert received(sandbox, raw).startswith(b"HTTP/1.1 400 ")
 
 
 def test_large_body(sandbox: Sandbox) -> None:

@@ -22,7 +22,12 @@ _FILES: Final = {
     "script.js": "text/javascript; charset=utf-8",
     "style.css": "text/css; charset=utf-8",
 }
-_EXAMPLES: Final = {"STATUS": "503", "SECONDS[-SECONDS]": "2", "SECONDS": "0.01", "SHAPE": "html"}
+_EXAMPLES: Final = {
+    "STATUS": "=503",
+    "SECONDS[-SECONDS]": "=2",
+    "SECONDS": "=0.01",
+    "SHAPE": "=html",
+}
 # Headers that a client sets by itself, or that are about the connection.
 _NOT_REPEATED: Final = frozenset(
     {
@@ -38,10 +43,9 @@ def page_files(service: Service) -> dict[str, Answer]:
     folder = files("stoqapp_sandbox.page")
     index = folder.joinpath("index.html").read_text("utf-8")
     faults = "".join(
-        f'<option value="{html.escape(kind.name + (example and "=" + example))}">'
-        f"{html.escape(kind.about)}</option>"
+        f'<option value="{kind.name}{_EXAMPLES.get(kind.value, "")}">{html.escape(kind.about)}'
+        "</option>"
         for kind in KINDS.values()
-        for example in (_EXAMPLES.get(kind.value, ""),)
     )
     for mark, value in (
         ("{base_path}", html.escape(service.base_path)),
@@ -69,9 +73,11 @@ def view(service: Service) -> dict[str, Any]:
     is_limited = assumptions["rate_enforced"] == "yes"
     limit = [assumptions.number("rate_points"), assumptions.number("rate_window")]
     with service.store.use():
-        counts, newest = service.store.counts(), service.store.newest(_NEWEST)
+        stored, refused = service.store.stored, service.store.refused
+        newest = service.store.newest(_NEWEST)
     return {
-        **counts,
+        "stored": stored,
+        "refused": refused,
         "generation": service.generation,
         "limit": limit if is_limited else None,
         "faults": service.faults.listed(),
@@ -91,7 +97,11 @@ def _line(row: Mapping[str, Any], endpoint: str) -> dict[str, Any]:
     if contact is None:
         contact = next(filter(None, map(customer.get, ("email", "phone", "push"))), None)
     reasons = [] if row["intent_id"] else messages_in(row["answer"] or b"")
-    what = "" if (row["method"], row["path"]) == ("POST", endpoint) else _what(row)
+    what = (
+        ""
+        if (row["method"], row["path"]) == ("POST", endpoint)
+        else f"{row['method']} {row['path']}"
+    )
     wanted = f"variant {intent.get('shopify_variant_id')}" if row["intent_id"] else ""
     texts = {
         "shop": row["shop"],
@@ -106,10 +116,6 @@ def _line(row: Mapping[str, Any], endpoint: str) -> dict[str, Any]:
     }
 
 
-def _what(row: Mapping[str, Any]) -> str:
-    return f"{row['method']} {row['path']}"
-
-
 def detail(row: Mapping[str, Any], base_url: str) -> dict[str, Any]:
     """Return one request with its answer in values of JSON.
 
@@ -117,11 +123,13 @@ def detail(row: Mapping[str, Any], base_url: str) -> dict[str, Any]:
     POSIX shell, ``python`` a program over httpx; each sends the same method, path, headers and
     bytes again. They are None once the headers are forgotten, and so are headers and bodies.
     """
-    headers = json.loads(row["headers"] or "null")
-    answer = json.loads(row["answer_headers"] or "null")
-    repeat = None
+    headers, repeat = row["headers"], None
     if headers is not None:
-        kept = {name: value for name, value in headers.items() if _is_repeated(name)}
+        kept = {
+            name: value
+            for name, value in headers.items()
+            if name not in _NOT_REPEATED and not name.startswith("sec-")
+        }
         repeat = row["method"], base_url + row["path"], kept, row["body"] or b""
     return {
         **{name: row[name] for name in ("number", "at", "method", "path", "shop")},
@@ -129,7 +137,7 @@ def detail(row: Mapping[str, Any], base_url: str) -> dict[str, Any]:
         "intent": json.loads(row["intent"] or "null"),
         "headers": headers,
         **_body("body", row["body"]),
-        "answer_headers": answer,
+        "answer_headers": row["answer_headers"],
         **_body("answer", row["answer"]),
         "curl": repeat and _curl(*repeat),
         "python": repeat and _python(*repeat),
@@ -141,10 +149,6 @@ def _body(name: str, raw: bytes | None) -> dict[str, str | None]:
         return {name: None if raw is None else raw.decode()}
     except UnicodeDecodeError:
         return {f"{name}_base64": base64.b64encode(raw or b"").decode()}
-
-
-def _is_repeated(name: str) -> bool:
-    return name not in _NOT_REPEATED and not name.startswith("sec-")
 
 
 def _curl(method: str, url: str, headers: Mapping[str, str], body: bytes) -> str:
@@ -165,17 +169,13 @@ def _curl(method: str, url: str, headers: Mapping[str, str], body: bytes) -> str
 
 
 def _python(method: str, url: str, headers: Mapping[str, str], body: bytes) -> str:
-    return "\n".join(
-        [
-            "import httpx",
-            "",
-            "answer = httpx.request(",
-            f"    {method!a},",
-            f"    {url!a},",
-            f"    headers={dict(headers)!a},",
-            f"    content={body!r},",
-            ")",
-            "print(answer.status_code, answer.text)",
-            "",
-        ]
-    )
+    return f"""import httpx
+
+answer = httpx.request(
+    {method!a},
+    {url!a},
+    headers={dict(headers)!a},
+    content={body!r},
+)
+print(answer.status_code, answer.text)
+"""
