@@ -1,7 +1,6 @@
 """What the test modules share: both modes of the client, cassettes, and a sandbox."""
 
 import os
-import re
 import shutil
 import subprocess
 import tempfile
@@ -14,11 +13,12 @@ import pytest
 from calling import Caller
 from hypothesis import HealthCheck, settings
 from vcr import VCR
+from vcr.cassette import Cassette
 from vcr.persisters.filesystem import FilesystemPersister
 from vcr.request import Request
 
 from stoqapp import Budget
-from stoqapp.spec import BASE_URL
+from stoqapp.spec import BASE_URL, INTENTS_PATH
 from stoqapp_sandbox import Sandbox
 from stoqapp_sandbox.cassettes import SHOWN_HEADERS, scrubbed_answer
 
@@ -70,9 +70,10 @@ def vcr_cassette_dir() -> str:
 
 @pytest.fixture
 def recorded_service(request: pytest.FixtureRequest, record_mode: str) -> str:
-    """The base URL that is in the cassettes; while recording, that of a sandbox in its place."""
+    """The base URL that is in the cassette; while recording, that of a sandbox in its place."""
     if record_mode == "none":
-        return BASE_URL
+        cassette: Cassette = request.getfixturevalue("vcr")
+        return str(cassette.requests[0].uri).removesuffix(INTENTS_PATH)
     from record_cassettes import RATE_LIMIT
 
     sandbox: Sandbox = request.getfixturevalue("stoq_sandbox")
@@ -84,13 +85,14 @@ def recorded_service(request: pytest.FixtureRequest, record_mode: str) -> str:
 @pytest.fixture
 def vcr_config(request: pytest.FixtureRequest, record_mode: str) -> dict[str, Any]:
     """Compare what the spec asks for, keep only what may be kept, and record only the sandbox."""
+    service = BASE_URL
     if record_mode != "none":
         if "recorded_service" not in request.fixturenames:
             pytest.skip("only replays")
-        request.getfixturevalue("recorded_service")
+        service = request.getfixturevalue("recorded_service")
 
     def shown(sent: Request) -> Request:
-        uri = re.sub(r"http://127\.0\.0\.1:[0-9]+/api/v1", BASE_URL, sent.uri)
+        uri = sent.uri.replace(service, BASE_URL)
         headers = {name: sent.headers[name] for name in SHOWN_HEADERS if name in sent.headers}
         return Request(sent.method, uri, sent.body, headers)
 

@@ -59,7 +59,7 @@ SAID = json.dumps(
 def planted_request(**customer: Any) -> CreateIntentRequest:
     return CreateIntentRequest(
         intent=NewIntent(4711, 42, "email", quantity=1, source="api"),
-        customer=Customer(**(PLANTED | customer)),
+        customer=Customer.from_dict(PLANTED | customer),
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
-from calling import email_request
+from calling import email_request, rests_on
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,7 +29,7 @@ VALUES: dict[str, Any] = {
     "intent.channel": "sms",
     "intent.source": "api",
 }
-OF_TYPE: dict[str, Any] = {"integer": 3, "string": "text", "boolean": True}
+OF_TYPE: dict[str, Any] = {"integer": 3, "string": "text", "boolean": True, "array": ["text"]}
 VALID: dict[str, Any] = {
     section: {
         name: VALUES.get(f"{section}.{name}", OF_TYPE[schema.types[0]])
@@ -79,6 +79,7 @@ WRONG_TYPES: dict[str, list[Any]] = {
     "integer": [None, True, False, 1.0, "1", "１２", [], {}, b"1"],
     "string": [None, True, 1, 1.5, [], {}, b"us"],
     "boolean": [None, 0, 1, "true", [], {}],
+    "array": [None, True, 1, "text", {}],
 }
 
 
@@ -86,6 +87,8 @@ WRONG_TYPES: dict[str, list[Any]] = {
 def test_type(path: str, schema: Schema) -> None:
     """A value of another JSON type is reported; `True` is not an integer, 1 not a boolean."""
     for value in WRONG_TYPES[schema.types[0]]:
+        if value is None and "null" in schema.types:
+            continue
         assert ("type", path) in broken(valid_body_but(path, value)), value
 
 
@@ -125,8 +128,13 @@ def test_members_of_enums_are_sent_as_their_values(path: str, value: object, sen
         ("intent.channel", "", ["email", "push"]),
         ("intent.channel", "enum", ["Email", "", "email\n"]),
         ("intent.source", "enum", ["API"]),
-        ("customer.country", "", ["az"]),
-        ("customer.country", "pattern", ["US", "us\n", " us", "usa", "", "ùs", "ｕｓ"]),
+        ("customer.country", "", [country_from("az").value]),
+        pytest.param(
+            "customer.country",
+            "pattern",
+            ["US", "us\n", " us", "usa", "", "ùs", "ｕｓ"],
+            marks=rests_on("customer.country", pattern="^[a-z]{2}$"),
+        ),
         ("intent.shopify_variant_id", "", [1, 2**63 - 1]),
         ("intent.shopify_variant_id", "positive_id", [2**63]),
         ("intent.shopify_product_id", "positive_id", [0]),
@@ -146,7 +154,7 @@ def test_members_of_enums_are_sent_as_their_values(path: str, value: object, sen
         ("customer.email", "characters", ["ada@exam\u00adple.com", "ada\u200c@example.com"]),
         ("customer.email", "characters", ["ada@example.com\x00"]),
         ("customer.push", "characters", ["to\u200bken"]),
-        ("customer.locale", "characters", ["en\u2060"]),
+        ("customer.country_code", "characters", ["1\u2060"]),
         ("customer.shopify_customer_id", "characters", ["81\u200e5"]),
         ("customer.name", "", ["Ada\u200d"]),
         ("customer.name", "characters", ["A\x00da", "Ada\x00", "a\ud800b"]),
@@ -259,10 +267,15 @@ def test_shop_domain_one_by_one(shop: str, allowed: str) -> None:
         ("product", [], "must be a dict or its model, not list"),
         ("intent.quantity", "1", "must be an integer, not str"),
         ("customer.accepts_marketing", 1, "must be True or False, not int"),
-        ("customer.name", None, "must be a string, not None (leave the field out instead)"),
+        ("customer.email", None, "must be a string, not None (leave the field out instead)"),
         ("intent.quantity", None, "must be an integer, not None"),
         ("intent.channel", "fax", "must be 'email' or 'sms' or 'push'"),
-        ("customer.country", "US", "must be two lower-case letters from a to z, like 'us'"),
+        pytest.param(
+            "customer.country",
+            "US",
+            "must be two lower-case letters from a to z, like 'us'",
+            marks=rests_on("customer.country", pattern="^[a-z]{2}$"),
+        ),
         (
             "customer.phone",
             DELETED,
@@ -280,7 +293,7 @@ def test_all_violations_at_once() -> None:
     body: Any = {
         "intent": {"shopify_variant_id": True, "shopify_product_id": 0, "channel": "sms",
                    "quantity": 0, "source": "web"},
-        "customer": {"country": "US", "phone": "", "name": "\ud800"},
+        "customer": {"country": "U", "phone": "", "name": "\ud800"},
         "product": [],
     }  # fmt: skip
     assert broken(body) == [
@@ -300,7 +313,7 @@ def test_check_reads_what_would_be_sent() -> None:
     """Later assignments count, and so does an additional property named like an unset field."""
     request = email_request()
     request.intent.quantity = 0
-    request.customer["country"] = "US"
+    request.customer["country"] = "U"
     assert [("pattern", "customer.country"), ("positive_quantity", "intent.quantity")] == [
         (violation.rule, violation.path) for violation in check(request)
     ]
@@ -366,7 +379,9 @@ bodies = st.fixed_dictionaries(
 
 @cache
 def schema_judge() -> jsonschema_rs.Draft4Validator:
-    return jsonschema_rs.Draft4Validator(dict(SPEC.request.keywords))
+    return jsonschema_rs.Draft4Validator(
+        {**SPEC.request.keywords, "components": SPEC.document.get("components", {})}
+    )
 
 
 def prose_says(body: dict[str, Any]) -> bool:
@@ -409,4 +424,4 @@ def test_rules_beyond_the_spec_are_marked_as_ours() -> None:
     """The origin of a rule says whether the vendor states it."""
     stated = [rule.name for rule in RULES if rule.origin == "spec"]
     assert ["channel_contact", "phone_digits", "shop_domain"] == stated
-    assert "spec" == check(valid_body_but("customer.country", "US"))[0].origin
+    assert "spec" == check(valid_body_but("customer.country", "U"))[0].origin

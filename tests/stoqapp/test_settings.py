@@ -120,7 +120,7 @@ def test_headers_of_a_request(caller: Caller) -> None:
         "content-type": "application/json",
         "accept": "application/json",
         "accept-encoding": "identity",
-        "host": "app.stoqapp.com",
+        "host": httpx.URL(BASE_URL).host,
         "content-length": str(len(request.content)),
         "x-team": "back office",
     }

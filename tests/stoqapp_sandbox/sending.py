@@ -5,13 +5,15 @@ import socket
 import time
 from collections.abc import Callable
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import httpx
 
+from stoqapp.spec import BASE_URL, INTENTS_PATH
 from stoqapp_sandbox import Sandbox
 
 SHOP: Final = "demo.myshopify.com"
-PATH: Final = "/api/v1/intents.json"
+PATH: Final = urlsplit(BASE_URL).path + INTENTS_PATH
 HEADERS: Final = {"X-Shopify-Shop-Domain": SHOP, "Content-Type": "application/json"}
 SMS: Final = {"intent__channel": "sms", "customer__phone": "15550109999"}
 # So long that a busy machine decides nothing.

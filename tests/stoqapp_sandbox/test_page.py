@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect
-from sending import HANG_SECONDS, SMS, VALID, body, get, send
+from sending import HANG_SECONDS, PATH, SMS, VALID, body, get, send
 
 import screenshot_page
 from stoqapp_sandbox import Sandbox
@@ -125,7 +125,7 @@ def test_stored_and_refused_in_order(visit: Callable[..., Page], sandbox: Sandbo
     shop = "demo.myshopify.com"
     assert [text.replace("| |", "|") for text in lines(page)] == [
         "200 | no contact | customer.email: " + page_reason(page) + "other.myshopify.com",
-        f"405 | no contact | Method Not AllowedGET /api/v1/intents.json{shop}",
+        f"405 | no contact | Method Not AllowedGET {PATH}{shop}",
         f"503 | ada@lovelace.org | scripted: status=503, not stored{shop}",
         f"none | ada@lovelace.org | scripted: reset-after-store, storedvariant 11{shop}",
         "400 | ada@lovelace.org | intent.channel: must be 'email' or 'sms' or 'push'" + shop,
@@ -171,7 +171,7 @@ def test_one_click_to_a_refused_body(visit: Callable[..., Page], sandbox: Sandbo
     send(sandbox, sent)
     page = visit()
     page.locator("#requests a").click()
-    expect(page.locator("#detail-title")).to_have_text("POST /api/v1/intents.json → 400")
+    expect(page.locator("#detail-title")).to_have_text(f"POST {PATH} → 400")
     expect(page.locator("#outcome")).to_contain_text("Nothing was stored.")
     shown = page.locator("#parts pre").first.text_content() or ""
     assert '    "shopify_variant_id": 12345678901234567890,\n    "x": 1.0\n' in shown
@@ -266,7 +266,7 @@ def test_send_by_keyboard(visit: Callable[..., Page], sandbox: Sandbox) -> None:
     for _ in range(2):
         page.keyboard.press("Tab")
     page.keyboard.press("Enter")
-    expect(page.locator("#detail-title")).to_have_text("POST /api/v1/intents.json → 201")
+    expect(page.locator("#detail-title")).to_have_text(f"POST {PATH} → 201")
     expect(page.locator("#detail-title")).to_be_focused()
     page.get_by_role("button", name="Edit and send again").press("Enter")
     expect(page.locator("#shop")).to_be_focused()

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from calling import rests_on
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sending import (
@@ -75,7 +76,7 @@ def test_valid_intent_is_created(sandbox: Sandbox) -> None:
     [
         SMS | {"customer__email": None},
         {"intent__channel": "push", "customer__email": None, "customer__push": "token"},
-        {"product__title": "Socks", "product__variant_count": 3, "customer__country": "us"},
+        {"product__title": "Socks", "product__variant_count": 3, "customer__name": "Ada"},
         {"customer__nickname": "unlisted", "intent__quantity": 10**30},
     ],
 )
@@ -163,12 +164,14 @@ def test_identical_intents_at_once() -> None:
         ({}, ["customer: is required", "intent: is required"]),
         (body(intent__quantity=None), ["intent.quantity: is required"]),
         (body(intent__quantity=True), ["intent.quantity: must be of type integer"]),
-        (body(intent__quantity=1.0), ["intent.quantity: must be of type integer"]),
         (body(intent__quantity="1"), ["intent.quantity: must be of type integer"]),
         (body(intent__source="web"), ["intent.source: must be 'api'"]),
         (body(intent__channel="fax"), ["intent.channel: must be 'email' or 'sms' or 'push'"]),
-        (body(customer__country="us\n"), ["customer.country: must match the pattern ^[a-z]{2}$"]),
-        (body(customer__country="US"), ["customer.country: must match the pattern ^[a-z]{2}$"]),
+        pytest.param(
+            body(customer__country="us\n"),
+            ["customer.country: must match the pattern ^[a-z]{2}$"],
+            marks=rests_on("customer.country", pattern="^[a-z]{2}$"),
+        ),
         (
             {"intent": 1, "customer": {"email": 2}, "product": []},
             [
@@ -228,9 +231,14 @@ def test_rules_of_ours_are_not_the_services(sandbox: Sandbox, changes: dict[str,
     [
         ({"Content_Type": "application/json; charset=utf-8"}, 201, None),
         ({"Content_Type": "Application/JSON"}, 201, None),
-        ({"Content_Type": "text/plain"}, 400, "Content-Type: must be 'application/json'"),
-        ({"Content_Type": ""}, 400, "Content-Type: is required as a header"),
-        ({"Content_Type": None}, 400, "Content-Type: is required as a header"),
+        *(
+            pytest.param({"Content_Type": given}, 400, said, marks=rests_on("Content-Type"))
+            for given, said in (
+                ("text/plain", "Content-Type: must be 'application/json'"),
+                ("", "Content-Type: is required as a header"),
+                (None, "Content-Type: is required as a header"),
+            )
+        ),
         ({"X_Shopify_Shop_Domain": ""}, 400, "X-Shopify-Shop-Domain: is required as a header"),
         ({"X_Shopify_Shop_Domain": None}, 400, "X-Shopify-Shop-Domain: is required as a header"),
         ({"X_Shopify_Shop_Domain": "demo"}, 404, "Not found"),

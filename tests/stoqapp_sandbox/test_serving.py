@@ -251,7 +251,7 @@ def test_address_of_a_sandbox() -> None:
         _ = sandbox.url
     with sandbox:
         assert sandbox.url == f"http://127.0.0.1:{sandbox.port}"
-        assert sandbox.base_url == f"{sandbox.url}/api/v1"
+        assert f"{sandbox.base_url}/intents.json" == sandbox.url + PATH
         with pytest.raises(SandboxError, match="running already"):
             sandbox.__enter__()
         taken = rf"port {sandbox.port} on 127.0.0.1 is in use: .* choose another"
@@ -311,8 +311,9 @@ def test_it_serves_at_the_first_byte() -> None:
 def test_end_leaves_nothing_behind() -> None:
     """On exit the thread has ended and the port is closed, whoever is still connected."""
     before = set(threading.enumerate())
-    upload = b"POST /api/v1/intents.json HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n{"
-    large = b"POST /api/v1/intents.json HTTP/1.1\r\nHost: x\r\n\r\n"
+    start = f"POST {PATH} HTTP/1.1\r\nHost: x\r\n".encode()
+    upload = start + b"Content-Length: 50\r\n\r\n{"
+    large = start + b"\r\n"
     page = b"GET /_sandbox/events HTTP/1.1\r\nHost: localhost\r\n\r\n"
     with Sandbox() as sandbox:
         sandbox.fail_next(500, body="x" * 20_000_000)

@@ -16,6 +16,7 @@ import pytest
 from sending import HANG_SECONDS, HEADERS, PATH, VALID, body, get, raw_from, send
 
 from stoqapp import ProcessedWithErrorsError, Stoq
+from stoqapp.spec import INTENTS_PATH
 from stoqapp_sandbox import Sandbox, SandboxError
 from stoqapp_sandbox.service import Service
 
@@ -24,7 +25,8 @@ REQUESTS = "/_sandbox/requests"
 
 
 def subscribe(url: str, name: str, **fields: Any) -> dict[str, Any]:
-    with Stoq("demo", base_url=f"{url}/api/v1", budget=None, max_retries=0) as stoq:
+    base_url = (url + PATH).removesuffix(INTENTS_PATH)
+    with Stoq("demo", base_url=base_url, budget=None, max_retries=0) as stoq:
         wanted = {"variant": 4711, "product": 42, "email": f"{name}@example.com"}
         return dict(json.loads(stoq.subscribe(**wanted | fields).answer.body)["intents"][0])
 
