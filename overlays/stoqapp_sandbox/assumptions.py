@@ -13,14 +13,7 @@ from stoqapp_sandbox.errors import UnusableOptionError
 
 @frozen
 class Bounds:
-    """The numbers that a switch can be set to.
-
-    Attributes:
-        default: The number unless another is given.
-        least: The smallest.
-        most: The largest.
-        whole: Whether fractions are refused.
-    """
+    """The numbers that a switch can be set to; *whole* refuses fractions."""
 
     default: float
     least: float

@@ -13,12 +13,7 @@ _READ: Final = 1
 
 @define(eq=False)
 class Budget:
-    """Counts points by shop, in aligned windows: full minutes, for all shops alike.
-
-    Attributes:
-        assumptions: Points, window and cost.
-        clock: Seconds since 1970.
-    """
+    """Counts points by shop, in aligned windows of the *clock*, for all shops alike."""
 
     assumptions: Assumptions
     clock: Callable[[], float]
@@ -26,10 +21,7 @@ class Budget:
     _spent: dict[str, int] = field(factory=dict, init=False, repr=False)
 
     def spend(self, shop: str, method: str) -> tuple[dict[str, str], bool]:
-        """Count a request; return the vendor's headers, and whether the points are exceeded.
-
-        There are no headers where points do not count.
-        """
+        """Count a request; return the vendor's headers, if any, and whether it is refused."""
         if self.assumptions["rate_enforced"] == "no":
             return {}, False
         cost = _READ if method == "GET" else int(self.assumptions.number("rate_write"))

@@ -27,15 +27,7 @@ _NUMBER: Final = re.compile(r"-?[0-9]{1,19}(\.[0-9]{1,19})?")
 
 @frozen
 class Kind:
-    """A kind of fault.
-
-    Attributes:
-        name: Its name.
-        about: What happens.
-        value: What stands behind ``=``, like ``STATUS``; empty for a kind that takes no value.
-        stores: Whether the request is judged, and its intent stored, all the same.
-        delivery: How the answer goes out.
-    """
+    """A kind of fault; ``faults.toml`` explains the attributes."""
 
     name: str
     about: str

@@ -26,14 +26,7 @@ class Options(TypedDict, total=False):
 
 @frozen(kw_only=True)
 class Settings:
-    """The options as they are used.
-
-    Attributes:
-        assumptions: What is taken for granted.
-        catalog: Which shops, products and variants exist.
-        faults: What goes wrong from the beginning.
-        allow_origin: The origin whose scripts may use the API.
-    """
+    """The options as they are used."""
 
     assumptions: Assumptions
     catalog: Catalog
@@ -42,13 +35,7 @@ class Settings:
 
     @classmethod
     def of(cls, options: Options) -> Self:
-        """Check *options*.
-
-        Raises:
-            UnusableOptionError: One is unusable (`UnusableFaultError` where that is a fault).
-            SandboxError: The catalog's file cannot be read.
-            TypeError: An option is unknown.
-        """
+        """Check *options*; raises as `stoqapp_sandbox.Sandbox` does, TypeError where unknown."""
         if unknown := sorted(options.keys() - Options.__annotations__.keys()):
             raise TypeError(f"there is no option {unknown[0]!r}")
         return cls(

@@ -71,18 +71,12 @@ class Service:
         options: Those of `stoqapp_sandbox.Sandbox`, but for address and state.
 
     Attributes:
-        store: Where requests and intents are kept.
-        settings: The options in force.
-        faults: What shall go wrong.
         generation: Counts resets. A request that began in an earlier one is answered 503.
         changes: Counts what changed, so that the page knows when to look again.
         base_path: Path of the API, like ``/api/v1``.
         path: Path of the endpoint, like ``/api/v1/intents.json``.
 
-    Raises:
-        UnusableOptionError: An option is unusable (`UnusableFaultError` where that is a fault).
-        SandboxError: The vendor's ``openapi.json`` is not as expected, or the catalog's file
-            cannot be read.
+    Raises as `stoqapp_sandbox.Sandbox` does.
     """
 
     store: Store

@@ -184,15 +184,9 @@ class Store:
         fault: str | None,
         stored: Stored | None,
     ) -> None:
-        """Add a request and what came of it.
+        """Add a request that came *at* Unix seconds for *shop* (empty where it named none).
 
-        Args:
-            at: Unix seconds.
-            shop: Host name of the shop in lower case; empty where the request named none.
-            request: The request as it came.
-            answer: The answer; its status counts as received where its delivery sends it.
-            fault: The fault that struck, as text.
-            stored: The intent that it made.
+        With its *answer*, the *fault* that struck, as text, and the intent that it *stored*.
         """
         row = (
             self.stored + self.refused + 1,

@@ -2,8 +2,12 @@
 
 import json
 import socket
+import subprocess
+import sysconfig
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -18,6 +22,7 @@ HEADERS: Final = {"X-Shopify-Shop-Domain": SHOP, "Content-Type": "application/js
 SMS: Final = {"intent__channel": "sms", "customer__phone": "15550109999"}
 # So long that a busy machine decides nothing.
 HANG_SECONDS: Final = 30
+STOQAPP: Final = Path(sysconfig.get_path("scripts")) / "stoqapp"
 
 _CLIENT: Final = httpx.Client(timeout=HANG_SECONDS, trust_env=False)
 
@@ -86,3 +91,18 @@ def wait_until(condition: Callable[[], bool]) -> None:
     ends = time.monotonic() + HANG_SECONDS
     while not condition():
         assert time.monotonic() < ends
+
+
+@contextmanager
+def started(*words: str | Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Run ``stoqapp sandbox``; yields it with its URL, and kills it."""
+    with subprocess.Popen(
+        [STOQAPP, "sandbox", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as running:
+        try:
+            assert running.stdout is not None
+            line = running.stdout.readline()
+            assert line.startswith("stoqapp sandbox on http://"), running.communicate()
+            yield running, line.split()[3]
+        finally:
+            running.kill()

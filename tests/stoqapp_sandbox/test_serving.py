@@ -8,16 +8,24 @@ import signal
 import socket
 import subprocess
 import sys
-import sysconfig
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from sending import HANG_SECONDS, HEADERS, PATH, VALID, body, send, sent_raw, wait_until
+from sending import (
+    HANG_SECONDS,
+    HEADERS,
+    PATH,
+    STOQAPP,
+    VALID,
+    body,
+    send,
+    sent_raw,
+    started,
+    wait_until,
+)
 
 from stoqapp.cli import main
 from stoqapp_sandbox import (
@@ -29,23 +37,6 @@ from stoqapp_sandbox import (
     UnusableOptionError,
 )
 from stoqapp_sandbox.options import Options
-
-STOQAPP = Path(sysconfig.get_path("scripts")) / "stoqapp"
-
-
-@contextmanager
-def started(*words: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Run ``stoqapp sandbox``; yields it with its URL."""
-    with subprocess.Popen(
-        [STOQAPP, "sandbox", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as running:
-        try:
-            assert running.stdout is not None
-            line = running.stdout.readline()
-            assert line.startswith("stoqapp sandbox on http://"), running.communicate()
-            yield running, line.split()[3]
-        finally:
-            running.kill()
 
 
 def ended(running: subprocess.Popen[str], number: signal.Signals) -> tuple[int, str, str]:
@@ -285,15 +276,6 @@ def test_a_sandbox_that_is_open_to_the_network(caplog: pytest.LogCaptureFixture)
         assert "listening on 0.0.0.0, which is open to the network" in caplog.text
         assert sandbox.url == f"http://127.0.0.1:{sandbox.port}"
         assert send(sandbox).status_code == 201
-
-
-def test_the_command_warns_of_the_network() -> None:
-    """The warning goes to standard error, in one line."""
-    with started("--host", "0.0.0.0") as (running, url):
-        assert httpx.get(url, timeout=HANG_SECONDS).status_code == 200
-        code, out, err = ended(running, signal.SIGTERM)
-    assert (code, out, err.count("\n")) == (0, "", 1)
-    assert err.startswith("listening on 0.0.0.0, which is open")
 
 
 def test_it_serves_at_the_first_byte() -> None:

@@ -5,22 +5,30 @@ import signal
 import socket
 import sqlite3
 import subprocess
-import sysconfig
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from sending import HANG_SECONDS, HEADERS, PATH, VALID, body, get, raw_from, send
+from sending import (
+    HANG_SECONDS,
+    HEADERS,
+    PATH,
+    STOQAPP,
+    VALID,
+    body,
+    get,
+    raw_from,
+    send,
+    started,
+)
 
 from stoqapp import ProcessedWithErrorsError, Stoq
 from stoqapp.spec import INTENTS_PATH
 from stoqapp_sandbox import Sandbox, SandboxError
 from stoqapp_sandbox.service import Service
 
-STOQAPP = Path(sysconfig.get_path("scripts")) / "stoqapp"
 REQUESTS = "/_sandbox/requests"
 
 
@@ -128,22 +136,6 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "state.sqlite"
 
 
-@contextmanager
-def program(file: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Run ``stoqapp sandbox`` on the file; yields it with its URL, and ends it."""
-    command = [STOQAPP, "sandbox", "--state", file]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as running:
-        try:
-            assert running.stdout is not None
-            line = running.stdout.readline()
-            assert line, running.communicate(timeout=HANG_SECONDS)
-            yield running, line.split()[3]
-        finally:
-            running.kill()
-
-
 def test_intents_customers_and_ids_survive(file: Path) -> None:
     """After a restart the intents are there, the customer is known, and ids go on."""
     with Sandbox(state=file) as first:
@@ -170,7 +162,7 @@ def test_answered_intents_survive_kills(file: Path) -> None:
     """Whatever was answered is there after kill -9, time and again, and no id is given twice."""
     answered: list[str] = []
     for round_number in range(3):
-        with program(file) as (running, url):
+        with started("--state", file) as (running, url):
             answered += [subscribe(url, f"{round_number}-{n}")["id"] for n in range(3)]
             running.kill()
             assert running.wait(HANG_SECONDS) == -signal.SIGKILL
@@ -181,10 +173,10 @@ def test_answered_intents_survive_kills(file: Path) -> None:
 
 def test_the_next_may_start_while_the_one_before_ends(file: Path) -> None:
     """A sandbox waits a moment for the file of one that is on its way out."""
-    with program(file) as (running, url):
+    with started("--state", file) as (running, url):
         subscribe(url, "ada")
         running.send_signal(signal.SIGTERM)
-        with program(file) as (_, next_url):
+        with started("--state", file) as (_, next_url):
             answer = httpx.get(f"{next_url}/_sandbox/intents", timeout=HANG_SECONDS)
             assert len(answer.json()) == 1
         assert running.wait(HANG_SECONDS) == 0
