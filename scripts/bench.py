@@ -5,14 +5,13 @@ calls       what a call costs beside bare httpx, the generated client and bare a
 sandbox     the sandbox's speed beside a bare app, its start, a long list
 bulk        what an import costs
 startup     `from stoqapp import Stoq` beside `import httpx`
-regenerate  how long scripts/regenerate.py takes
 """
 
 import argparse
 import importlib
 import sys
 
-SUBJECTS = ("calls", "sandbox", "bulk", "startup", "regenerate")
+SUBJECTS = ("calls", "sandbox", "bulk", "startup")
 
 
 def main() -> int:

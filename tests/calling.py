@@ -1,4 +1,4 @@
-"""A request that breaks no rule, facts that tests rest on, and a caller for both modes of the client."""
+"""A request that breaks no rule, what tests rest on, and a caller for both kinds of client."""
 
 import asyncio
 from collections.abc import Callable, Mapping

@@ -10,9 +10,9 @@ are calls in flight.
 import argparse
 import asyncio
 import multiprocessing
-import statistics
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
+from benches import medians
 from stoq_public_api_client import Client
 from stoq_public_api_client.api.intents import create_intent
 from stoq_public_api_client.models import CreateIntentRequest, Customer, NewIntent
@@ -35,8 +36,6 @@ REQUEST: Final = CreateIntentRequest(
 BODY: Final = REQUEST.to_dict()
 ANSWER: Final = b'{"intents":[{"id":"1","channel":"email","quantity":1}],"errors":[]}'
 ENDLESS: Final = Budget(points=1_000_000, window_seconds=1.0)
-
-Round = tuple[float, float]
 
 
 class _AlwaysCreated(asyncio.Protocol):
@@ -74,14 +73,10 @@ def serve(ready: Connection) -> None:
     asyncio.run(serve())
 
 
-def _timed(call: Callable[[], object], calls: int) -> Round:
-    wall, processor = time.perf_counter(), time.process_time()
-    for _ in range(calls):
-        call()
-    return (time.perf_counter() - wall) / calls, (time.process_time() - processor) / calls
-
-
-async def _timed_async(call: Callable[[], Awaitable[object]], calls: int, flying: int) -> Round:
+async def _timed(
+    call: Callable[[], Any], calls: int, flying: int | None = None
+) -> tuple[float, float]:
+    """Return the seconds of wall and of processor that a call costs; awaits where calls fly."""
     left = iter(range(calls))
 
     async def one_after_the_other() -> None:
@@ -89,27 +84,35 @@ async def _timed_async(call: Callable[[], Awaitable[object]], calls: int, flying
             await call()
 
     wall, processor = time.perf_counter(), time.process_time()
-    await asyncio.gather(*(one_after_the_other() for _ in range(flying)))
+    if flying:
+        await asyncio.gather(*(one_after_the_other() for _ in range(flying)))
+    else:
+        for _ in left:
+            call()
     return (time.perf_counter() - wall) / calls, (time.process_time() - processor) / calls
 
 
-def _show(title: str, rounds: dict[str, list[Round]]) -> None:
+async def _show(
+    title: str,
+    contenders: Mapping[str, Callable[[], Any]],
+    rounds: int,
+    calls: int,
+    flying: int | None = None,
+) -> None:
+    measured = await medians(
+        {name: partial(_timed, call, calls, flying) for name, call in contenders.items()}, rounds
+    )
     print(f"\n{title}")
-    medians = {
-        name: [statistics.median(column) * 1e6 for column in zip(*taken, strict=True)]
-        for name, taken in rounds.items()
-    }
-    bare_wall, bare_processor = next(iter(medians.values()))
-    for name, (wall, processor) in medians.items():
+    bare_wall, bare_processor = next(iter(measured.values()))
+    for name, (wall, processor) in measured.items():
         print(
-            f"  {name:34} wall {wall:7.0f} us ({wall / bare_wall:5.2f}x)"
-            f"  processor {processor:7.0f} us ({processor / bare_processor:5.2f}x)"
+            f"  {name:34} wall {wall * 1e6:7.0f} us ({wall / bare_wall:5.2f}x)"
+            f"  processor {processor * 1e6:7.0f} us ({processor / bare_processor:5.2f}x)"
         )
 
 
-def bench_sync(base_url: str, rounds: int, calls: int) -> None:
+async def bench_sync(base_url: str, rounds: int, calls: int) -> None:
     """Print the cost of blocking calls, one after the other."""
-    taken: dict[str, list[Round]] = {}
     url = f"{base_url}{INTENTS_PATH}"
     with (
         httpx.Client() as bare,
@@ -117,7 +120,7 @@ def bench_sync(base_url: str, rounds: int, calls: int) -> None:
         Stoq(SHOP, base_url=base_url, budget=None) as stoq,
         Stoq(SHOP, base_url=base_url, budget=ENDLESS) as paced,
     ):
-        contenders: dict[str, Callable[[], object]] = {
+        contenders = {
             "bare httpx": lambda: bare.post(url, json=BODY, headers=HEADERS),
             "generated client": lambda: create_intent.sync_detailed(
                 client=generated, body=REQUEST, x_shopify_shop_domain=SHOP
@@ -125,50 +128,33 @@ def bench_sync(base_url: str, rounds: int, calls: int) -> None:
             "Stoq, no pacing": lambda: stoq.create_intent(REQUEST),
             "Stoq, paced": lambda: paced.create_intent(REQUEST),
         }
-        for number in range(rounds + 1):
-            for name, call in contenders.items():
-                result = _timed(call, calls)
-                if number:
-                    taken.setdefault(name, []).append(result)
-    _show("sync, one after the other", taken)
+        await _show("sync, one after the other", contenders, rounds, calls)
 
 
 async def bench_async(base_url: str, rounds: int, calls: int, flying: int) -> None:
     """Print the cost of awaited calls with *flying* of them under way."""
-    taken: dict[str, list[Round]] = {}
     url = f"{base_url}{INTENTS_PATH}"
+    limits = httpx.Limits(max_connections=flying, max_keepalive_connections=flying)
+    pool = HttpOptions(max_connections=flying)
+    aiohttp_pool = HttpOptions(transport=AiohttpTransport(), max_connections=flying)
     async with (
         aiohttp.ClientSession() as session,
-        httpx.AsyncClient(
-            limits=httpx.Limits(max_connections=flying, max_keepalive_connections=flying)
-        ) as bare,
-        AsyncStoq(
-            SHOP, base_url=base_url, budget=None, http=HttpOptions(max_connections=flying)
-        ) as stoq,
-        AsyncStoq(
-            SHOP,
-            base_url=base_url,
-            budget=None,
-            http=HttpOptions(transport=AiohttpTransport(), max_connections=flying),
-        ) as over_aiohttp,
+        httpx.AsyncClient(limits=limits) as bare,
+        AsyncStoq(SHOP, base_url=base_url, budget=None, http=pool) as stoq,
+        AsyncStoq(SHOP, base_url=base_url, budget=None, http=aiohttp_pool) as over_aiohttp,
     ):
 
         async def with_aiohttp() -> None:
             async with session.post(url, json=BODY, headers=HEADERS) as answer:
                 await answer.json()
 
-        contenders: dict[str, Callable[[], Awaitable[object]]] = {
+        contenders = {
             "bare aiohttp": with_aiohttp,
             "bare httpx": lambda: bare.post(url, json=BODY, headers=HEADERS),
             "AsyncStoq, no pacing": lambda: stoq.create_intent(REQUEST),
             "AsyncStoq over httpx-aiohttp": lambda: over_aiohttp.create_intent(REQUEST),
         }
-        for number in range(rounds + 1):
-            for name, call in contenders.items():
-                result = await _timed_async(call, calls, flying)
-                if number:
-                    taken.setdefault(name, []).append(result)
-    _show(f"async, {flying} in flight", taken)
+        await _show(f"async, {flying} in flight", contenders, rounds, calls, flying)
 
 
 def main() -> None:
@@ -181,7 +167,7 @@ def main() -> None:
     server = multiprocessing.Process(target=serve, args=[there], daemon=True)
     server.start()
     base_url = f"http://127.0.0.1:{here.recv()}"
-    bench_sync(base_url, arguments.rounds, arguments.calls)
+    asyncio.run(bench_sync(base_url, arguments.rounds, arguments.calls))
     for flying in (1, 10, 100):
         asyncio.run(bench_async(base_url, arguments.rounds, arguments.calls, flying))
     server.terminate()

@@ -166,12 +166,10 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=9, help="of each (default: 9)")
     parser.add_argument("--requests", type=int, default=1000, help="in a round (default: 1000)")
-    parser.add_argument("--load-only", action="store_true", help="only the intents, one round")
     given = parser.parse_args()
-    throughput(1 if given.load_only else given.rounds, given.requests)
-    if not given.load_only:
-        start(given.rounds)
-        listing(given.rounds, 10 * given.requests)
+    throughput(given.rounds, given.requests)
+    start(given.rounds)
+    listing(given.rounds, 10 * given.requests)
 
 
 if __name__ == "__main__":

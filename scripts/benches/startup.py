@@ -5,12 +5,15 @@ does falls on all of them alike. Printed are medians in milliseconds and their r
 """
 
 import argparse
+import asyncio
 import os
 import resource
-import statistics
 import subprocess
 import sys
+from functools import partial
 from typing import Final
+
+from benches import medians
 
 PROGRAMS: Final = {
     "python": "pass",
@@ -23,12 +26,12 @@ _CACHED: Final = {
 }
 
 
-def processor_seconds(program: str) -> float:
-    """Return the processor time that a fresh interpreter takes to run *program*."""
+async def processor_seconds(name: str) -> tuple[float]:
+    """Return the processor time that a fresh interpreter takes to run the program."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, "-c", program], check=True, env=_CACHED)
+    subprocess.run([sys.executable, "-c", PROGRAMS[name]], check=True, env=_CACHED)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,)
 
 
 def main() -> None:
@@ -36,16 +39,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=15, help="of each program (default: 15)")
     rounds = parser.parse_args().rounds
-    for program in PROGRAMS.values():
-        processor_seconds(program)
-    taken: dict[str, list[float]] = {name: [] for name in PROGRAMS}
-    for _ in range(rounds):
-        for name, program in PROGRAMS.items():
-            taken[name].append(processor_seconds(program))
-    median = {name: statistics.median(times) * 1000 for name, times in taken.items()}
+    measured = asyncio.run(
+        medians({name: partial(processor_seconds, name) for name in PROGRAMS}, rounds)
+    )
     for name, program in PROGRAMS.items():
-        print(f"{program:25} {median[name]:6.1f} ms")
-    print(f"stoqapp over httpx: {median['stoqapp'] / median['httpx']:.2f}")
+        print(f"{program:25} {measured[name][0] * 1000:6.1f} ms")
+    print(f"stoqapp over httpx: {measured['stoqapp'][0] / measured['httpx'][0]:.2f}")
 
 
 if __name__ == "__main__":
