@@ -21,7 +21,7 @@ from attrs import field, frozen
 from stoqapp.bulk.cells import UnusableCell, cleaned, shopify_id
 from stoqapp.bulk.documents import ImportFileError, documents
 from stoqapp.bulk.mapping import plain_name
-from stoqapp.bulk.read import open_source
+from stoqapp.bulk.read import Source, open_source
 from stoqapp.errors import NotSentError
 
 _NO_IDS: Final = (
@@ -41,7 +41,6 @@ _COLUMNS: Final = {
 _FIELD_OF_COLUMN: Final = {name: target for target, names in _COLUMNS.items() for name in names}
 _PAGE_SIZE: Final = 250
 _LARGEST_PAGE: Final = 50_000_000
-_NEAR_MISSES: Final = 200
 
 
 @frozen
@@ -83,33 +82,32 @@ class Catalog:
     def __init__(self, variants: Iterable[Variant]) -> None:
         self.by_id: dict[int, Variant] = {}
         self.by_product: dict[int, list[Variant]] = defaultdict(list)
-        self._by_sku: dict[str, list[Variant]] = defaultdict(list)
-        self._by_folded_sku: dict[str, list[Variant]] = defaultdict(list)
-        self._by_title: dict[str, list[Variant]] = defaultdict(list)
-        self._near: dict[str, set[str]] = defaultdict(set)
+        self._by_text: dict[tuple[str, str], list[Variant]] = defaultdict(list)
         for variant in variants:
             if variant.id in self.by_id:
                 continue
             self.by_id[variant.id] = variant
             self.by_product[variant.product_id].append(variant)
-            self._by_title[_fold(variant.product_title)].append(variant)
-            if variant.sku:
-                self._by_sku[variant.sku].append(variant)
-                self._by_folded_sku[_fold(variant.sku)].append(variant)
-                self._near[_skeleton(variant.sku)].add(variant.sku)
+            texts = {("title", _fold(variant.product_title))}
+            if sku := variant.sku:
+                texts |= {("sku", sku), ("folded", _fold(sku)), ("near", _skeleton(sku))}
+            for text in texts:
+                self._by_text[text].append(variant)
         self._titles = sorted({one.product_title for one in self.by_id.values()} - {""})
-        self._close = lru_cache(maxsize=_NEAR_MISSES)(self._close_titles)
+        # Slow, and a title that is not known comes often.
+        self.near_titles = lru_cache(maxsize=200)(self._near_titles)
 
     def with_sku(self, sku: str) -> Sequence[Variant]:
         """Return the variants with this SKU: exactly, else but for case."""
-        return self._by_sku.get(sku) or self._by_folded_sku.get(_fold(sku)) or ()
+        exactly = self._by_text.get(("sku", sku), ())
+        return exactly or self._by_text.get(("folded", _fold(sku)), ())
 
     def with_titles(self, product: str, variant: str) -> list[Variant]:
         """Return the variants of products called *product*, of these the ones called *variant*.
 
         Without a variant's title, those of a product that has just one are meant.
         """
-        found = self._by_title.get(_fold(product), []) if product else []
+        found = self._by_text.get(("title", _fold(product)), ()) if product else ()
         return self.called(found, variant)
 
     def called(self, found: Iterable[Variant], variant: str) -> list[Variant]:
@@ -121,13 +119,10 @@ class Catalog:
 
     def near_skus(self, sku: str) -> list[str]:
         """Return SKUs that differ in zeros, case or marks only; to be shown, never taken."""
-        return sorted(self._near.get(_skeleton(sku), ()))[:3]
+        return sorted({one.sku for one in self._by_text.get(("near", _skeleton(sku)), ())})[:3]
 
-    def near_titles(self, title: str) -> Sequence[str]:
+    def _near_titles(self, title: str) -> Sequence[str]:
         """Return titles of products that look like *title*; to be shown, never taken."""
-        return self._close(title)
-
-    def _close_titles(self, title: str) -> Sequence[str]:
         return difflib.get_close_matches(title, self._titles[:5000], 2, 0.8)
 
     def product_fields(self, variant: Variant) -> dict[str, Any]:
@@ -144,41 +139,41 @@ def catalog_from_file(path: Path, *, encoding: str | None = None) -> Catalog:
     Raises:
         ImportFileError: It holds no variants with ids, or a row of it cannot be used.
     """
-    source = open_source(path, _known, encoding=encoding)
+    source = open_source(path, lambda names: len(_columns(names)), encoding=encoding)
     if source.form == "json":
-        variants: Iterable[Variant] = _variants_of_json(path, source.encoding or "utf-8")
+        catalog = Catalog(_variants_of_json(path, source.encoding or "utf-8"))
     else:
-        fields = {_FIELD_OF_COLUMN.get(plain_name(name)): name for name in source.columns}
-        if "variant_id" not in fields or "product_id" not in fields:
+        columns = _columns(source.columns)
+        if not {"variant_id", "product_id"} <= columns.keys():
             raise ImportFileError(f"the catalog {path.name} {_NO_IDS}")
-        variants = _variants_of_rows(source, {key: name for key, name in fields.items() if key})
-    catalog = Catalog(variants)
+        catalog = Catalog(_variants_of_rows(source, columns))
     if not catalog.by_id:
         raise ImportFileError(f"the catalog {path.name} holds no variants")
     return catalog
 
 
-def _known(columns: Sequence[str]) -> int:
-    return len({plain_name(column) for column in columns} & _FIELD_OF_COLUMN.keys())
+def _columns(names: Sequence[str]) -> dict[str, str]:
+    """Return the column of each field."""
+    fields = ((_FIELD_OF_COLUMN.get(plain_name(name)), name) for name in names)
+    return {target: name for target, name in fields if target}
 
 
-def _variants_of_rows(source: Any, columns: Mapping[str, str]) -> Iterator[Variant]:
+def _variants_of_rows(source: Source, columns: Mapping[str, str]) -> Iterator[Variant]:
     for record in source:
         row = {name: cleaned(record.cells.get(column, "")) for name, column in columns.items()}
-        if not any(row.values()):
-            continue
         options = [row.get(name, "") for name in ("variant_title", "option2", "option3")]
         if record.fault:
             raise ImportFileError(f"line {record.line} of {source.path.name}: {record.fault}")
         try:
-            yield Variant(
-                id=shopify_id(row["variant_id"], "variant_id"),
-                product_id=shopify_id(row["product_id"], "product_id"),
-                sku=row.get("sku", ""),
-                title=_title(" / ".join(filter(None, options))),
-                product_title=row.get("product_title", ""),
-                vendor=row.get("vendor", ""),
-            )
+            if any(row.values()):
+                yield Variant(
+                    id=shopify_id(row["variant_id"], "variant_id"),
+                    product_id=shopify_id(row["product_id"], "product_id"),
+                    sku=row.get("sku", ""),
+                    title=_title(" / ".join(filter(None, options))),
+                    product_title=row.get("product_title", ""),
+                    vendor=row.get("vendor", ""),
+                )
         except UnusableCell as fault:
             raise ImportFileError(
                 f"line {record.line} of the catalog {source.path.name}: {fault.advice}"

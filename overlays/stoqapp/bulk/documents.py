@@ -121,16 +121,15 @@ def _entries(document: Any) -> Sequence[Any]:
         if isinstance(other, dict) and other.get("type") == "profile"
         if isinstance(other.get("id"), str)
     }
-    found = []
-    for event in document["data"]:
-        try:
-            profile = profiles.get(event["relationships"]["profile"]["data"]["id"])
-        except (TypeError, KeyError):
-            profile = None
-        found.append(
-            {**event, "profile": profile or {"email": None}} if isinstance(event, dict) else event
-        )
-    return found
+    return [_with_profile(event, profiles) for event in document["data"]]
+
+
+def _with_profile(event: Any, profiles: dict[Any, Any]) -> Any:
+    try:
+        profile = profiles.get(event["relationships"]["profile"]["data"]["id"])
+    except (TypeError, KeyError):
+        profile = None
+    return {**event, "profile": profile or {"email": None}} if isinstance(event, dict) else event
 
 
 def _cells(value: Any, name: str) -> Iterator[tuple[str, str]]:

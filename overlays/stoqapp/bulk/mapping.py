@@ -9,7 +9,7 @@ import difflib
 import json
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -91,8 +91,7 @@ class ColumnMapping:
 
     def value_of(self, target: str, text: str) -> Any:
         """Return what *text* stands for in the field *target*; None where nothing says so."""
-        table = self.values.get(target)
-        return None if table is None else table.get(text.casefold())
+        return self.values.get(target, {}).get(text.casefold())
 
     def fields_of(self, columns: Sequence[str]) -> dict[str, str]:
         """Return the column of each field, by field.
@@ -151,11 +150,7 @@ class ColumnMapping:
 def preset_for(columns: Iterable[str]) -> ColumnMapping | None:
     """Return the preset whose required columns are all among *columns*; the one with most."""
     names = {plain_name(column) for column in columns}
-    fit = [
-        preset
-        for preset in presets().values()
-        if all(plain_name(column) in names for column in preset.requires)
-    ]
+    fit = [one for one in presets().values() if set(map(plain_name, one.requires)) <= names]
     return max(fit, key=lambda preset: len(preset.requires), default=None)
 
 
@@ -236,27 +231,24 @@ def mapping_from_options(
     Raises:
         ImportFileError: One of them is not of its form.
     """
-    table: dict[str, Any] = {"columns": {}, "values": {}, "constants": {}}
-    for given in maps:
-        column, target = _parted(given, "--map", "COLUMN=FIELD")
-        table["columns"][column] = target
-    for given in values:
-        left, value = _parted(given, "--value", "FIELD:TEXT=VALUE")
-        target, colon, text = left.partition(":")
-        if not colon:
-            raise ImportFileError("--value must be FIELD:TEXT=VALUE, like country:Suisse=ch")
-        table["values"].setdefault(target.strip(), {})[text.strip()] = value
-    for given in constants:
-        target, value = _parted(given, "--set", "FIELD=VALUE")
-        table["constants"][target] = value
+    meanings: dict[str, dict[str, str]] = {}
+    for left, value in _parted(values, "--value", "FIELD:TEXT=VALUE, like country:Suisse=ch"):
+        target, _, text = left.partition(":")
+        meanings.setdefault(target.strip(), {})[text.strip()] = value
+    table = {
+        "columns": dict(_parted(maps, "--map", "COLUMN=FIELD")),
+        "values": meanings,
+        "constants": dict(_parted(constants, "--set", "FIELD=VALUE")),
+    }
     return mapping_from(table, "the options")
 
 
-def _parted(given: str, option: str, form: str) -> tuple[str, str]:
-    left, equals, right = given.rpartition("=")
-    if not equals or not left.strip():
-        raise ImportFileError(f"{option} must be {form}")
-    return left.strip(), right.strip()
+def _parted(given: Iterable[str], option: str, form: str) -> Iterator[tuple[str, str]]:
+    for text in given:
+        left, equals, right = text.rpartition("=")
+        if not (equals and left.strip()) or (":" in form and ":" not in left):
+            raise ImportFileError(f"{option} must be {form}")
+        yield left.strip(), right.strip()
 
 
 def _field(given: object, name: str) -> str:

@@ -8,7 +8,6 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import groupby
 from typing import Any, Final
 
 from attrs import field, frozen
@@ -27,6 +26,24 @@ CREATE TABLE rows (
 """
 # Dated rows first, oldest first; then the rest as in the file.
 _ORDER: Final = "position IS NULL, position, id"
+# One row of each key is sent: the oldest, if nobody left the list since.
+_ONE_OF_EACH_KEY: Final = f"""
+UPDATE rows SET verdict = 'skip', reason = 'unsubscribed',
+    advice = 'line ' || gone.line || ' says that they left'
+FROM (
+    SELECT key, line, max(coalesce(position, 9e99)) AS position FROM rows
+    WHERE reason IN {GONE} AND key IS NOT NULL GROUP BY key
+) AS gone
+WHERE rows.key = gone.key AND verdict = 'send'
+    AND (rows.position IS NULL OR rows.position <= gone.position);
+UPDATE rows SET verdict = 'skip', reason = 'duplicate', advice = 'the same as line ' || same.line
+FROM (
+    SELECT id, first_value(line) OVER same AS line, row_number() OVER same AS place FROM rows
+    WHERE verdict = 'send' WINDOW same AS (PARTITION BY key ORDER BY {_ORDER})
+) AS same
+WHERE rows.id = same.id AND same.place > 1;
+CREATE INDEX waiting ON rows (shop, {_ORDER}) WHERE verdict = 'send';
+"""
 
 
 @frozen
@@ -81,11 +98,7 @@ class Plan:
         self.dates = judge.choices.dates or judge.mapping.dates
         self._fill(judge, records)
         self._order(judge.choices.since)
-        self._resolve_keys()
-        self._rows.execute(
-            "CREATE INDEX waiting ON rows (shop, position IS NULL, position, id)"
-            " WHERE verdict = 'send'"
-        )
+        self._rows.executescript(_ONE_OF_EACH_KEY)
 
     def __iter__(self) -> Iterator[Verdict]:
         query = "SELECT line, verdict, reason, advice, shop, body FROM rows ORDER BY id"
@@ -217,16 +230,14 @@ class Plan:
 
     def _order(self, since: float | None) -> None:
         if self.dates is None:
-            query = (
-                "SELECT count(*) FILTER (WHERE month_first IS NULL AND day_first IS NOT NULL),"
-                " count(*) FILTER (WHERE day_first IS NULL AND month_first IS NOT NULL) FROM rows"
-            )
-            day, month = self._rows.execute(query).fetchone()
-            either = "SELECT line FROM rows WHERE day_first != month_first LIMIT 1"
-            first = self._rows.execute(either).fetchone()
-            if first and bool(day) == bool(month):
+            day, month, first = self._rows.execute(
+                "SELECT max(month_first IS NULL AND day_first IS NOT NULL),"
+                " max(day_first IS NULL AND month_first IS NOT NULL),"
+                " (SELECT line FROM rows WHERE day_first != month_first LIMIT 1) FROM rows"
+            ).fetchone()
+            if first is not None and bool(day) == bool(month):
                 raise ImportFileError(
-                    f"the dates can be read in two ways (first on line {first[0]}): add"
+                    f"the dates can be read in two ways (first on line {first}): add"
                     " --dayfirst or --monthfirst"
                 )
             self.dates = "month-first" if month else "day-first"
@@ -242,31 +253,3 @@ class Plan:
                 "UPDATE rows SET verdict = 'reject', reason = 'date', advice = 'no date can be"
                 " read, and --since needs one' WHERE verdict = 'send' AND position IS NULL"
             )
-
-    def _resolve_keys(self) -> None:
-        """Send one row of each key: the oldest, if nobody left the list since."""
-        query = (
-            "SELECT key, id, line, verdict, position FROM rows WHERE key IS NOT NULL"
-            f" AND (verdict = 'send' OR reason IN {GONE}) ORDER BY key, {_ORDER}"
-        )
-        self.mark(self._repeats(self._rows.execute(query)))
-
-    def _repeats(
-        self, rows: Iterable[tuple[bytes, int, str, str, float | None]]
-    ) -> Iterator[tuple[int, str, str, str]]:
-        for _, group in groupby(rows, key=lambda row: row[0]):
-            first: Line | None = None
-            gone: tuple[Line, float | None] | None = None
-            waiting = []
-            for _, row, line, verdict, date in group:
-                if verdict != "send":
-                    gone = (line, date)
-                else:
-                    waiting.append((row, line, date))
-            for row, place, date in waiting:
-                if gone and (gone[1] is None or date is None or date <= gone[1]):
-                    yield row, "skip", "unsubscribed", f"line {gone[0]} says that they left"
-                elif first is None:
-                    first = place
-                else:
-                    yield row, "skip", "duplicate", f"the same as line {first}"

@@ -7,7 +7,7 @@ and a row whose cells cannot be told apart becomes a record with a fault.
 import csv
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import date, datetime
 from itertools import islice
 from pathlib import Path
@@ -58,14 +58,10 @@ class Source:
             if self.form == "json":
                 yield from json_records(self.path, self.encoding or "utf-8")
             elif self.form == "workbook":
-                yield from self._rows(enumerate(_sheet(self.path)[0], 1))
+                rows = islice(enumerate(_sheet(self.path)[0], 1), self.header_line, None)
+                yield from (self._record(line, row) for line, row in rows)
             else:
                 yield from self._csv_records()
-
-    def _rows(self, rows: Iterable[tuple[int, Sequence[str]]]) -> Iterator[Record]:
-        for line, row in rows:
-            if line > (self.header_line or 0):
-                yield self._record(line, row)
 
     def _csv_records(self) -> Iterator[Record]:
         taken: list[str] = []
@@ -148,40 +144,25 @@ def _reading(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise ImportFileError(f"{path} cannot be read: {error.strerror or error}") from None
-    except UnicodeError as error:
-        raise ImportFileError(
-            f"{path.name} is not in the encoding it begins with: {error.reason}"
-            if isinstance(error, UnicodeDecodeError)
-            else f"{path.name} is not in that encoding"
-        ) from None
 
 
 def _encoding(path: Path, head: bytes, given: str | None) -> str:
     mark = next((name for mark, name in _MARKS.items() if head.startswith(mark)), None)
-    if given is not None:
-        try:
-            "".encode(given)
-        except (LookupError, UnicodeError, ValueError):
-            raise ImportFileError(f"Python knows no encoding {given!r}; try cp1252") from None
     if given is None and mark is None and b"\x00" in head:
         raise ImportFileError(
             f"{path.name} looks like UTF-16 without a byte order mark: give --encoding utf-16-le"
         )
     chosen = given or mark or "utf-8"
     number = 0
-    if chosen in ("utf-8", "utf-8-sig"):
-        with path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                try:
-                    line.decode("utf-8")
-                except UnicodeDecodeError as error:
-                    raise ImportFileError(_not_utf8(path, number, line, error.start)) from None
-        return chosen
     try:
         with text_of(path, chosen) as lines:
             for number, _ in enumerate(lines, 1):  # noqa: B007 - told in the message
                 pass
+    except LookupError:
+        raise ImportFileError(f"Python knows no encoding {given!r}; try cp1252") from None
     except UnicodeError:
+        if chosen.startswith("utf-8"):
+            raise ImportFileError(_not_utf8(path)) from None
         raise ImportFileError(
             f"{path.name} cannot be read as {chosen}, somewhere after line {number}: give another"
             " --encoding"
@@ -189,16 +170,19 @@ def _encoding(path: Path, head: bytes, given: str | None) -> str:
     return chosen
 
 
-def _not_utf8(path: Path, number: int, line: bytes, place: int) -> str:
-    began = max(line.rfind(mark.encode(), 0, place) for mark in _DELIMITERS) + 1
-    ends = [line.find(mark.encode(), place) for mark in _DELIMITERS]
-    cell = line[began : min((end for end in ends if end >= 0), default=len(line))].strip()
-    shown = []
-    for page in _CODE_PAGES:
-        try:
-            shown.append(f"{page}: {cell.decode(page)[:40]}")
-        except UnicodeDecodeError:
-            continue
+def _not_utf8(path: Path) -> str:
+    """Return a message that shows the first cell that is not UTF-8 as code pages have it."""
+    number, line, place = 0, b"", 0
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):  # noqa: B007 - told in the message
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError as error:
+                place = error.start
+                break
+    ends = f"[{_DELIMITERS}\r\n]".encode()
+    cell = re.split(ends, line[:place])[-1] + re.split(ends, line[place:])[0]
+    shown = (f"{page}: {cell.decode(page, 'replace').strip()[:40]}" for page in _CODE_PAGES)
     return (
         f"line {number} of {path.name} is not UTF-8. Choose the encoding that shows its cell"
         f" right, like --encoding cp1252: {'; '.join(shown)}"
@@ -210,34 +194,19 @@ def _open_csv(path: Path, known: Callable[[Sequence[str]], int], encoding: str) 
         top = list(islice(lines, 200))
     declared = re.fullmatch('"?sep=(.)"?', top[0].strip()) if top else None
     start = 1 if declared else 0
-    best: tuple[int, int, int, str, list[str]] | None = None
+    rows: list[tuple[int, int, int, str, list[str]]] = []
     for delimiter in declared[1] if declared else _DELIMITERS:
         reader = csv.reader(top[start:], delimiter=delimiter)
-        with _quietly():
-            for _ in range(_HEADER_WITHIN):
-                row = next(reader, None)
-                if row is None:
-                    break
-                rank = (known(row), len(row), -reader.line_num)
-                if any(row) and (
-                    best is None
-                    or rank[0] > best[0]
-                    or (not rank[0] and not best[0] and rank > best[:3])
-                ):
-                    best = (*rank, delimiter, row)
-    if best is None:
+        with suppress(csv.Error):
+            for row in islice(reader, _HEADER_WITHIN):
+                if any(row):
+                    names = known(row)
+                    wide = 0 if names else len(row)
+                    rows.append((names, wide, -reader.line_num, delimiter, row))
+    if not rows:
         raise ImportFileError(f"{path.name} has no header line")
-    _, _, line, delimiter, header = best
+    _, _, line, delimiter, header = max(rows, key=lambda found: found[:3])
     return Source(path, "csv", _unique(header), encoding, delimiter, header_line=start - line)
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """Leave out the rest of what cannot be read by one delimiter."""
-    try:
-        yield
-    except csv.Error:
-        return
 
 
 def _unique(header: Sequence[str]) -> tuple[str, ...]:

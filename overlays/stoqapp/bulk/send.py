@@ -9,7 +9,7 @@ import math
 import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from attrs import define, field, frozen
 
@@ -22,7 +22,6 @@ from stoqapp.errors import (
     InvalidIntentError,
     StoqError,
 )
-from stoqapp.headers import RateLimit
 from stoqapp.outbox import Item, Outbox, OutboxError, Outcome
 
 IN_FLIGHT: Final = 4
@@ -63,16 +62,8 @@ def drain(
     Runs an event loop of its own, so that plain functions can call it, like a Celery task; see
     `drain_async` for arguments and errors.
     """
-    return asyncio.run(
-        drain_async(
-            outbox,
-            client,
-            shop=shop,
-            seconds=seconds,
-            in_flight=in_flight,
-            on_outcome=on_outcome,
-        )
-    )
+    options: dict[str, Any] = {"shop": shop, "seconds": seconds, "in_flight": in_flight}
+    return asyncio.run(drain_async(outbox, client, on_outcome=on_outcome, **options))
 
 
 async def drain_async(
@@ -89,7 +80,7 @@ async def drain_async(
 
     Args:
         outbox: What to empty.
-        client: How to send: its base URL, timeouts and budget. Its shop does not matter.
+        client: How to send; its shop does not matter.
         shop: Only send what is for this shop; its host name.
         seconds: After these nothing is claimed any more, and no points are waited for that would
             come later. What is in flight is finished.
@@ -101,47 +92,36 @@ async def drain_async(
         OutboxError: The outbox cannot be written to. What is in flight was finished first; it is
             sent again by a later drain.
     """
-    work = _Drain(outbox, client, seconds, in_flight, on_outcome, stop)
-    return await work.run(shop)
+    ends = time.monotonic() + seconds
+    drain = _Drain(outbox, client, ends, in_flight, on_outcome, stop or asyncio.Event())
+    return await drain.run(shop)
 
 
 class _Prepaid(Budget):
     """A budget for the calls of one shop whose first points were taken before they began."""
 
     def __init__(self, budget: Budget, key: str) -> None:
-        self._budget = budget
+        # The same points, kept in the same place.
+        vars(self).update(vars(budget))
         self._key = key
         self._taken = 0
 
     def reserve(self) -> float:
         """Take the points of a call that is about to begin, or say how long to wait."""
-        wait = self._budget.take(self._key)
+        wait = super().take(self._key)
         self._taken += wait <= 0
         return wait
 
     def cancel(self) -> None:
         """Return what `reserve` took: there is no call."""
         self._taken -= 1
-        self._budget.give_back(self._key, 0.0)
-
-    @property
-    def blocking_io(self) -> bool:
-        return self._budget.blocking_io
+        self.give_back(self._key, 0.0)
 
     def take(self, shop: str, **io: float) -> float:
         if self._taken:
             self._taken -= 1
             return 0.0
-        return self._budget.take(shop, **io)
-
-    def give_back(self, shop: str, seconds_ago: float, **io: float) -> None:
-        self._budget.give_back(shop, seconds_ago, **io)
-
-    def learn(self, shop: str, reading: RateLimit, **io: float) -> None:
-        self._budget.learn(shop, reading, **io)
-
-    def hold(self, shop: str, seconds: float, **io: float) -> None:
-        self._budget.hold(shop, seconds, **io)
+        return super().take(shop, **io)
 
     def close(self) -> None:
         """Do nothing: the budget is somebody else's."""
@@ -149,11 +129,11 @@ class _Prepaid(Budget):
 
 @define(eq=False)
 class _Lane:
-    """One shop of a drain."""
+    """One shop of a drain, or all of them."""
 
     shop: str
     client: AsyncStoq
-    budget: _Prepaid | None
+    budget: _Prepaid | None = None
     failure: tuple[str, int] = ("", 0)
     stopped: str = ""
 
@@ -167,30 +147,23 @@ class _Work:
     claims: list[tuple[_Lane, "asyncio.Future[Item | None]"]] = field(factory=list)
 
 
+@define(eq=False)
 class _Drain:
-    def __init__(
-        self,
-        outbox: Outbox,
-        client: AsyncStoq,
-        seconds: float,
-        in_flight: int,
-        on_outcome: OnOutcome | None,
-        stop: asyncio.Event | None,
-    ) -> None:
-        self._outbox = outbox
-        self._client = client
-        self._ends = time.monotonic() + seconds
-        self._in_flight = in_flight
-        self._on_outcome = on_outcome
-        self._stop = asyncio.Event() if stop is None else stop
-        self._work = _Work()
-        self._wake = asyncio.Event()
-        self._ended = False
-        self._counts: Counter[str] = Counter()
-        self._all = _Lane("", client, None)
-        self._broken: OutboxError | None = None
+    _outbox: Outbox
+    _client: AsyncStoq
+    _ends: float
+    _in_flight: int
+    _on_outcome: OnOutcome | None
+    _stop: asyncio.Event
+    _work: _Work = field(factory=_Work)
+    _wake: asyncio.Event = field(factory=asyncio.Event)
+    _ended: bool = False
+    _counts: Counter[str] = field(factory=Counter)
+    _broken: OutboxError | None = None
+    _all: _Lane = field(init=False)
 
     async def run(self, only: str | None) -> Drained:
+        self._all = _Lane("", self._client)
         left = await asyncio.to_thread(self._outbox.left)
         lanes = [self._lane(shop) for shop in left if only in (None, shop)]
         keeper = asyncio.create_task(self._keep())
@@ -212,7 +185,7 @@ class _Drain:
     def _lane(self, shop: str) -> _Lane:
         client = self._client.with_options(shop=shop, retry_unknown=True)
         if client.budget is None:
-            return _Lane(shop, client, None)
+            return _Lane(shop, client)
         budget = _Prepaid(client.budget, client.budget_key)
         return _Lane(shop, client.with_options(budget=budget), budget)
 

@@ -3,11 +3,25 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from attrs import frozen
+
 from stoqapp.bulk import cells
 from stoqapp.bulk.catalog import Catalog, Variant
 from stoqapp.bulk.cells import UnusableCell, destroyed, masked
 
 Match = Literal["id", "sku", "title"]
+_DETAILS = ("product_title", "variant_title", "vendor", "sku")
+
+
+@frozen
+class _Named:
+    """What a row says of its variant; each text may be empty."""
+
+    variant: str
+    sku: str
+    product: int | None
+    title: str
+    variant_title: str
 
 
 class Variants:
@@ -24,140 +38,119 @@ class Variants:
 
     def ids(self, row: dict[str, str]) -> tuple[int, int, dict[str, Any]]:
         """Return the ids of variant and product, and what is known of the product."""
-        match = self._match
-        use_ids = match in (None, "id")
-        variant_text = row.get("variant_id", "") if use_ids else ""
-        product_text = row.get("product_id", "") if use_ids else ""
-        sku = row.get("sku", "") if match in (None, "sku") else ""
+        by_id = self._match in (None, "id")
+        variant = row.get("variant_id", "") if by_id else ""
+        product = row.get("product_id", "") if by_id else ""
+        sku = row.get("sku", "") if self._match in (None, "sku") else ""
         if either := row.get("variant", ""):
-            variant_text, sku = self._either(either, variant_text, sku)
+            variant, sku = (either, sku) if self._is_id(either) else (variant, either)
         if self._catalog is None:
-            return self._without_catalog(row, variant_text, product_text)
-        product = None
-        if product_text and not destroyed(product_text):
-            product = cells.shopify_id(product_text, "product_id")
-        found = self._found(row, variant_text, sku, product)
-        if product is not None and found.product_id != product:
-            known = product in self._catalog.by_product
+            if not (variant and product):
+                raise UnusableCell(
+                    "no_product",
+                    "without --catalog a row needs the ids of variant and product; see stoqapp"
+                    " catalog",
+                )
+            details = {name: row[name] for name in _DETAILS if name in row}
+            variant_id = cells.shopify_id(variant, "variant_id")
+            return variant_id, cells.shopify_id(product, "product_id"), details
+        known = product and not destroyed(product)
+        named = _Named(
+            variant,
+            sku,
+            cells.shopify_id(product, "product_id") if known else None,
+            row.get("product_title", ""),
+            row.get("variant_title", ""),
+        )
+        found = self._found(self._catalog, named)
+        if named.product not in (None, found.product_id):
+            is_known = named.product in self._catalog.by_product
             raise UnusableCell(
                 "product_mismatch",
                 f"variant {found.id} is of product {found.product_id}, and the row says"
-                f" {'another' if known else 'one that the catalog does not have'}",
+                f" {'another' if is_known else 'one that the catalog does not have'}",
             )
         return found.id, found.product_id, self._catalog.product_fields(found)
 
-    def _either(self, text: str, variant_text: str, sku: str) -> tuple[str, str]:
-        """Return *text* as an id or as a SKU; a SKU of the catalog comes first."""
-        is_sku = self._catalog is not None and self._catalog.with_sku(text)
+    def _is_id(self, text: str) -> bool:
+        """Whether *text* is an id, and not a SKU; a SKU of the catalog comes first."""
         try:
             number = cells.shopify_id(text, "variant_id")
         except UnusableCell:
             number = 0
-        if is_sku and self._catalog and number in self._catalog.by_id:
-            raise UnusableCell("sku_ambiguous", "is a SKU, and also the id of a variant")
-        if is_sku or not (number or destroyed(text)):
-            return variant_text, text
-        # Digits that no catalog knows as an id are as likely a SKU that was changed.
-        if self._catalog and number not in self._catalog.by_id and len(text) < 12:
-            return variant_text, text
-        return text, sku
+        known = self._catalog is not None and number in self._catalog.by_id
+        if self._catalog and self._catalog.with_sku(text):
+            if known:
+                raise UnusableCell("sku_ambiguous", "is a SKU, and also the id of a variant")
+            return False
+        # Few digits that no catalog knows as an id are as likely a SKU that was changed.
+        is_short = self._catalog is not None and not known and len(text) < 12
+        return bool(destroyed(text)) or (number > 0 and not is_short)
 
-    def _without_catalog(
-        self, row: dict[str, str], variant_text: str, product_text: str
-    ) -> tuple[int, int, dict[str, Any]]:
-        if not (variant_text and product_text):
+    def _found(self, catalog: Catalog, named: _Named) -> Variant:
+        if not named.variant:
+            return _by_sku(catalog, named) if named.sku else _by_titles(catalog, named)
+        if rounded := destroyed(named.variant):
+            if named.sku and _rounds_to((one := _by_sku(catalog, named)).id, rounded):
+                return one
+            return _by_titles(catalog, named, rounded)
+        number = cells.shopify_id(named.variant, "variant_id")
+        found = catalog.by_id.get(number)
+        same = catalog.with_sku(named.sku) if named.sku else ()
+        if found is None:
+            hint = "; its SKU is: use --match sku" if same else ""
+            raise UnusableCell("variant_unknown", f"the catalog has no variant {number}{hint}")
+        if same and found not in same and self._match is None:
             raise UnusableCell(
-                "no_product",
-                "without --catalog a row needs the ids of variant and product; see stoqapp catalog",
+                "variant_conflict", "id and SKU name two variants: add --match id or sku"
             )
-        names = ("product_title", "variant_title", "vendor", "sku")
-        details: dict[str, Any] = {name: row[name] for name in names if name in row}
-        return (
-            cells.shopify_id(variant_text, "variant_id"),
-            cells.shopify_id(product_text, "product_id"),
-            details,
-        )
+        return found
 
-    def _found(
-        self, row: dict[str, str], variant_text: str, sku: str, product: int | None
-    ) -> Variant:
-        catalog = self._catalog
-        assert catalog is not None  # noqa: S101 - for the type checker
-        titles = row.get("product_title", ""), row.get("variant_title", "")
-        if variant_text:
-            if rounded := destroyed(variant_text):
-                if sku and _rounds_to(
-                    (one := self._by_sku(catalog, sku, titles, product)).id, *rounded
-                ):
-                    return one
-                return self._by_titles(catalog, titles, product, rounded)
-            number = cells.shopify_id(variant_text, "variant_id")
-            found = catalog.by_id.get(number)
-            same = catalog.with_sku(sku) if sku else ()
-            if found is None:
-                hint = "; its SKU is: use --match sku" if same else ""
-                raise UnusableCell("variant_unknown", f"the catalog has no variant {number}{hint}")
-            if same and found not in same and self._match is None:
-                raise UnusableCell(
-                    "variant_conflict", "id and SKU name two variants: add --match id or sku"
-                )
-            return found
-        if sku:
-            return self._by_sku(catalog, sku, titles, product)
-        return self._by_titles(catalog, titles, product, None)
 
-    def _by_sku(
-        self, catalog: Catalog, sku: str, titles: tuple[str, str], product: int | None
-    ) -> Variant:
-        found: Sequence[Variant] = catalog.with_sku(sku)
-        if not found:
-            near = ", ".join(map(masked, catalog.near_skus(sku)))
-            hint = f"; near: {near}" if near else ""
-            raise UnusableCell("sku_unknown", f"the catalog has no SKU {masked(sku)}{hint}")
-        if len(found) > 1 and product is not None:
-            found = [one for one in found if one.product_id == product]
-        if len(found) > 1 and titles[0]:
-            named = catalog.with_titles(*titles)
-            found = [one for one in found if one in named]
-        if len(found) != 1:
-            raise UnusableCell("sku_ambiguous", f"SKU {masked(sku)} stands for several variants")
+def _by_sku(catalog: Catalog, named: _Named) -> Variant:
+    found = catalog.with_sku(named.sku)
+    if not found:
+        hint = _hint(catalog.near_skus(named.sku))
+        raise UnusableCell("sku_unknown", f"the catalog has no SKU {masked(named.sku)}{hint}")
+    if len(found) > 1 and named.product is not None:
+        found = [one for one in found if one.product_id == named.product]
+    if len(found) > 1 and named.title:
+        titled = catalog.with_titles(named.title, named.variant_title)
+        found = [one for one in found if one in titled]
+    if len(found) != 1:
+        raise UnusableCell("sku_ambiguous", f"SKU {masked(named.sku)} stands for several variants")
+    return found[0]
+
+
+def _by_titles(catalog: Catalog, named: _Named, rounded: tuple[str, int] | None = None) -> Variant:
+    if named.product is not None:
+        found = catalog.called(catalog.by_product.get(named.product, ()), named.variant_title)
+    else:
+        found = catalog.with_titles(named.title, named.variant_title)
+    if rounded:
+        found = [one for one in found if _rounds_to(one.id, rounded)]
+    if len(found) == 1:
         return found[0]
-
-    def _by_titles(
-        self,
-        catalog: Catalog,
-        titles: tuple[str, str],
-        product: int | None,
-        rounded: tuple[str, int] | None,
-    ) -> Variant:
-        if product is not None:
-            found = catalog.called(catalog.by_product.get(product, ()), titles[1])
-        else:
-            found = catalog.with_titles(*titles)
-        if rounded:
-            found = [one for one in found if _rounds_to(one.id, *rounded)]
-            if len(found) != 1:
-                raise UnusableCell(
-                    "id_destroyed", "a spreadsheet has rounded the id: export again, as text"
-                )
-        if len(found) == 1:
-            return found[0]
-        if not titles[0] and product is None:
-            raise UnusableCell("no_product", "no variant id, no SKU and no titles")
-        if found:
-            reason = "title_ambiguous" if titles[1] else "no_product"
-            raise UnusableCell(reason, f"the titles stand for {len(found)} variants")
-        near = (
-            ", ".join(map(repr, map(masked, catalog.near_titles(titles[0])))) if titles[0] else ""
-        )
+    if rounded:
         raise UnusableCell(
-            "title_unknown",
-            f"the catalog has no such product or variant{f'; near: {near}' if near else ''}",
+            "id_destroyed", "a spreadsheet has rounded the id: export again, as text"
         )
+    if not named.title and named.product is None:
+        raise UnusableCell("no_product", "no variant id, no SKU and no titles")
+    if found:
+        reason = "title_ambiguous" if named.variant_title else "no_product"
+        raise UnusableCell(reason, f"the titles stand for {len(found)} variants")
+    hint = _hint(catalog.near_titles(named.title) if named.title else ())
+    raise UnusableCell("title_unknown", f"the catalog has no such product or variant{hint}")
 
 
-def _rounds_to(number: int, digits: str, length: int) -> bool:
+def _hint(near: Sequence[str]) -> str:
+    return f"; near: {', '.join(map(masked, near))}" if near else ""
+
+
+def _rounds_to(number: int, rounded: tuple[str, int]) -> bool:
     """Whether a spreadsheet would show *number* as these first digits with this length."""
+    digits, length = rounded
     text = str(number)
     shown = round(number / 10 ** (len(text) - len(digits)))
     return len(text) == length and str(shown) == digits
