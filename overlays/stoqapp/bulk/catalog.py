@@ -13,10 +13,11 @@ import urllib.request
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
-from attrs import field, frozen
+from attrs import frozen
 
 from stoqapp.bulk.cells import UnusableCell, cleaned, shopify_id
 from stoqapp.bulk.documents import ImportFileError, documents
@@ -221,17 +222,8 @@ def _variant(variant: Any, product_id: Any, product: Any) -> Variant:
     )
 
 
-@frozen
-class Page:
-    """One page of a storefront's products: JSON for a line of a file, and how many it holds."""
-
-    text: str = field(repr=False)
-    products: int
-    variants: int
-
-
-def pages_of_shop(storefront: str) -> Iterator[Page]:
-    """Yield the pages of ``/products.json`` at *storefront*, like ``https://demo.myshopify.com``.
+def pages_of_shop(storefront: str) -> Iterator[list[dict[str, Any]]]:
+    """Yield the products of each page of ``/products.json`` at *storefront*.
 
     Only products that are published to the online store are there.
 
@@ -239,14 +231,14 @@ def pages_of_shop(storefront: str) -> Iterator[Page]:
         ImportFileError: What it answers is not such a page.
         NotSentError: It cannot be reached, or answers with an error.
     """
-    number = 1
-    while True:
+    for number in count(1):
         url = f"{storefront}/products.json?limit={_PAGE_SIZE}&page={number}"
         try:
             with urllib.request.urlopen(url, timeout=60) as answer:  # noqa: S310 - https, or asked
-                page = json.loads(answer.read(_LARGEST_PAGE))
-            products = page["products"]
-            variants = sum(len(product["variants"]) for product in products)
+                products = json.loads(answer.read(_LARGEST_PAGE))["products"]
+            if not products:
+                return
+            yield [dict(product, variants=list(product["variants"])) for product in products]
         except urllib.error.HTTPError as error:
             remedy = (
                 "the storefront has a password: take it off for a moment, or use another catalog"
@@ -262,7 +254,3 @@ def pages_of_shop(storefront: str) -> Iterator[Page]:
                 f"page {number} holds no products: is this a Shopify storefront, without a"
                 " password?"
             ) from None
-        if not products:
-            return
-        yield Page(json.dumps(page, separators=(",", ":")), len(products), variants)
-        number += 1

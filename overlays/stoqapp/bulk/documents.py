@@ -5,10 +5,9 @@ Read are one JSON document, JSON Lines, request bodies, and pages of Klaviyo's E
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 from attrs import frozen
 
@@ -39,11 +38,9 @@ class Record:
     fault: str | None = None
 
 
-@contextmanager
-def text_of(path: Path, encoding: str) -> Iterator[Iterator[str]]:
+def text_of(path: Path, encoding: str) -> TextIO:
     """Open a text; its lines keep their ends."""
-    with path.open(encoding=encoding, newline="") as lines:
-        yield lines
+    return path.open(encoding=encoding, newline="")
 
 
 def documents(path: Path, encoding: str) -> Iterator[tuple[int, Any]]:

@@ -1,9 +1,11 @@
 """The list of people not to import: contacts, read from a file."""
 
+from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 
 from stoqapp.bulk.cells import cleaned
-from stoqapp.bulk.documents import ImportFileError
+from stoqapp.bulk.documents import ImportFileError, Record
 from stoqapp.bulk.judge import contact_key
 from stoqapp.bulk.mapping import ColumnMapping
 from stoqapp.bulk.read import open_source
@@ -25,13 +27,16 @@ def excluded_from_file(path: Path, *, encoding: str | None = None) -> frozenset[
     fields = {name: names.field_of(name) for name in source.columns}
     columns = [name for name, one in fields.items() if one in ("email", "phone", "contact")]
     country = next((name for name, one in fields.items() if one == "country"), None)
-    found = set()
+    records: Iterable[Record] = source
     if not columns and len(source.columns) == 1:
+        # No header: its line is a contact, too.
         columns = list(source.columns)
-        found.add(_contact(columns[0], None, path, source.header_line or 1))
+        first = Record(source.header_line or 1, {columns[0]: columns[0]})
+        records = chain([first], source)
     if not columns:
         raise ImportFileError(f"{path.name} has no column Email or Phone")
-    for record in source:
+    found = set()
+    for record in records:
         if record.fault:
             raise ImportFileError(f"line {record.line} of {path.name}: {record.fault}")
         whose = cleaned(record.cells[country]) if country else None

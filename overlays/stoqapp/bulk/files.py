@@ -12,16 +12,8 @@ from stoqapp.bulk.plan import Plan
 
 _VERDICT: Final = ("line", "verdict", "reason", "shop", "body")
 _TEMPLATE: Final = (
-    "SKU",
-    "Email",
-    "Phone",
-    "Name",
-    "Market",
-    "Quantity",
-    "GDPR confirmed",
-    "Accepts marketing",
-    "Language",
-    "Date",
+    *("SKU", "Email", "Phone", "Name", "Market", "Quantity"),
+    *("GDPR confirmed", "Accepts marketing", "Language", "Date"),
 )
 
 

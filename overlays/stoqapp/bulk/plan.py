@@ -101,8 +101,11 @@ class Plan:
         self._rows.executescript(_ONE_OF_EACH_KEY)
 
     def __iter__(self) -> Iterator[Verdict]:
-        query = "SELECT line, verdict, reason, advice, shop, body FROM rows ORDER BY id"
-        for line, verdict, reason, advice, shop, body in self._rows.execute(query):
+        return self._verdicts("TRUE ORDER BY id")
+
+    def _verdicts(self, where: str, values: Sequence[Any] = ()) -> Iterator[Verdict]:
+        query = f"SELECT line, verdict, reason, advice, shop, body FROM rows WHERE {where}"
+        for line, verdict, reason, advice, shop, body in self._rows.execute(query, values):
             said = json.loads(body) if body and verdict == "send" else None
             yield Verdict(line, verdict, reason, advice, shop, said)
 
@@ -113,14 +116,9 @@ class Plan:
 
     def examples(self, verdict: Kind, reason: str | None, limit: int = 5) -> list[Verdict]:
         """Return the first verdicts of one kind."""
-        query = (
-            "SELECT line, advice, shop, body FROM rows WHERE verdict = ? AND reason IS ?"
-            f" ORDER BY {_ORDER if verdict == 'send' else 'id'} LIMIT ?"
-        )
-        return [
-            Verdict(line, verdict, reason, advice, shop, json.loads(body) if body else None)
-            for line, advice, shop, body in self._rows.execute(query, (verdict, reason, limit))
-        ]
+        order = _ORDER if verdict == "send" else "id"
+        where = f"verdict = ? AND reason IS ? ORDER BY {order} LIMIT ?"
+        return list(self._verdicts(where, (verdict, reason, limit)))
 
     def waiting(self, shop: str, limit: int) -> list[Planned]:
         """Return the oldest intents of *shop* that wait to be sent."""

@@ -10,6 +10,7 @@ from stoqapp.bulk.read import Source
 from stoqapp.headers import POINTS_PER_WINDOW, WINDOW_SECONDS, WRITE_POINTS
 
 EXAMPLES: Final = 5
+_READ: Final = ("form", "encoding", "delimiter", "header_line", "note")
 # What a budget keeps its points beyond a window.
 _SLACK: Final = 1.03
 NOTES: Final = (
@@ -37,24 +38,16 @@ def preview(
         mapping: That the plan was made with.
         share: Of the rate budget, None where nothing is paced.
     """
-    counts = plan.counts()
     left = plan.left()
     used = {column: target for target, column in plan.fields.items()}
     unused = [
-        column
-        for column in source.columns
-        if column not in used and mapping.field_of(column) != LEFT_OUT
+        name for name in source.columns if name not in used and mapping.field_of(name) != LEFT_OUT
     ]
+    longest = max(0, max(left.values(), default=0) - 1)
+    windows = 0 if share is None else longest // (int(POINTS_PER_WINDOW * share) // WRITE_POINTS)
     return {
         "file": source.path.name,
-        "read": {
-            "form": source.form,
-            "encoding": source.encoding,
-            "delimiter": source.delimiter,
-            "header_line": source.header_line,
-            "note": source.note,
-            "dates": plan.dates,
-        },
+        "read": {name: getattr(source, name) for name in _READ} | {"dates": plan.dates},
         "mapping": mapping.name,
         "columns": used,
         "unused_columns": unused,
@@ -66,12 +59,12 @@ def preview(
                 "count": count,
                 "examples": [
                     {"line": one.line, "intent": _shown(one.body)}
-                    if one.body and verdict == "send"
+                    if one.body
                     else {"line": one.line, "advice": one.advice}
                     for one in plan.examples(verdict, reason, EXAMPLES)
                 ],
             }
-            for (verdict, reason), count in counts.items()
+            for (verdict, reason), count in plan.counts().items()
         ],
         "not_understood": [
             {"field": target, "text": masked(text), "count": count, "add": _advice(target, text)}
@@ -80,7 +73,7 @@ def preview(
         ],
         "in_stock_now": _in_stock(plan),
         "send": sum(left.values()),
-        "seconds": 0.0 if share is None else max(map(_seconds(share), left.values()), default=0.0),
+        "seconds": windows * WINDOW_SECONDS * _SLACK,
         "notes": list(NOTES),
     }
 
@@ -109,9 +102,3 @@ def _in_stock(plan: Plan) -> int | None:
         return None
     found = {body["intent"]["shopify_variant_id"] for body, _, _ in plan.template_rows()}
     return sum(bool(plan.catalog.by_id[one].available) for one in found)
-
-
-def _seconds(share: float) -> Any:
-    """Return a function from a number of intents of one shop to the seconds that they take."""
-    at_once = int(POINTS_PER_WINDOW * share) // WRITE_POINTS
-    return lambda count: max(0, count - 1) // at_once * WINDOW_SECONDS * _SLACK

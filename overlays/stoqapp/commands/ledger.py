@@ -74,8 +74,9 @@ def _run_catalog(arguments: argparse.Namespace) -> int:
     products = variants = 0
     with partial.open("w", encoding="utf-8") as file:
         for page in pages_of_shop(storefront.rstrip("/")):
-            file.write(page.text + "\n")
-            products, variants = products + page.products, variants + page.variants
+            file.write(json.dumps({"products": page}) + "\n")
+            products += len(page)
+            variants += sum(len(product["variants"]) for product in page)
     partial.replace(arguments.output)
     show(f"{variants} variants of {products} published products in {arguments.output}")
     return DONE

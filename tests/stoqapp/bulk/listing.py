@@ -8,9 +8,8 @@ from typing import Any
 
 from stoqapp.bulk.catalog import Catalog, Variant
 from stoqapp.bulk.judge import Choices, Verdict
-from stoqapp.bulk.mapping import ColumnMapping, mapping_from_options, preset_for
+from stoqapp.bulk.mapping import mapping_for
 from stoqapp.bulk.plan import Plan, plan
-from stoqapp.bulk.read import open_source
 
 SHOP = "demo.myshopify.com"
 CATALOG = Catalog(
@@ -33,31 +32,28 @@ def csv_of(*rows: Sequence[str]) -> bytes:
 def planned(
     folder: Path,
     content: bytes,
-    *,
-    options: ColumnMapping | None = None,
+    *given: str,
     catalog: Catalog | None = CATALOG,
     encoding: str | None = None,
+    constants: Sequence[str] = (),
+    maps: Sequence[str] = (),
     **choices: Any,
 ) -> Plan:
-    """Plan a file that holds *content*."""
+    """Plan a file that holds *content*; *given* are ``FIELD:TEXT=VALUE``."""
     path = folder / "list.csv"
     path.write_bytes(content)
-    options = options or ColumnMapping()
-    source = open_source(path, options.known, encoding=encoding)
-    mapping = (preset_for(source.columns) or ColumnMapping()).merged(options)
+    source, mapping = mapping_for(path, None, maps, given, constants, encoding=encoding)
     return plan(source, mapping, catalog, Choices(**{"shop": SHOP} | choices))
 
 
-def verdicts(folder: Path, content: bytes, **options: Any) -> list[Verdict]:
+def verdicts(folder: Path, content: bytes, *given: str, **options: Any) -> list[Verdict]:
     """Return the verdicts of a file that holds *content*."""
-    return list(planned(folder, content, **options))
+    return list(planned(folder, content, *given, **options))
 
 
-def of_row(folder: Path, row: dict[str, str], *given: str, **choices: Any) -> Verdict:
-    """Return the one verdict of one row; *given* are ``FIELD:TEXT=VALUE``."""
+def of_row(folder: Path, row: dict[str, str], *given: str, **options: Any) -> Verdict:
+    """Return the one verdict of one row."""
     whole = {"Email": "ada@example.com", "Variant ID": "45100000000201"} | row
     used = {name: text for name, text in whole.items() if text != "(no column)"}
-    options = mapping_from_options((), given, choices.pop("constants", ()))
-    content = csv_of(list(used), list(used.values()))
-    (verdict,) = verdicts(folder, content, options=options, **choices)
+    (verdict,) = verdicts(folder, csv_of(list(used), list(used.values())), *given, **options)
     return verdict

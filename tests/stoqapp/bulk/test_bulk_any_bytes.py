@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 from stoqapp.bulk.catalog import catalog_from_file
 from stoqapp.bulk.documents import ImportFileError
 from stoqapp.bulk.judge import Choices
-from stoqapp.bulk.mapping import ColumnMapping, mapping_from_options, preset_for
+from stoqapp.bulk.mapping import mapping_for
 from stoqapp.bulk.plan import plan
-from stoqapp.bulk.read import open_source
 
 WAITLISTS = Path(__file__).parents[3] / "examples" / "waitlists"
 CATALOG = catalog_from_file(WAITLISTS / "catalog.products.json")
@@ -34,9 +33,7 @@ def _verdicts(content: bytes) -> None:
         path = Path(folder, "list")
         path.write_bytes(content)
         try:
-            options = mapping_from_options(["Email=email"])
-            source = open_source(path, options.known)
-            mapping = (preset_for(source.columns) or ColumnMapping()).merged(options)
+            source, mapping = mapping_for(path, maps=["Email=email"])
             planned = plan(source, mapping, CATALOG, Choices(shop="demo.myshopify.com"))
         except ImportFileError as error:
             assert "\n" not in str(error)  # noqa: PT017 - either way is right

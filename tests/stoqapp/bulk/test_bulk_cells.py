@@ -4,10 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from listing import CATALOG, SHOP, csv_of, of_row, planned, verdicts
+from listing import SHOP, csv_of, of_row, planned, verdicts
 
 from stoqapp.bulk.documents import ImportFileError
-from stoqapp.bulk.mapping import mapping_from_options
 
 SMS = {"Email": "(no column)"}
 
@@ -259,8 +258,7 @@ def test_who_left_is_not_sent_by_another_row(left: str, expected: str, tmp_path:
         ["ada@example.com", "45100000000201", "2026-01-02", "in"],
         ["ada@example.com", "45100000000201", left, "out"],
     )
-    options = mapping_from_options((), ["status:in=waiting", "status:out=unsubscribed"])
-    found = verdicts(tmp_path, content, options=options)
+    found = verdicts(tmp_path, content, "status:in=waiting", "status:out=unsubscribed")
     assert [expected, "skip"] == [one.verdict for one in found]
 
 
@@ -270,4 +268,3 @@ def test_without_a_catalog_both_ids_are_needed(tmp_path: Path) -> None:
     assert "send" == of_row(tmp_path, row, catalog=None).verdict
     for lacking in ({"Variant ID": "4711"}, {"Variant ID": "", "SKU": "AB-1"}):
         assert "no_product" == of_row(tmp_path, lacking, catalog=None).reason
-    assert CATALOG.by_id
