@@ -134,10 +134,11 @@ def fault_from(
     words: dict[str, Any] = {"value": _value_from(kind, value)} if has_value else {}
     said = [(option, _number_or_text(one)) for option, _, one in (p.partition("=") for p in rest)]
     for option, one in [*said, *(options or {}).items()]:
+        if one is None:
+            continue
         if option in words:
             raise UnusableFaultError(f"{option}: is given twice")
-        if one is not None:
-            words[option] = one
+        words[option] = one
     _judge(kind, words)
     if not lasting and not words.keys() & {"times", "every", "probability"}:
         words["times"] = 1

@@ -11,10 +11,7 @@ from stoqapp_sandbox.errors import SandboxError
 
 # OpenAPI 3.0 builds on a draft that fell between 4 and 6; 4 shares its integers (1.0 is
 # none) and its boolean exclusiveMinimum.
-_DRAFTS: Final = {
-    "3.0": jsonschema_rs.Draft4Validator,
-    "3.1": jsonschema_rs.Draft202012Validator,
-}
+_DRAFTS: Final = {"3.0": jsonschema_rs.Draft4Validator, "3.1": jsonschema_rs.Draft202012Validator}
 _ANONYMOUS: Final = "*"
 
 

@@ -69,7 +69,8 @@ def _lines(headers: Mapping[str, str]) -> str:
 def _headers(lines: str | None) -> dict[str, str] | None:
     if lines is None:
         return None
-    return {name: value for name, _, value in (line.partition(": ") for line in lines.split("\n"))}
+    pairs = [line.partition(": ") for line in lines.split("\n") if line]
+    return {name: value for name, _, value in pairs}
 
 
 @define(eq=False)

@@ -269,7 +269,9 @@ def test_a_status_looks_as_assumed(
 
 def test_a_status_with_everything(sandbox: Sandbox) -> None:
     """Times, headers and body go out as they were given, in the order they were asked for."""
-    sandbox.fail_next(502, times=2, headers={"Content-Type": "text/html"}, body="<h1>Bad</h1>")
+    sandbox.fail_next(
+        "status=502:times=2", times=None, headers={"Content-Type": "text/html"}, body="<h1>Bad</h1>"
+    )
     sandbox.fail_next(429, retry_after=7, body={"intents": None})
     sandbox.fail_next(204)
     first, second, odd, empty = (send(sandbox) for _ in range(4))
@@ -278,6 +280,7 @@ def test_a_status_with_everything(sandbox: Sandbox) -> None:
     assert first.headers["content-type"] == "text/html"
     assert (odd.headers["retry-after"], odd.json()) == ("7", {"intents": None})
     assert (empty.content, sandbox.intents) == (b"", [])
+    assert get(sandbox, "/_sandbox/requests")[-1]["answer_headers"] == {}
 
 
 # -- when it happens ---------------------------------------------------------------------------

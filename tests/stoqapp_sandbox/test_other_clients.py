@@ -116,15 +116,8 @@ def test_curl(
     before(sandbox)
     done = subprocess.run(
         [
-            *(
-                "curl",
-                "--silent",
-                "--show-error",
-                "--noproxy",
-                "*",
-                "--max-time",
-                f"{HANG_SECONDS}",
-            ),
+            *("curl", "--silent", "--show-error", "--noproxy", "*"),
+            *("--max-time", f"{HANG_SECONDS}"),
             *("--write-out", "\n%{http_code} %{content_type}"),
             *("--header", f"X-Shopify-Shop-Domain: {SHOP}"),
             *("--header", "Content-Type: application/json"),

@@ -437,11 +437,7 @@ STATES = ["/", "/#send", "/#3", "/#7", "asking", "lost"]
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("state", ["empty", *STATES] if os.environ.get("CI") else ["/#3"])
 def test_axe_finds_nothing(
-    visit: Callable[..., Page],
-    sandbox: Sandbox,
-    viewport: dict[str, int],
-    scheme: str,
-    state: str,
+    visit: Callable[..., Page], sandbox: Sandbox, viewport: dict[str, int], scheme: str, state: str
 ) -> None:
     """axe-core finds no violation, contrast included, in any state, scheme or width."""
     file = JUDGES / "node_modules/axe-core/axe.min.js"

@@ -11,18 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from sending import (
-    HANG_SECONDS,
-    HEADERS,
-    PATH,
-    STOQAPP,
-    VALID,
-    body,
-    get,
-    raw_from,
-    send,
-    started,
-)
+from sending import HANG_SECONDS, HEADERS, PATH, STOQAPP, VALID, body, get, raw_from, send, started
 
 from stoqapp import ProcessedWithErrorsError, Stoq
 from stoqapp.spec import INTENTS_PATH
