@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from calling import rests_on
 
 from stoqapp import UnusableInputError, check_shop
 from stoqapp.readers import (
@@ -101,6 +102,7 @@ def test_shop_from_something_else(given: object) -> None:
         shop_from(given)
 
 
+@rests_on("customer.country", pattern="^[a-z]{2}$")
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
