@@ -43,6 +43,7 @@ exit codes:
 """
 _FLAG: Final[dict[str, Any]] = {"action": "store_true"}
 _FILE: Final[dict[str, Any]] = {"type": Path, "metavar": "FILE"}
+_DATES: Final[dict[str, Any]] = {"action": "store_const", "dest": "dates"}
 _REPEATED: Final[dict[str, Any]] = {"action": "append", "default": []}
 _OPTIONS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "--shop": ("the shop of rows that name none ($STOQ_SHOP)", {}),
@@ -76,8 +77,8 @@ _OPTIONS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "--write-mapping": ("write the mapping that is used, as TOML", _FILE),
     "--exclude": ("people not to import: e-mail addresses and phone numbers", _FILE),
     "--since": ("leave out older rows, like 2026-01-31", {"metavar": "DATE"}),
-    "--dayfirst": ("03/09/2026 is in September", _FLAG),
-    "--monthfirst": ("03/09/2026 is in March", _FLAG),
+    "--dayfirst": ("03/09/2026 is in September", _DATES | {"const": "day-first"}),
+    "--monthfirst": ("03/09/2026 is in March", _DATES | {"const": "month-first"}),
     "--rows": ("write every verdict, with its request, as JSON Lines", _FILE),
     "--template": (
         "write what would be sent in STOQ's own import template, and stop; STOQ's upload of it"
@@ -193,16 +194,15 @@ def _choices(
             since = moment(arguments.since).day_first
         except UnusableCell:
             raise ImportFileError("--since must be a date like 2026-01-31") from None
-    if arguments.dayfirst and arguments.monthfirst:
-        raise ImportFileError("give --dayfirst or --monthfirst, not both")
-    first = "day-first" if arguments.dayfirst else "month-first" if arguments.monthfirst else None
+    if arguments.limit is not None and arguments.limit < 1:
+        raise ImportFileError("--limit must be a whole number from 1")
     choices = Choices(
         shop=shop,
         channel=arguments.channel,
         match=arguments.match,
         excluded=excluded_from_file(arguments.exclude) if arguments.exclude else frozenset(),
         since=since,
-        dates=first,
+        dates=arguments.dates,
         target=client.budget_key.partition("@")[2],
         **({"salt": ledger.salt} if ledger else {}),
     )
