@@ -71,7 +71,7 @@ def test_the_same_options_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     }
     assert told[1] == {}
     assert set(told[0]) == own | set(Options.__annotations__)
-    documented = re.findall(r"^ {8}(\w+): ", Sandbox.__doc__ or "", re.MULTILINE)
+    documented = re.findall(r"^ {4}(\w+): ", inspect.getdoc(Sandbox) or "", re.MULTILINE)
     assert set(told[0]) <= set(documented)
 
 

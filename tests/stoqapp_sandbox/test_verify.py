@@ -232,8 +232,13 @@ def test_ctrl_c_tells_what_is_known(capsys: pytest.CaptureFixture[str]) -> None:
         peer.read_request()
         os.kill(os.getpid(), signal.SIGINT)
 
-    with FaultServer(answers(created), interrupt) as server:
-        code, report = reported(capsys, server.url(), *OPTIONS)
+    # A shell starts what runs in its background with SIGINT ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with FaultServer(answers(created), interrupt) as server:
+            code, report = reported(capsys, server.url(), *OPTIONS)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert (130, "interrupted") == (code, report["reason"])
     assert "201" == report["answers"]["created"]["status"]
 
