@@ -118,9 +118,13 @@ class SqliteFile:
             self._database = sqlite3.connect(
                 self.path, isolation_level=None, check_same_thread=False, timeout=20
             )
-            self._database.executescript(
-                f"PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; {tables}"
-            )
+            try:
+                self._database.executescript(
+                    f"PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; {tables}"
+                )
+            except sqlite3.Error:
+                self._database.close()
+                raise
 
     def rows(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
         """Return what *query* finds."""

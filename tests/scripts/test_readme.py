@@ -10,11 +10,13 @@ import sys
 import sysconfig
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from sybil import Document, Example
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser
 
+from stoqapp.spec import BASE_URL
 from stoqapp_sandbox import Sandbox
 
 ROOT = Path(__file__).parents[2]
@@ -105,6 +107,7 @@ def run(tmp_path: Path) -> Iterator[Callable[[str], None]]:
     def run_one(command: str) -> None:
         for written, taken in address_of.items():
             command = command.replace(written, taken)
+        command = command.replace("/api/v1", urlsplit(BASE_URL).path)
         words = shlex.split(BEHIND_A_DOOR.get(command, command))
         if words[0] == "curl" and shutil.which("curl") is None:
             pytest.skip("curl is not installed, so this document's commands are not all run")

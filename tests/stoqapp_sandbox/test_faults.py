@@ -125,6 +125,20 @@ def test_outcome(
     assert (noted["status"] is not None) is is_heard
 
 
+@pytest.mark.parametrize(
+    "row", [row for row in ROWS if row.client is not HURRIED], ids=lambda row: row.fault
+)
+def test_outcome_with_a_retry(caller: Caller, sandbox: Sandbox, row: Row) -> None:
+    """With retries of what is unknown, all of it ends as created, and exactly one intent."""
+    sandbox.fail_next(row.fault)
+    settings = {"max_retries": 1, "retry_unknown": True} | row.client
+    outcome = caller.create_intent(email_request(), base_url=sandbox.base_url, **settings)
+    assert len(sandbox.intents) == 1
+    assert outcome.attempts == (1 if row.kind is IntentCreated else 2)
+    lost = row.kind is OutcomeUnknownError and row.stored == 1
+    assert outcome.confirmed_by_duplicate is lost
+
+
 def test_a_redirect_leads_back_and_is_not_followed(caller: Caller, sandbox: Sandbox) -> None:
     """A client that does not follow sends once; one that does comes to the endpoint again."""
     sandbox.fail_next("status=307", times=2)

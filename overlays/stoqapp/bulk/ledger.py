@@ -9,6 +9,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -72,8 +73,14 @@ class Ledger(SqliteFile):
         with self._failing():
             if not read_only:
                 self._guard = self._lock()
-            self._check_ours(may_be_new=not read_only)
-        super().__init__(path, _TABLES, read_only=read_only)
+        try:
+            with self._failing():
+                self._check_ours(may_be_new=not read_only)
+            super().__init__(path, _TABLES, read_only=read_only)
+        except OutboxError:
+            if self._guard is not None:
+                self._guard.close()
+            raise
         if not read_only:
             with self.step() as database:
                 insert = "INTO about VALUES (?, ?)"
@@ -90,9 +97,8 @@ class Ledger(SqliteFile):
             guard.close()
             if "locked" not in str(error):
                 raise
-            with sqlite3.connect(self.path) as other:
+            with closing(sqlite3.connect(self.path)) as other:
                 pid = other.execute("SELECT value FROM about WHERE name = 'pid'").fetchone()
-            other.close()
             raise LedgerError(
                 f"process {pid[0] if pid else '?'} works on the ledger {self.path}: wait for it,"
                 " or give another --ledger"
@@ -102,9 +108,8 @@ class Ledger(SqliteFile):
     def _check_ours(self, *, may_be_new: bool) -> None:
         if may_be_new and not (self.path.exists() and self.path.stat().st_size):
             return
-        with sqlite3.connect(self.path) as looking:
+        with closing(sqlite3.connect(self.path)) as looking:
             found = looking.execute("PRAGMA application_id").fetchone()[0]
-        looking.close()
         if found != _APPLICATION_ID:
             raise LedgerError(f"{self.path} is not a ledger of stoqapp")
 

@@ -6,6 +6,7 @@ has no name on disk, so that memory does not grow with the file.
 
 import json
 import sqlite3
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -83,7 +84,11 @@ def plan(
 
 
 class Plan:
-    """The verdicts of a file; iterating yields them in the order of the file."""
+    """The verdicts of a file; iterating yields them in the order of the file.
+
+    Attributes:
+        close: Lets go of the rows now, and not only when the plan is collected.
+    """
 
     def __init__(self, judge: Judge, records: Iterable[Record], columns: Sequence[str]) -> None:
         self.columns = tuple(columns)
@@ -91,6 +96,7 @@ class Plan:
         self.unknown = judge.unknown
         self.catalog = judge.catalog
         self._rows = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        self.close = weakref.finalize(self, self._rows.close)
         self._rows.executescript(
             "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA temp_store=FILE;" + _TABLE
         )
@@ -192,10 +198,6 @@ class Plan:
         query = f"SELECT body, position, gdpr FROM rows WHERE verdict = 'send' ORDER BY {_ORDER}"
         for body, date, gdpr in self._rows.execute(query):
             yield json.loads(body), date, gdpr
-
-    def close(self) -> None:
-        """Let go of the rows."""
-        self._rows.close()
 
     def _fill(self, judge: Judge, records: Iterable[Record]) -> None:
         self._rows.execute("BEGIN")

@@ -106,8 +106,10 @@ def add_to(commands: Any) -> None:
     )
     parser.set_defaults(run=_run)
     parser.add_argument("file", type=Path, metavar="FILE", help="CSV, .xlsx, JSON or JSON Lines")
+    either = parser.add_mutually_exclusive_group()
     for option, (explanation, keywords) in _OPTIONS.items():
-        parser.add_argument(option, help=explanation, **keywords)
+        group = either if option.endswith("first") else parser
+        group.add_argument(option, help=explanation, **keywords)
 
 
 def _run(arguments: argparse.Namespace) -> int:
