@@ -9,6 +9,7 @@ import os
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -112,19 +113,17 @@ class SqliteFile:
         with self._failing():
             if read_only:
                 place = f"file:{quote(str(self.path))}?mode=ro"
-                self._database = sqlite3.connect(place, uri=True)
+                self._database = sqlite3.connect(place, uri=True, check_same_thread=False)
+                weakref.finalize(self, self._database.close)
                 return
             self.path.touch(mode=0o600)
             self._database = sqlite3.connect(
                 self.path, isolation_level=None, check_same_thread=False, timeout=20
             )
-            try:
-                self._database.executescript(
-                    f"PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; {tables}"
-                )
-            except sqlite3.Error:
-                self._database.close()
-                raise
+            weakref.finalize(self, self._database.close)
+            self._database.executescript(
+                f"PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; {tables}"
+            )
 
     def rows(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
         """Return what *query* finds."""
