@@ -366,7 +366,7 @@ def gzip_bomb() -> bytes:
 
 @contextmanager
 def closed_port() -> Iterator[int]:
-    """Hold a port that nobody listens on."""
+    """Hold a port without a listener."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         yield sock.getsockname()[1]

@@ -1,4 +1,4 @@
-"""Lines for a terminal, and what becomes of them where nobody takes them."""
+"""Print lines to a terminal, also where the reader has gone away."""
 
 import os
 import sys

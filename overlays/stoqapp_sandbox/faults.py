@@ -130,7 +130,7 @@ def fault_from(
     name, has_value, value = written.partition("=")
     kind = KINDS.get(name)
     if kind is None:
-        raise UnusableFaultError(f"{name!r} is no fault; choose of {', '.join(KINDS)}")
+        raise UnusableFaultError(f"{name!r} is not a fault; choose of {', '.join(KINDS)}")
     words: dict[str, Any] = {"value": _value_from(kind, value)} if has_value else {}
     said = [(option, _number_or_text(one)) for option, _, one in (p.partition("=") for p in rest)]
     for option, one in [*said, *(options or {}).items()]:
@@ -198,7 +198,7 @@ def _judge(kind: Kind, words: Mapping[str, Any]) -> None:
         raise UnusableFaultError(f"{kind.name}: {says}")
     if name not in OPTIONS:
         known = ", ".join(OPTIONS)
-        raise UnusableFaultError(f"{name}: is no option of a fault; choose of {known}")
+        raise UnusableFaultError(f"{name}: is not an option of a fault; choose of {known}")
     if not error.instance_path:
         raise UnusableFaultError(f"{name}: goes only with the fault status, not {kind.name}")
     raise UnusableFaultError(f"{name}: {_TABLE['options'][name]['says']}")

@@ -36,7 +36,9 @@ class Judge:
                 return _DRAFTS[version](document, validate_formats=True)
             except jsonschema_rs.ValidationError as error:
                 place = "/".join(map(str, error.instance_path))
-                raise SandboxError(f"openapi.json: {place} is no schema: {error.message}") from None
+                raise SandboxError(
+                    f"openapi.json: {place} is not a schema: {error.message}"
+                ) from None
 
         self._body = compiled(spec.request.keywords)
         self._headers = {

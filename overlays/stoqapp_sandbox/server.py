@@ -255,7 +255,7 @@ def _bound(host: str, port: int) -> socket.socket:
     except ValueError:
         # So Python's codec for host names, and its calls of C, refuse what cannot be one.
         raise UnusableOptionError(
-            "host must be an address to listen on, like 127.0.0.1, and is no host name"
+            "host must be an address to listen on, like 127.0.0.1, not a host name"
         ) from None
     # asyncio turns Nagle's algorithm off only where the socket names its protocol; with it on,
     # each answer on a connection kept open waits some 40 ms.

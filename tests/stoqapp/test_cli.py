@@ -401,7 +401,7 @@ def test_the_exit_code_tells_the_outcome_whoever_reads(
 
 
 def test_a_process_whose_output_is_not_read() -> None:
-    """Also at the end of the interpreter, a pipe that is not read any more is no failure."""
+    """Also at the end of the interpreter, a pipe that is not read any more is not a failure."""
     reader, writer = os.pipe()
     os.close(reader)
     ran = subprocess.run(

@@ -48,7 +48,7 @@ def test_the_reset(date: str, ours: float, seconds: float) -> None:
     ],
 )
 def test_garbage_is_nothing(said: str) -> None:
-    """What is no plain number of a sane size is not known, in every field."""
+    """What is not a plain number of a sane size is not known, in every field."""
     names = ("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset")
     assert rate_limit_from_headers(dict.fromkeys(names, said), NOW) == NOTHING
 

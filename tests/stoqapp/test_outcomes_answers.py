@@ -163,7 +163,7 @@ def head(line: bytes) -> bytes:
 
 
 STATUS_ALONE = Expected(IntentCreated, complete=False, intents=0, body=b"")
-# Where the connection stays open, the client must see by itself that it is no HTTP.
+# Where the connection stays open, the client must see by itself that it is not HTTP.
 STATUS_LINES = rows_of(
     *[
         (name, script, STATUS_ALONE, *client)

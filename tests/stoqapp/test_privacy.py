@@ -140,7 +140,7 @@ CASES = [
             ("the echo as status", b"HTTP/1.1 " + ECHO + b"\r\n\r\n", OutcomeUnknownError),
             ("the echo as header line", CREATED + ECHO + b"\r\n\r\n", IntentCreated),
             ("the echo as length", http(201, b"", length=ECHO.decode()), IntentCreated),
-            ("the echo is no gzip", http(201, SAID, b"Content-Encoding: gzip"), IntentCreated),
+            ("the echo is not gzip", http(201, SAID, b"Content-Encoding: gzip"), IntentCreated),
             ("the echo as port", http(302, b"", b"Location: http://a:" + ECHO), AnswerError),
         ]
     ],

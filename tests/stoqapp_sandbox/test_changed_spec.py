@@ -177,7 +177,7 @@ def test_names_that_a_sender_made_up_are_not_repeated() -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda d: section(d, "intent").update(required=7), r"/intent/required is no schema"),
+        (lambda d: section(d, "intent").update(required=7), r"/intent/required is not a schema"),
         (lambda d: d.update(openapi="2.0.0"), r"is OpenAPI 2\.0; the sandbox reads 3\.0 and 3\.1"),
     ],
 )

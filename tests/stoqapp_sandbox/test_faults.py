@@ -408,17 +408,17 @@ UNUSABLE = [
     ({"fault": 99}, "status: must be an integer from 200 to 599"),
     ({"fault": "status"}, "status: needs a value, like status=STATUS"),
     ({"fault": "status=503.0"}, "status: must be"),
-    ({"fault": "reset"}, "'reset' is no fault; choose of status, latency, odd-201, reset-"),
+    ({"fault": "reset"}, "'reset' is not a fault; choose of status, latency, odd-201, reset-"),
     ({"fault": "garbage=1"}, "garbage: takes no value"),
     ({"fault": "latency=0"}, "latency: must be seconds above 0, up to 10^9, like 0.5, or a range"),
     ({"fault": "latency=1-x"}, "latency: must be seconds"),
     ({"fault": "slow-bytes=x"}, "slow-bytes: must be a number"),
     ({"fault": "odd-201=odd"}, "odd-201: must be one of empty, html"),
-    ({"fault": "garbage:evry=2"}, "evry: is no option of a fault; choose of times"),
+    ({"fault": "garbage:evry=2"}, "evry: is not an option of a fault; choose of times"),
     ({"fault": "garbage:times=2:every"}, "every: must be an integer from 1"),
     ({"fault": "garbage:times=2:times=3"}, "times: is given twice"),
     ({"fault": "garbage:times=2", "times": 2}, "times: is given twice"),
-    ({"fault": "garbage", "shop": "demo"}, "shop: is no option of a fault; choose of times"),
+    ({"fault": "garbage", "shop": "demo"}, "shop: is not an option of a fault; choose of times"),
     ({"fault": "garbage", "times": 0}, "times: must be an integer from 1 to"),
     ({"fault": "garbage", "times": True}, "times: must be"),
     ({"fault": "garbage", "after": -1}, "after: must be an integer from 0 to"),
@@ -447,7 +447,7 @@ def test_what_is_no_fault(sandbox: Sandbox, asked: dict[str, Any], said: str) ->
 
 @pytest.mark.parametrize("asked", [[], "garbage", None, 503])
 def test_a_request_for_no_fault(sandbox: Sandbox, asked: Any) -> None:
-    """400 for JSON that is no object."""
+    """400 for JSON that is not an object."""
     assert ask(sandbox, asked).json() == {
         "errors": ['body: must be an object like {"fault": "garbage"}']
     }

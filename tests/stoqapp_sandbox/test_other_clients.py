@@ -92,7 +92,7 @@ def test_the_generated_client(
 
 
 def test_the_generated_client_on_an_unlisted_answer(sandbox: Sandbox) -> None:
-    """The 404 of an unknown shop, which the spec lacks, is no result to the generated client."""
+    """The 404 of an unknown shop, which the spec lacks, is not a result to the generated client."""
     with Client(base_url=sandbox.base_url) as client:
         answer = create_intent.sync_detailed(
             client=client, body=email_request(), x_shopify_shop_domain="demo"

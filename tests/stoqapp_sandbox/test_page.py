@@ -299,7 +299,7 @@ def test_script_a_fault(visit: Callable[..., Page], sandbox: Sandbox) -> None:
     expect(page.locator("#summary")).to_contain_text("no faults wait")
     page.locator("#kind").fill("nonsense")
     page.get_by_role("button", name="Script it").click()
-    expect(page.locator("#scripted")).to_contain_text("'nonsense' is no fault")
+    expect(page.locator("#scripted")).to_contain_text("'nonsense' is not a fault")
 
 
 def test_reset(visit: Callable[..., Page], sandbox: Sandbox) -> None:

@@ -58,7 +58,7 @@ def test_host(sandbox: Sandbox, host: str, allowed: bool) -> None:
     "target", ["http://localhost/_sandbox/intents", "http://example.com/%5fsandbox/intents"]
 )
 def test_a_target_with_a_host(sandbox: Sandbox, target: str) -> None:
-    """A target that a proxy is sent is no path of the sandbox, whatever its host."""
+    """A target that a proxy is sent is not a path of the sandbox, whatever its host."""
     head = f"GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     assert received(sandbox, head.encode()).startswith(b"HTTP/1.1 404 ")
 

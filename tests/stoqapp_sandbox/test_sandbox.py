@@ -292,7 +292,7 @@ def test_other_routes(sandbox: Sandbox, method: str, path: str, status: int) -> 
     ids=lambda raw: f"{raw[-12:]!r}",
 )
 def test_bytes_that_are_no_http(sandbox: Sandbox, raw: bytes) -> None:
-    """What is no HTTP is answered 400, and the connection ends."""
+    """What is not HTTP is answered 400, and the connection ends."""
     assert received(sandbox, raw).startswith(b"HTTP/1.1 400 ")
 
 

@@ -364,7 +364,7 @@ def test_the_command_prints_one_line() -> None:
         websocket = {"Upgrade": "websocket", "Connection": "Upgrade"}
         assert httpx.get(url, headers=websocket).status_code == 200
         with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as caller:
-            caller.sendall(b"this is no HTTP\r\n\r\n")
+            caller.sendall(b"this is not HTTP\r\n\r\n")
             assert caller.makefile("rb").read().startswith(b"HTTP/1.1 400 ")
         assert (0, "", "") == ended(running, signal.SIGTERM)
 

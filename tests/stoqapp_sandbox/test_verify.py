@@ -99,7 +99,7 @@ def test_the_expected_holds(service: Sandbox, capsys: pytest.CaptureFixture[str]
 
 
 def test_another_expectation(service: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
-    """--assume says what to expect; what then holds is no deviation."""
+    """--assume says what to expect; what then holds is not a deviation."""
     service.configure(assume=AS_THE_VENDOR | {"duplicate": "409"}, catalog=CATALOG)
     assert 0 == verify(service.base_url, *OPTIONS, "--yes", "--assume", "duplicate=409")
     assert "--assume rate_enforced=yes --assume duplicate=409" in capsys.readouterr().out

@@ -155,7 +155,7 @@ class Judge:
     def _no_row(
         self, record: Record, texts: dict[str, str], contacts: dict[str, str]
     ) -> str | None:
-        """Return why a record is nobody's: empty, the header again, or totals."""
+        """Return why a record stands for no customer: empty, the header again, or totals."""
         if not texts:
             return "empty"
         if len(texts) > 1 and all(text in (name, "") for name, text in record.cells.items()):

@@ -55,7 +55,7 @@ class Ledger(SqliteFile):
         read_only: Only look: several may, also while an import runs.
 
     Raises:
-        LedgerError: It is no ledger, cannot be written, or another process works on it.
+        LedgerError: It is not a ledger, cannot be written, or another process works on it.
     """
 
     kind = "ledger"

@@ -192,7 +192,7 @@ def mapping_from_file(path: Path) -> ColumnMapping:
     """Return the mapping in the TOML file *path*.
 
     Raises:
-        ImportFileError: It cannot be read, or is no mapping.
+        ImportFileError: It cannot be read, or is not a mapping.
     """
     try:
         table = tomllib.loads(path.read_text("utf-8"))

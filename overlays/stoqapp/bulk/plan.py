@@ -27,7 +27,7 @@ CREATE TABLE rows (
 """
 # Dated rows first, oldest first; then the rest as in the file.
 _ORDER: Final = "position IS NULL, position, id"
-# One row of each key is sent: the oldest, if nobody left the list since.
+# One row of each key is sent: the oldest, unless the customer left the list since.
 _ONE_OF_EACH_KEY: Final = f"""
 UPDATE rows SET verdict = 'skip', reason = 'unsubscribed',
     advice = 'line ' || gone.line || ' says that they left'

@@ -25,7 +25,7 @@ from stoqapp.errors import (
 from stoqapp.outbox import Item, Outbox, OutboxError, Outcome
 
 IN_FLIGHT: Final = 4
-# One kind of failure so often in a row is no matter of single rows.
+# So many failures of one kind in a row have one cause, not one for each row.
 FAILURES_IN_A_ROW: Final = 20
 
 

@@ -53,7 +53,7 @@ def events(text: str) -> dict[str, Any]:
 def test_an_import_adds_up_and_tells_nothing_of_anybody(
     running: Service, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Each row is in one number of the summary; nobody's data is printed, logged or kept."""
+    """Each row is in one number of the summary; no personal data is printed, logged or kept."""
     Path("list.csv").write_bytes(WAITING)
     assert 3 == run_import("list.csv", running, *MEANING, "--json")
     printed = capfd.readouterr()
