@@ -59,7 +59,8 @@ def tour(sandbox: Sandbox) -> None:
         for number, (title, customer) in enumerate(CUSTOMERS, start=1):
             print(f"\n{number}. {title}")
             subscribe(stoq, customer)
-    print(f"\n{len(CUSTOMERS) + 1}. a file of ten, as STOQ's own template has it")
+    # A reader who has gone away ends the tour here; the command would print on without one.
+    print(f"\n{len(CUSTOMERS) + 1}. a file of ten, as STOQ's own template has it", flush=True)
     import_waitlist(sandbox)
     print(f"\nOn the waitlist of the sandbox: {len(sandbox.intents)} intents.")
 

@@ -64,6 +64,7 @@ def test_mypy_finds_wrong_uses(program: Path) -> None:
 def test_pyright_finds_wrong_uses(program: Path) -> None:
     """Pyright, by basedpyright, which needs no download at run time, finds the same."""
     command = [sys.executable, "-m", "basedpyright", "--level", "error", "--outputjson"]
+    command += ["--pythonpath", sys.executable]
     ran = subprocess.run([*command, program], capture_output=True, check=False)
     said = json.loads(ran.stdout)["generalDiagnostics"]
     found = [(each["range"]["start"]["line"] + 1, each["rule"]) for each in said]
