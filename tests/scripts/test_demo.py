@@ -2,6 +2,7 @@
 
 import re
 import signal
+import socket
 import subprocess
 from pathlib import Path
 from urllib.request import urlopen
@@ -39,14 +40,10 @@ def test_it_shows_what_went_out_and_what_came_back(shown: str) -> None:
 
 def test_it_leaves_no_process_behind(shown: str) -> None:
     """When the demo has ended, nothing listens where its sandbox was, and no link leads there."""
-    port = re.search(r"listens on http://127\.0\.0\.1:(\d+)/api", shown)
+    port = re.search(r"listens on http://127\.0\.0\.1:(\d+)/", shown)
     assert port is not None
     assert f":{port[1]}/ " not in shown
-    listening = subprocess.run(
-        ["python3", "-c", f"import socket; socket.create_server(('127.0.0.1', {port[1]}))"],
-        check=False,
-    )
-    assert listening.returncode == 0
+    socket.create_server(("127.0.0.1", int(port[1]))).close()
 
 
 def test_keep_leaves_the_sandbox_open() -> None:
@@ -74,11 +71,10 @@ def test_keep_leaves_the_sandbox_open() -> None:
     assert "Traceback" not in complained
 
 
-@pytest.mark.parametrize("words", [[], ["--keep"]])
-def test_a_reader_who_has_seen_enough(words: list[str]) -> None:
-    """Who reads one line, like `head -1`, ends the demo without a traceback."""
+def test_a_reader_who_has_seen_enough() -> None:
+    """Who reads one line, like `head -1`, ends the demo without a traceback, also with --keep."""
     with subprocess.Popen(
-        [DEMO, *words], cwd="/", stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [DEMO, "--keep"], cwd="/", stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as running:
         assert running.stdout is not None
         assert running.stderr is not None

@@ -8,19 +8,19 @@ import copy
 import json
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from attrs import field, frozen
+from trees import ROOT, imported_from
 
-from pipeline import advice, corrections, package
+import regenerate
+from pipeline import advice, package
 from pipeline.changes import changes, worst
 
-ROOT = Path(__file__).resolve().parents[2]
 SPEC = json.loads((ROOT / "openapi.json").read_bytes())
 CORRECTIONS = ROOT / "scripts" / "corrections.json"
 THOROUGH = bool(os.environ.get("STOQAPP_THOROUGH"))
@@ -125,7 +125,8 @@ class Rehearsal:
         severity: What update_spec classes it as.
         edits: How each line of "To edit by hand" begins; for none, nothing is to edit.
         tries: Arguments of `subscribe`, on the new spec, before anything is edited.
-        generated: A text that a generated file then has, by its path.
+        generated: Texts that generated files then have, by their paths; with two files or more,
+            the only ones that change.
         edit: The edit that is asked for: file, text there, its replacement.
         then: Tries after the edit.
         quick: Whether it is tried on a copy of the tree in each run.
@@ -135,7 +136,7 @@ class Rehearsal:
     severity: str | None
     edits: tuple[str, ...] = ()
     tries: tuple[Try, ...] = (Try(BY_EMAIL),)
-    generated: tuple[str, str] | None = None
+    generated: dict[str, str] = field(factory=dict)
     edit: tuple[str, str, str] | None = None
     then: tuple[Try, ...] = ()
     quick: bool = False
@@ -157,7 +158,7 @@ REHEARSALS = {
             more("customer.nickname", "Ada"),
             more("customer.nickname", 7, ["customer.nickname", "type"]),
         ),
-        generated=(CUSTOMER, "nickname: str | Unset"),
+        generated={CUSTOMER: "nickname: str | Unset"},
     ),
     "optional array": Rehearsal(
         customer_field("tags", type="array", items={"type": "string"}),
@@ -166,7 +167,10 @@ REHEARSALS = {
             more("customer.tags", ["vip"]),
             more("customer.tags", ["vip", 7], ["customer.tags[1]", "type"]),
         ),
-        generated=("typed_dicts.py", "tags: NotRequired[list[str]]"),
+        generated={
+            CUSTOMER: "tags: list[str] | Unset",
+            "typed_dicts.py": "tags: NotRequired[list[str]]",
+        },
         quick=True,
     ),
     "optional enum": Rehearsal(
@@ -194,17 +198,17 @@ REHEARSALS = {
     "new answer": Rehearsal(
         lambda spec: operation(spec)["responses"].update({"422": {"description": "Unusable"}}),
         "compatible",
-        generated=("api/intents/create_intent.py", "422"),
+        generated={"api/intents/create_intent.py": "422"},
     ),
     "vendor's operationId": Rehearsal(
         lambda spec: operation(spec).update(operationId="createCustomerIntent"),
         "prose",
-        generated=("api/intents/create_intent.py", "def sync_detailed("),
+        generated={"api/intents/create_intent.py": "def sync_detailed("},
     ),
     "vendor's title": Rehearsal(
         lambda spec: body(spec).update(title="Intent request"),
         "prose",
-        generated=(REQUEST, "class CreateIntentRequest"),
+        generated={REQUEST: "class CreateIntentRequest"},
     ),
     "no Content-Type": Rehearsal(no_content_type, "prose"),
     "other server": Rehearsal(
@@ -214,7 +218,7 @@ REHEARSALS = {
     "type lists": Rehearsal(
         type_lists,
         "compatible",
-        generated=("typed_dicts.py", "locale: NotRequired[str | None]"),
+        generated={"typed_dicts.py": "locale: NotRequired[str | None]"},
     ),
     "behind $ref": Rehearsal(
         behind_reference,
@@ -223,7 +227,7 @@ REHEARSALS = {
             Try(BY_EMAIL),
             Try({**BY_EMAIL, "quantity": 0}, [["intent.quantity", "positive_quantity"]]),
         ),
-        generated=(REQUEST, "class CreateIntentRequest"),
+        generated={REQUEST: "class CreateIntentRequest"},
         quick=True,
     ),
     "OpenAPI 3.1": Rehearsal(lambda spec: spec.update(openapi="3.1.0"), "prose"),
@@ -231,10 +235,10 @@ REHEARSALS = {
         lambda spec: section(spec)["properties"]["name"].update(description="Full name"), "prose"
     ),
     "typed answer": Rehearsal(
-        typed_answer, "compatible", generated=("models/created_intent.py", "id: str | Unset")
+        typed_answer, "compatible", generated={"models/created_intent.py": "id: str | Unset"}
     ),
     "new operation": Rehearsal(
-        keyed_operation, "compatible", generated=("api/default/list_intents.py", "def _get_kwargs")
+        keyed_operation, "compatible", generated={"api/default/list_intents.py": "def _get_kwargs"}
     ),
     "new source": Rehearsal(
         lambda spec: section(spec, "intent")["properties"]["source"]["enum"].append("app"),
@@ -360,96 +364,63 @@ def test_the_change_is_classed_and_the_edits_are_named(rehearsal: Rehearsal) -> 
     assert all(map(str.startswith, edits, rehearsal.edits)), edits
 
 
-# Runs in the copy of the tree: takes tries as JSON, and prints what became of each.
-PROBE = """
-import json, sys
-import httpx
-from pipeline import advice
-from stoqapp import InvalidIntentError, Stoq, check
-from stoqapp.inputs import prepare
-from stoqapp.spec import BASE_URL, INTENTS_PATH, SHOP_HEADER, SPEC
-from stoqapp_sandbox import Sandbox
-
-results = []
-with Sandbox() as sandbox, Stoq("demo", base_url=sandbox.base_url) as stoq:
-    for variant, given in enumerate(json.loads(sys.argv[1]), 1):
-        given["variant"] = variant
-        try:
-            stoq.subscribe(**given)
-        except InvalidIntentError as error:
-            breaks = [[broken.path, broken.rule] for broken in error.violations]
-        else:
-            breaks = []
-            assert [] == check(prepare(**given).body)
-        status = None
-        if breaks and "more" in given:
-            # Another client, which checks nothing, is refused by the sandbox.
-            body = prepare(**{k: v for k, v in given.items() if k != "more"}).body
-            for path, value in given["more"].items():
-                section, _, name = path.partition(".")
-                body[section][name] = value
-            url, headers = sandbox.base_url + INTENTS_PATH, {SHOP_HEADER: "demo.myshopify.com"}
-            status = httpx.post(url, json=body, headers=headers).status_code
-        results.append([breaks, status])
-    stored = len(sandbox.intents)
-print(json.dumps({
-    "results": results,
-    "stored": stored,
-    "url": BASE_URL,
-    "lost": [each.place for each in advice.lost_words(SPEC.document)],
-}))
-"""
-
-
 class Tree:
-    """A copy of what a changed spec concerns."""
+    """A copy of what a changed spec concerns, with the package that regenerate.py makes there."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, spec: dict[str, Any]) -> None:
+        self.root, self.package = root, root / "generated" / "stoq_public_api_client"
+        self.places = [root / name for name in ("overlays", "generated", "scripts")]
         for name in ("overlays/stoqapp", "overlays/stoqapp_sandbox", "scripts/pipeline"):
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             (root / name).symlink_to(ROOT / name)
-
-    def regenerate(self, spec: dict[str, Any]) -> None:
-        """Do what update_spec.py and regenerate.py do."""
-        content = json.dumps(spec).encode()
-        (self.root / "openapi.json").write_bytes(content)
-        found = corrections.corrected(spec, corrections.load(CORRECTIONS), "openapi.json")
-        made, left_out = package.build(found, content, partial=False)
-        assert [] == left_out
-        output = self.root / "generated" / "stoq_public_api_client"
-        output.parent.mkdir()
-        package.replace(output, made)
+        self.package.parent.mkdir()
+        path = root / "openapi.json"
+        path.write_text(json.dumps(spec), "utf-8")
+        words = ["--spec", str(path), "--corrections", str(CORRECTIONS)]
+        assert 0 == regenerate.main([*words, "--output", str(self.package)])
 
     def edit(self, name: str, there: str, instead: str) -> None:
         """Replace a text in a file, of which a copy is made."""
-        folder = self.root / Path(name).parent
+        folder = (self.root / name).parent
         folder.unlink()
         shutil.copytree(ROOT / Path(name).parent, folder)
         text = (self.root / name).read_text("utf-8")
         assert 1 == text.count(there)
         (self.root / name).write_text(text.replace(there, instead), "utf-8")
 
-    def probe(self, tries: tuple[Try, ...]) -> dict[str, Any]:
-        """Make the requests against a sandbox, and return what became of them."""
-        places = [str(self.root / name) for name in ("overlays", "generated", "scripts")]
-        done = subprocess.run(
-            [sys.executable, "-c", PROBE, json.dumps([each.given for each in tries])],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(places)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert 0 == done.returncode, done.stderr
-        found: dict[str, Any] = json.loads(done.stdout)
-        return found
+    def assert_ends_as_expected(self, tries: tuple[Try, ...], *, loses_words: bool) -> None:
+        """Assert what client, check and sandbox of the tree make of each request."""
+        with imported_from(*self.places):
+            from pipeline.advice import lost_words
+            from stoqapp import InvalidIntentError, Stoq, check
+            from stoqapp.inputs import prepare
+            from stoqapp.spec import BASE_URL, INTENTS_PATH, SHOP_HEADER, SPEC
+            from stoqapp_sandbox import Sandbox
 
-
-def assert_as_expected(found: dict[str, Any], tries: tuple[Try, ...]) -> None:
-    """Assert that each try ended as it should, in the client and in the sandbox."""
-    assert [each.breaks for each in tries] == [breaks for breaks, _ in found["results"]]
-    assert {None, 400} >= {status for _, status in found["results"]}
-    assert sum(not each.breaks for each in tries) == found["stored"]
+            with Sandbox() as sandbox, Stoq("demo", base_url=sandbox.base_url) as stoq:
+                for variant, each in enumerate(tries, 1):
+                    given = {**each.given, "variant": variant}
+                    try:
+                        stoq.subscribe(**given)
+                    except InvalidIntentError as error:
+                        found = [[broken.path, broken.rule] for broken in error.violations]
+                    else:
+                        found = []
+                        assert [] == check(prepare(**given).body)
+                    assert each.breaks == found
+                    if found and (more := given.pop("more", {})):
+                        # Another client, which checks nothing, is refused by the sandbox.
+                        body = prepare(**given).body
+                        for path, value in more.items():
+                            name, _, field = path.partition(".")
+                            body[name][field] = value
+                        headers = {SHOP_HEADER: "demo.myshopify.com"}
+                        url = sandbox.base_url + INTENTS_PATH
+                        assert 400 == httpx.post(url, json=body, headers=headers).status_code
+                assert sum(not each.breaks for each in tries) == len(sandbox.intents)
+            stated = json.loads((self.root / "openapi.json").read_bytes())
+            assert (stated, stated["servers"][0]["url"]) == (SPEC.document, BASE_URL)
+            assert loses_words == bool(lost_words(stated))
 
 
 @pytest.mark.parametrize(
@@ -462,31 +433,18 @@ def assert_as_expected(found: dict[str, Any], tries: tuple[Try, ...]) -> None:
 )
 def test_what_then_works(rehearsal: Rehearsal, tmp_path: Path) -> None:
     """Client, check and sandbox follow the new spec; the edit that is named mends the rest."""
-    spec = changed(rehearsal)
-    tree = Tree(tmp_path)
-    tree.regenerate(spec)
-    if rehearsal.generated:
-        name, text = rehearsal.generated
-        made = tmp_path / "generated" / "stoq_public_api_client" / name
-        assert text in made.read_text("utf-8")
-    found = tree.probe(rehearsal.tries)
-    assert_as_expected(found, rehearsal.tries)
-    assert spec["servers"][0]["url"] == found["url"]
-    assert bool(found["lost"]) == ("phone_digits" in "".join(rehearsal.edits))
+    tree = Tree(tmp_path, changed(rehearsal))
+    for name, text in rehearsal.generated.items():
+        assert text in (tree.package / name).read_text("utf-8")
+    if len(rehearsal.generated) > 1:
+        # A new field: no other generated file has changed.
+        assert rehearsal.generated.keys() == {
+            path.relative_to(tree.package).as_posix()
+            for path in tree.package.rglob("*.py")
+            if path.read_bytes() != (package.OUTPUT / path.relative_to(tree.package)).read_bytes()
+        }
+    loses_words = "phone_digits" in "".join(rehearsal.edits)
+    tree.assert_ends_as_expected(rehearsal.tries, loses_words=loses_words)
     if rehearsal.edit:
         tree.edit(*rehearsal.edit)
-        found = tree.probe(rehearsal.then)
-        assert_as_expected(found, rehearsal.then)
-        assert [] == found["lost"]
-
-
-def test_a_new_field_changes_two_generated_files() -> None:
-    """One more field touches its model and the TypedDicts, and no other generated file."""
-    trees = []
-    for spec in (SPEC, changed(REHEARSALS["optional string"])):
-        found = corrections.corrected(spec, corrections.load(CORRECTIONS), "openapi.json")
-        trees.append(package.build(found, json.dumps(spec).encode(), partial=False)[0])
-    old, new = trees
-    assert {"models/customer.py", "typed_dicts.py"} == {
-        name for name in old | new if old.get(name) != new.get(name)
-    }
+        tree.assert_ends_as_expected(rehearsal.then, loses_words=False)

@@ -1,17 +1,24 @@
 """docs/second-endpoint.md, performed: each of its blocks is put where the page says, and works."""
 
+import asyncio
+import importlib
+import io
 import os
 import re
 import shutil
 import subprocess
 import sys
 import textwrap
+from contextlib import redirect_stdout
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 from attrs import frozen
+from trees import ROOT, imported_from
 
-ROOT = Path(__file__).resolve().parents[2]
 WALK = (ROOT / "docs" / "second-endpoint.md").read_text("utf-8")
 PAGES = Path(__file__).with_name("pages")
 COPIED = ["overlays", "generated", "scripts", "openapi.json", "pyproject.toml"]
@@ -57,82 +64,6 @@ def put(root: Path, step: Step) -> None:
     path.write_text("".join([*lines[:at], block, *lines[at:]]), "utf-8")
 
 
-# Plays the service with two pages; runs on the walked copy.
-PROBE = """
-import asyncio, json, sys
-from datetime import UTC, datetime
-import httpx
-from stoq_public_api_client.models import Intent, IntentPage
-from stoqapp import AsyncStoq, HttpOptions, NotFoundError, Stoq, UnauthorizedError
-from stoqapp.listing import LIST_PATH
-from stoqapp_sandbox import Sandbox
-
-asked, faults = [], [httpx.ReadError("reset"), 429]
-
-def service(request):
-    asked.append(request)
-    assert "POST" == request.method or "X-Auth-Token" in request.headers
-    if request.headers.get("X-Auth-Token") != "key":
-        status = 201 if request.method == "POST" else 401
-        return httpx.Response(status, json={"intents": []})
-    if faults:
-        fault = faults.pop(0)
-        if isinstance(fault, Exception):
-            raise fault
-        return httpx.Response(fault, headers={"Retry-After": "0"})
-    page = int(request.url.params["page"])
-    intents = [{"id": f"{page}", "status": "new kind", "created_at": "yesterday"}]
-    return httpx.Response(200, json={"intents": intents, "page": page, "total_pages": 2})
-
-options = {"base_url": "https://api.example.com/v1", "budget": None}
-http = HttpOptions(transport=httpx.MockTransport(service))
-with Stoq("demo", http=http, **options) as stoq:
-    stoq._sleep = lambda seconds: None
-    first = stoq.list_intents("key", created_after=datetime(2026, 9, 1, tzinfo=UTC))
-    assert ["1"] == [intent["id"] for intent in first.intents], first
-    assert 2 == first.total_pages
-    assert 3 == len(asked), asked
-    url = asked[-1].url
-    assert LIST_PATH == url.path.removeprefix("/v1"), url
-    assert {"page": "1", "created_after": "2026-09-01T00:00:00+00:00"} == dict(url.params)
-    assert b"" == asked[-1].content
-    try:
-        stoq.list_intents("another")
-    except UnauthorizedError as error:
-        assert 401 == error.status
-    else:
-        raise AssertionError("the key was not looked at")
-    stoq.subscribe(variant=1, product=2, email="ada@example.com")
-    assert "X-Auth-Token" not in asked[-1].headers
-
-async def second_page():
-    async with AsyncStoq("demo", http=http, **options) as stoq:
-        return await stoq.list_intents("key", page=2, status="pending")
-
-assert ["2"] == [intent["id"] for intent in asyncio.run(second_page()).intents]
-# The sandbox has no such list: over a real connection, that is told, and the next call works.
-async def over_a_connection(url):
-    async with AsyncStoq("demo", base_url=url) as stoq:
-        try:
-            await stoq.list_intents("key")
-        except NotFoundError:
-            return await stoq.subscribe(variant=2, product=2, email="ada@example.com")
-
-with Sandbox() as sandbox, Stoq("demo", base_url=sandbox.base_url) as stoq:
-    try:
-        stoq.list_intents("key")
-    except NotFoundError as error:
-        assert 404 == error.status
-    stoq.subscribe(variant=1, product=2, email="ada@example.com")
-    asyncio.run(over_a_connection(sandbox.base_url))
-    assert 2 == len(sandbox.intents)
-
-typed = IntentPage.from_dict({"intents": [{"id": "7", "created_at": "2026-09-01T10:00:00Z"}]})
-assert isinstance(typed.intents[0], Intent)
-assert 2026 == typed.intents[0].created_at.year
-"""
-
-
 @pytest.fixture(scope="module")
 def walked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the checkout on which the walk was performed."""
@@ -142,37 +73,99 @@ def walked(tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(ROOT / name, root / name)
-    block = f"# Create\n\n```json\n{(ROOT / 'openapi.json').read_text('utf-8')}```\n"
-    (root / "create-an-intent.md").write_text(block, "utf-8")
+    ours = f"# Create\n\n```json\n{(ROOT / 'openapi.json').read_text('utf-8')}```\n"
+    (root / "create-an-intent.md").write_text(ours, "utf-8")
     shutil.copy(PAGES / "list-intents.md", root)
-    update = ["scripts/update_spec.py", "create-an-intent.md", "list-intents.md", "--yes"]
-    said = run(root, *update)
-    assert "compatible  new: operation" in said
-    assert "To edit by hand:\n  nothing\n" in said
-    for step in STEPS:
-        put(root, step)
-    assert "written" in run(root, "scripts/regenerate.py")
+    pages = [str(root / name) for name in ("create-an-intent.md", "list-intents.md")]
+    said = io.StringIO()
+    with imported_from(*places(root)), redirect_stdout(said):
+        assert 0 == importlib.import_module("update_spec").main([*pages, "--yes"])
+        for step in STEPS:
+            put(root, step)
+        assert 0 == importlib.import_module("regenerate").main([])
+    assert "compatible  new: operation" in said.getvalue()
+    assert "To edit by hand:\n  nothing\n" in said.getvalue()
     return root
 
 
-def run(root: Path, *command: str) -> str:
-    """Run Python in the copy; return what it printed."""
-    places = os.pathsep.join(str(root / name) for name in ("overlays", "generated"))
-    done = subprocess.run(
-        [sys.executable, *command],
-        cwd=root,
-        env={**os.environ, "PYTHONPATH": places},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert 0 == done.returncode, done.stderr + done.stdout
-    return done.stdout
+def places(root: Path) -> list[Path]:
+    """Where the copy's packages and scripts are."""
+    return [root / name for name in ("overlays", "generated", "scripts")]
+
+
+def service(asked: list[httpx.Request]) -> httpx.MockTransport:
+    """Play the service: two pages for the key, after a reset and a 429; `asked` is what it got."""
+    failures = iter([httpx.ReadError("reset"), httpx.Response(429, headers={"Retry-After": "0"})])
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        if request.method == "POST":
+            return httpx.Response(201, json={"intents": []})
+        if request.headers["X-Auth-Token"] != "key":
+            return httpx.Response(401)
+        failure = next(failures, None)
+        if isinstance(failure, Exception):
+            raise failure
+        page = request.url.params["page"]
+        intents = [{"id": page, "status": "new kind", "created_at": "yesterday"}]
+        content = {"intents": intents, "page": page, "total_pages": 2}
+        return failure or httpx.Response(200, json=content)
+
+    return httpx.MockTransport(answer)
 
 
 def test_the_walk_works(walked: Path) -> None:
     """Both clients list the intents with retries and errors, and the key goes nowhere else."""
-    run(walked, "-c", PROBE)
+    asked: list[httpx.Request] = []
+    with imported_from(*places(walked)):
+        from stoq_public_api_client.models import Intent, IntentPage
+        from stoqapp import AsyncStoq, HttpOptions, Stoq, UnauthorizedError
+        from stoqapp.listing import LIST_PATH
+
+        http = HttpOptions(transport=service(asked))
+        options: dict[str, Any] = {"base_url": "https://api.example.com/v1", "http": http}
+        with Stoq("demo", budget=None, **options) as stoq:
+            stoq._sleep = lambda seconds: None
+            first = stoq.list_intents("key", created_after=datetime(2026, 9, 1, tzinfo=UTC))
+            assert (["1"], 2) == ([each["id"] for each in first.intents], first.total_pages)
+            assert 3 == len(asked)
+            assert LIST_PATH == asked[-1].url.path.removeprefix("/v1")
+            expected = {"page": "1", "created_after": "2026-09-01T00:00:00+00:00"}
+            assert (expected, b"") == (dict(asked[-1].url.params), asked[-1].content)
+            with pytest.raises(UnauthorizedError):
+                stoq.list_intents("another")
+            stoq.subscribe(variant=1, product=2, email="ada@example.com")
+            assert "X-Auth-Token" not in asked[-1].headers
+
+        async def second_page() -> Any:
+            async with AsyncStoq("demo", budget=None, **options) as stoq:
+                return await stoq.list_intents("key", page=2, status="pending")
+
+        assert ["2"] == [each["id"] for each in asyncio.run(second_page()).intents]
+
+        listed = [{"id": "7", "created_at": "2026-09-01T10:00:00Z"}]
+        [intent] = IntentPage.from_dict({"intents": listed}).intents
+        assert (Intent, 2026) == (type(intent), intent.created_at.year)
+
+
+def test_a_list_that_is_not_there(walked: Path) -> None:
+    """Over a real connection, a 404 is an error, and the next call of the client works."""
+    with imported_from(*places(walked)):
+        from stoqapp import AsyncStoq, NotFoundError, Stoq
+        from stoqapp_sandbox import Sandbox
+
+        async def ask(url: str) -> None:
+            async with AsyncStoq("demo", base_url=url) as stoq:
+                with pytest.raises(NotFoundError):
+                    await stoq.list_intents("key")
+                await stoq.subscribe(variant=2, product=2, email="ada@example.com")
+
+        with Sandbox() as sandbox, Stoq("demo", base_url=sandbox.base_url) as stoq:
+            with pytest.raises(NotFoundError):
+                stoq.list_intents("key")
+            stoq.subscribe(variant=1, product=2, email="ada@example.com")
+            asyncio.run(ask(sandbox.base_url))
+            assert 2 == len(sandbox.intents)
 
 
 @pytest.mark.skipif(not os.environ.get("STOQAPP_THOROUGH"), reason="NOT TRIED: takes 20 s")
@@ -183,8 +176,10 @@ def test_the_walk_passes_the_checks(walked: Path) -> None:
         ["ruff", "check", "overlays"],
         ["mypy", "overlays/stoqapp"],
     ):
-        run(walked, "-m", *words)
-    run(walked, str(Path(sys.executable).with_name("lint-imports")))
+        subprocess.run([sys.executable, "-m", *words], cwd=walked, check=True)
+    command = [sys.executable, Path(sys.executable).with_name("lint-imports")]
+    path = os.pathsep.join(map(str, places(walked)))
+    subprocess.run(command, cwd=walked, check=True, env=os.environ | {"PYTHONPATH": path})
 
 
 def test_the_walk_is_short() -> None:
