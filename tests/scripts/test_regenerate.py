@@ -1,25 +1,27 @@
 """scripts/regenerate.py: generated/ is what openapi.json gives, and a failure changes nothing."""
 
-import copy
 import hashlib
 import importlib.metadata
+import inspect
 import json
 import os
 import shutil
 import subprocess
 import sys
-import textwrap
+import typing
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import pytest
+from trees import ROOT, imported_from
 
 import regenerate
 from pipeline import corrections, package
 from pipeline.exits import MEANINGS, Exit
 
-ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "generated" / "stoq_public_api_client"
 SPEC_BYTES = (ROOT / "openapi.json").read_bytes()
 
@@ -36,12 +38,10 @@ def pings(schema: Any = None, version: str = "3.0.3", **operation: Any) -> dict[
 
 
 def body(schema: dict[str, Any]) -> dict[str, Any]:
-    """A request body in JSON."""
     return {"content": {"application/json": {"schema": schema}}}
 
 
 def files_below(folder: Path) -> dict[str, bytes]:
-    """What each file below `folder` holds, __pycache__ left out."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(folder.rglob("*"))
@@ -65,16 +65,25 @@ class Runner:
         printed = self._capfd.readouterr()
         return code, printed.out + printed.err
 
-    def runs(self, program: str) -> None:
-        """Run a program that can import the package."""
-        command = [sys.executable, "-W", "error", "-c", textwrap.dedent(program)]
-        subprocess.run(command, env={"PYTHONPATH": str(self.folder)}, cwd="/", check=True)
+    def imported(self) -> AbstractContextManager[None]:
+        """Let the package be imported, as `package`."""
+        return imported_from(self.folder, names={"package"})
 
 
 @pytest.fixture
 def run(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Runner:
     """A runner in an empty folder."""
     return Runner(tmp_path, capfd)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package of the small spec."""
+    folder = tmp_path_factory.mktemp("made")
+    (folder / "spec.json").write_text(json.dumps(pings()), "utf-8")
+    words = ["--spec", str(folder / "spec.json"), "--output", str(folder / "package")]
+    assert Exit.DONE == regenerate.main(words)
+    return folder / "package"
 
 
 # --- what is committed
@@ -103,26 +112,19 @@ def test_one_module_names_the_spec() -> None:
         assert ["typed_dicts.py"] == [name for name, module in modules.items() if told in module]
 
 
-def test_generated_is_importable_on_its_own(run: Runner) -> None:
-    """With only the package on the path, users get the documented names and arguments."""
-    shutil.copytree(PACKAGE, run.folder / PACKAGE.name)
-    run.runs("""
-        import inspect, sys
-        from stoq_public_api_client.models import CreateIntentRequest, Customer, NewIntent, Product
-        from stoq_public_api_client.models import CreatedIntent, IntentsCreated, ProcessedWithErrors
-        from stoq_public_api_client.api.intents import create_intent
-        from stoq_public_api_client.typed_dicts import CreateIntentRequestDict
-        assert "stoqapp" not in sys.modules
-        for function in (create_intent.sync_detailed, create_intent.asyncio_detailed):
-            arguments = list(inspect.signature(function).parameters)
-            assert ["client", "body", "x_shopify_shop_domain"] == arguments, arguments
-        intent = NewIntent(
-            shopify_variant_id=1, shopify_product_id=2, channel="email", quantity=1, source="api"
-        )
-        request = CreateIntentRequest(intent=intent, customer=Customer(email="a@example.com"))
-        assert request == CreateIntentRequest.from_dict(request.to_dict())
-        assert {"intent", "customer"} == CreateIntentRequestDict.__required_keys__
-    """)
+def test_callers_get_the_documented_names() -> None:
+    """The endpoint's functions have the documented arguments; the models, their names."""
+    from stoq_public_api_client import models
+    from stoq_public_api_client.api.intents import create_intent
+    from stoq_public_api_client.typed_dicts import CreateIntentRequestDict
+
+    for function in (create_intent.sync_detailed, create_intent.asyncio_detailed):
+        assert ["client", "body", "x_shopify_shop_domain"] == [
+            *inspect.signature(function).parameters
+        ]
+    names = {"CreateIntentRequest", "Customer", "NewIntent", "Product", "IntentsCreated"}
+    assert names | {"CreatedIntent", "ProcessedWithErrors"} <= set(models.__all__)
+    assert {"intent", "customer"} <= CreateIntentRequestDict.__required_keys__
 
 
 def test_same_bytes_everywhere(tmp_path: Path) -> None:
@@ -145,10 +147,9 @@ def test_same_bytes_everywhere(tmp_path: Path) -> None:
 # --- check, and putting right
 
 
-def test_check_lists_every_difference(run: Runner) -> None:
+def test_check_lists_every_difference(run: Runner, made: Path) -> None:
     """--check names what was edited, added and lost; a run without it puts all of it right."""
-    assert (Exit.DONE, f"{run.output}: written (10 files)\n") == run(pings())
-    synced = files_below(run.output)
+    shutil.copytree(made, run.output)
     edited = run.output / "client.py"
     edited.write_text(edited.read_text("utf-8").replace("timeout", "patience", 1), "utf-8")
     (run.output / "errors.py").unlink()
@@ -163,9 +164,8 @@ def test_check_lists_every_difference(run: Runner) -> None:
     ][:3]
     assert "patience" in said
 
-    assert Exit.DONE == run(pings())[0]
-    assert synced == files_below(run.output)
-    assert (Exit.DONE, f"{run.output}: up to date (10 files)\n") == run(pings())
+    assert (Exit.DONE, f"{run.output}: written (10 files)\n") == run(pings())
+    assert files_below(made) == files_below(run.output)
 
 
 @pytest.mark.parametrize(
@@ -192,11 +192,10 @@ def test_what_it_has_not_made_is_never_replaced(
 
 
 def test_a_kill_between_the_renames_is_repaired(
-    run: Runner, monkeypatch: pytest.MonkeyPatch
+    run: Runner, made: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When a run ends between the two renames, the next one puts the old package back."""
-    run(pings())
-    old = files_below(run.output)
+    shutil.copytree(made, run.output)
     real = Path.rename
 
     class Killed(BaseException):
@@ -210,11 +209,11 @@ def test_a_kill_between_the_renames_is_repaired(
     with monkeypatch.context() as patched:
         patched.setattr(Path, "rename", rename_once)
         with pytest.raises(Killed):
-            run({**pings(), "info": {"title": "Other", "version": "1"}})
+            run(pings(operationId="list_pongs"))
     assert not run.output.exists()
     # This run fails, after it has put the package back.
     assert Exit.SPEC == run(b"")[0]
-    assert old == files_below(run.output)
+    assert files_below(made) == files_below(run.output)
     assert {"package", "spec.json"} == {path.name for path in run.folder.iterdir()}
 
 
@@ -236,16 +235,12 @@ BODY = {"in": "query", "name": "body", "schema": {"type": "string"}}
         (b'{"openapi": "3.0.3", "openapi": "3.1.0"}', "the key 'openapi' twice"),
         (b'{"openapi": NaN}', "NaN is not JSON"),
         (rb'{"info": "\ud83d"}', "surrogates not allowed"),
-        (b"[" * 100_000, "nested too deeply"),
         ([], "not OpenAPI 3.0.x or 3.1.x: it has no object"),
-        ({"swagger": "2.0"}, 'it has "openapi": None'),
         (pings(version="3.2.0"), "3.2.0"),
         ({"openapi": "3.0.3"}, "the top: 'info' is a required property"),
-        (pings(responses=7), "/paths/~1pings/post"),
         (pings({"type": "text"}), "text"),
         (pings({"not": NOT_THERE}), "schema/not/$ref leads to '#/components/schemas/Gone', which"),
         (pings({"$ref": "other.json#/a"}), "schema/$ref leads to 'other.json#/a', another file"),
-        (pings({"$ref": "http://127.0.0.1:9/a"}), "schema/$ref leads to 'http://127.0.0.1:9/a'"),
         (
             {**pings(), "components": {"schemas": {"A": {"$ref": "#/components/schemas/A"}}}},
             "/components/schemas/A/$ref leads to '#/components/schemas/A', which leads back",
@@ -253,10 +248,6 @@ BODY = {"in": "query", "name": "body", "schema": {"type": "string"}}
         (
             pings({"type": "object", "properties": {"n": {"type": "integer", "default": "x"}}}),
             "/schema/properties/n/default: 'x' is not of type 'integer'",
-        ),
-        (
-            pings(version="3.1.0", schema={"type": ["integer", "null"], "default": "x"}),
-            "/schema/default: 'x' is not of type 'integer', 'null'",
         ),
         (
             pings(operationId="too_long_for_a_file_name" * 20),
@@ -273,10 +264,6 @@ BODY = {"in": "query", "name": "body", "schema": {"type": "string"}}
         (
             pings({"type": "object", "properties": {"to_dict": {"type": "string"}}}),
             "the property 'to_dict' has the name of something generated",
-        ),
-        (
-            pings({"type": "object", "properties": {"additional_properties": {}}}),
-            "the property 'additional_properties' has",
         ),
         (pings({"type": "object", "properties": {"d": {}, "e": {}}}), "the property 'd' has"),
     ],
@@ -297,37 +284,24 @@ def test_words_do_not_depend_on_the_engine() -> None:
     assert "jsonschema" == get_validator_backend()
 
 
-def test_awkward_names_work(run: Runner) -> None:
-    """Keywords, builtins and names with hyphens come back from a model as they were given."""
+def test_awkward_specs_work(run: Runner) -> None:
+    """Odd names come back from a model as they were given; a schema may hold itself."""
     names = ["class", "self", "Any", "prop", "a-b", "default", "example", "übung"]
-    thing = {"type": "object", "properties": {name: {"type": "string"} for name in names}}
-    assert Exit.DONE == run(pings(requestBody=body({"title": "Thing", **thing})))[0]
-    run.runs(f"""
-        from package.models import Thing
-        from package.typed_dicts import ThingDict
-        value = dict.fromkeys({names!r}, "x")
-        assert value == Thing.from_dict(value).to_dict()
-        assert value.keys() == ThingDict.__optional_keys__
-    """)
-
-
-def test_a_cycle_is_no_fault(run: Runner) -> None:
-    """A schema that holds itself becomes a model and a TypedDict that hold themselves."""
     node = {"$ref": "#/components/schemas/Node"}
-    schema = {
-        "type": "object",
-        "properties": {"next": node, "all": {"type": "array", "items": node}},
-    }
+    fields = {"next": node, "all": {"type": "array", "items": node}}
+    fields |= {name: {"type": "string"} for name in names}
+    schema = {"type": "object", "properties": fields}
     spec = pings(node, requestBody=body(node)) | {"components": {"schemas": {"Node": schema}}}
     assert Exit.DONE == run(spec)[0]
-    run.runs("""
-        import typing
+    with run.imported():
         from package.models import Node
         from package.typed_dicts import NodeDict
-        value = {"next": {"next": {}}, "all": [{}]}
+
+        value = {"next": {"next": {}}, "all": [{}], **dict.fromkeys(names, "x")}
         assert value == Node.from_dict(value).to_dict()
-        assert {"next": NodeDict, "all": list[NodeDict]} == typing.get_type_hints(NodeDict)
-    """)
+        assert fields.keys() == NodeDict.__optional_keys__
+        hints = typing.get_type_hints(NodeDict)
+        assert (NodeDict, list[NodeDict]) == (hints["next"], hints["all"])
 
 
 def test_left_out_pieces_are_counted_and_named(run: Runner) -> None:
@@ -373,9 +347,7 @@ PATCHES = json.loads(json.dumps(PATCHED).replace("{schema}", AT))
     [
         ({}, ("applied", "done already")),
         ({"title": "Ping"}, ("done already", "done already")),
-        ({"title": "Pong"}, ("applied", "done already")),
-        ({"type": ["object", "null"]}, ("applied", "done already")),
-        ({"description": "Reworded", "properties": {}}, ("applied", "done already")),
+        ({"type": ["object", "null"], "title": "Pong"}, ("applied", "done already")),
     ],
 )
 def test_a_correction_fits_as_long_as_what_it_rests_on_is_there(
@@ -415,10 +387,7 @@ def test_a_correction_that_does_not_fit_stops_the_run(spec: dict[str, Any], run:
 @pytest.mark.parametrize(
     "text",
     [
-        b"no json",
         b"7",
-        b"[7]",
-        b'[{"name": "a"}]',
         b'[{"name": "a", "reason": "b", "operations": []}]',
         b'[{"name": "a", "reason": "b", "operations": [{"op": "mend", "path": "/info"}]}]',
     ],
@@ -445,7 +414,7 @@ def test_headers_that_openapi_ignores_are_no_arguments() -> None:
     names = ["X-Shop", "Content-Type", "accept", "Authorization"]
     listed = [{"in": "header", "name": name, "schema": {"type": "string"}} for name in names]
     spec = pings(parameters=listed)
-    before = copy.deepcopy(spec)
+    before = deepcopy(spec)
     found = corrections.corrected(spec, [], "spec.json")
     assert [listed[0]] == found["paths"]["/pings"]["post"]["parameters"]
     assert before == spec

@@ -29,32 +29,21 @@ Change = Callable[[dict[str, Any]], object]
 
 
 def operation(spec: dict[str, Any]) -> dict[str, Any]:
-    """The operation that creates an intent."""
     found: dict[str, Any] = spec["paths"]["/intents.json"]["post"]
     return found
 
 
 def body(spec: dict[str, Any]) -> dict[str, Any]:
-    """The schema of its request."""
     found: dict[str, Any] = operation(spec)["requestBody"]["content"]["application/json"]["schema"]
     return found
 
 
 def section(spec: dict[str, Any], name: str = "customer") -> dict[str, Any]:
-    """The schema of a section of the request."""
     found: dict[str, Any] = body(spec)["properties"][name]
     return found
 
 
-def answers(spec: dict[str, Any]) -> dict[str, Any]:
-    """The schema of an intent in the answer 201."""
-    content = operation(spec)["responses"]["201"]["content"]["application/json"]
-    found: dict[str, Any] = content["schema"]["properties"]["intents"]["items"]
-    return found
-
-
 def customer_field(name: str, **schema: Any) -> Change:
-    """Add a field of the customer."""
     return lambda spec: section(spec)["properties"].update({name: schema})
 
 
@@ -65,7 +54,6 @@ def required_consent(spec: dict[str, Any]) -> None:
 
 
 def whatsapp(spec: dict[str, Any]) -> None:
-    """Add a channel, with its sentence."""
     channel = section(spec, "intent")["properties"]["channel"]
     channel["enum"].append("whatsapp")
     channel["description"] = channel["description"][:-1] + ", whatsapp requires customer.phone)"
@@ -105,7 +93,9 @@ def keyed_operation(spec: dict[str, Any]) -> None:
 
 def typed_answer(spec: dict[str, Any]) -> None:
     """Say which fields an intent in the answer has."""
-    answers(spec)["properties"] = {"id": {"type": "string"}, "created_at": {"type": "string"}}
+    content = operation(spec)["responses"]["201"]["content"]["application/json"]
+    intent = content["schema"]["properties"]["intents"]["items"]
+    intent["properties"] = {"id": {"type": "string"}, "created_at": {"type": "string"}}
 
 
 @frozen
@@ -143,7 +133,6 @@ class Rehearsal:
 
 
 def more(path: str, value: Any, *breaks: list[str]) -> Try:
-    """Send a field that has no argument."""
     return Try({**BY_EMAIL, "more": {path: value}}, list(breaks))
 
 
@@ -172,14 +161,6 @@ REHEARSALS = {
             "typed_dicts.py": "tags: NotRequired[list[str]]",
         },
         quick=True,
-    ),
-    "optional enum": Rehearsal(
-        customer_field("size", type="string", enum=["s", "m"]),
-        "compatible",
-        tries=(
-            more("customer.size", "s"),
-            more("customer.size", "l", ["customer.size", "enum"]),
-        ),
     ),
     "removed field": Rehearsal(
         lambda spec: section(spec)["properties"].pop("locale"),
@@ -239,17 +220,6 @@ REHEARSALS = {
     ),
     "new operation": Rehearsal(
         keyed_operation, "compatible", generated={"api/default/list_intents.py": "def _get_kwargs"}
-    ),
-    "new source": Rehearsal(
-        lambda spec: section(spec, "intent")["properties"]["source"]["enum"].append("app"),
-        "compatible",
-        edits=("overlays/stoqapp/inputs.py: give intent.source, which is required, a row",),
-        tries=(Try(BY_EMAIL, [["intent.source", "required"]]), more("intent.source", "app")),
-    ),
-    "new bounds": Rehearsal(
-        lambda spec: section(spec, "intent")["properties"]["quantity"].update(maximum=5),
-        "breaking",
-        tries=(Try({**BY_EMAIL, "quantity": 6}, [["intent.quantity", "bounds"]]),),
     ),
     "required field": Rehearsal(
         required_consent,
@@ -314,15 +284,6 @@ REHEARSALS = {
         edits=(
             "scripts/corrections.json, operation-create_intent: correction",
             *["scripts/corrections.json, title-"] * 7,
-            "overlays/stoqapp/spec.py: say where POST /intents.json and its JSON body are now",
-        ),
-        tries=(),
-    ),
-    "no JSON body": Rehearsal(
-        lambda spec: operation(spec).pop("requestBody"),
-        "breaking",
-        edits=(
-            *["scripts/corrections.json, title-"] * 4,
             "overlays/stoqapp/spec.py: say where POST /intents.json and its JSON body are now",
         ),
         tries=(),

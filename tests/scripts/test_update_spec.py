@@ -38,18 +38,14 @@ def page_with(*blocks: str) -> str:
     [
         SMALL,
         "\ufeff" + SMALL,
-        json.dumps(json.loads(SMALL), indent=2),
         "# comment\nopenapi: 3.0.3\ninfo: {title: A, version: '1'}\npaths: {}\n",
         page_with(SMALL),
         page_with(SMALL).replace("\n", "\r\n"),
-        "\ufeff" + page_with(SMALL),
         page_with('{"error": "Not found"}', SMALL, "{broken"),
         page_with(SMALL, SMALL),
         page_with(SMALL).replace("```json", "~~~").replace("```", "~~~"),
-        page_with(SMALL).replace("```json\n", "```json {% code %}\n"),
         page_with("info: {title: A, version: '1'}\nopenapi: 3.0.3\npaths: {}"),
         f"- in a list:\n\n  ```json\n  {SMALL}\n  ```\n",
-        f"Indented:\n\n    {SMALL}\n",
     ],
 )
 def test_the_block_is_found_whatever_surrounds_it(text: str) -> None:
@@ -61,18 +57,16 @@ def test_the_block_is_found_whatever_surrounds_it(text: str) -> None:
     ("content", "said"),
     [
         (b"# Nothing here\n", "page.md: none of its 0 code blocks is an OpenAPI document"),
-        (page_with('{"error": 1}').encode(), "none of its 1 code blocks"),
         (
             page_with(SMALL, OTHER).encode(),
             "page.md, the block at line 7 and the block at line 13 hold different OpenAPI",
         ),
         (
             page_with(SMALL[:-1]).encode(),
-            "page.md, the block at line 7 is not JSON: Expecting ',' delimiter",
+            "the block at line 7 is not JSON: Expecting ',' delimiter",
         ),
         (page_with("openapi: 3.0.3\n  a: [").encode(), "the block at line 7 is not YAML"),
         (b"openapi: 3.0.3\nopenapi: 3.0.3\n", "page.md is not YAML"),
-        (SMALL[:-1].encode(), "page.md is not JSON"),
         (b"\xff", "page.md: byte 0 is not UTF-8"),
     ],
 )
@@ -94,7 +88,6 @@ def test_dates_in_yaml_are_strings() -> None:
 
 
 def answering(handle: Callable[[httpx.Request], httpx.Response]) -> httpx.Client:
-    """A client whose requests `handle` answers."""
     return httpx.Client(transport=httpx.MockTransport(handle), follow_redirects=True)
 
 
@@ -106,21 +99,16 @@ def test_a_page_is_fetched() -> None:
     assert hashlib.sha256(page_with(SMALL).encode()).hexdigest() == page.sha256
 
 
-def slow(request: httpx.Request) -> httpx.Response:
-    raise httpx.ReadTimeout("timed out")
-
-
 @pytest.mark.parametrize(
     ("handle", "said"),
     [
         (lambda request: httpx.Response(404), "404 Not Found"),
-        (slow, "timed out"),
         (lambda request: httpx.Response(200, text="x" * 5_000_001), "larger than 5,000,000 bytes"),
         (
-            lambda request: (
-                httpx.Response(200, text=SMALL)
-                if request.url.scheme == "http"
-                else httpx.Response(302, headers={"Location": "http://docs.example.com/a.md"})
+            lambda request: httpx.Response(
+                200 if request.url.scheme == "http" else 302,
+                text=SMALL,
+                headers={"Location": "http://docs.example.com/a.md"},
             ),
             "which is not https",
         ),
@@ -129,7 +117,7 @@ def slow(request: httpx.Request) -> httpx.Response:
 def test_a_page_that_cannot_be_fetched_is_told(
     handle: Callable[[httpx.Request], httpx.Response], said: str
 ) -> None:
-    """An error of the server, a timeout, a huge page or one without TLS ends in one line."""
+    """An error of the server, a huge page or one without TLS ends in one line."""
     with pytest.raises(RunError, match=said) as stopped:
         read_page("https://docs.example.com/a.md", answering(handle))
     assert Exit.SPEC == stopped.value.code
@@ -143,20 +131,12 @@ def test_a_page_that_trickles_is_given_up(monkeypatch: pytest.MonkeyPatch) -> No
         read_page("https://docs.example.com/a.md", client)
 
 
-def test_other_schemes_are_refused() -> None:
-    """Only https URLs and files are read."""
-    with pytest.raises(RunError) as stopped:
-        read_page("http://docs.example.com/a.md")
-    assert Exit.USAGE == stopped.value.code
-
-
 # --- several pages
 
 
 def document(
     server: str = "https://app.example.com/api/v1", path: str = "/a", **more: Any
 ) -> dict[str, Any]:
-    """A document with one operation."""
     operation = {"responses": {"204": {"description": "Done"}}}
     return {
         "openapi": "3.0.3",
@@ -195,11 +175,6 @@ def test_the_keyed_pages_become_one_spec_with_ours() -> None:
     assert None is asks.pop("/intents.json")
     assert [[{"ApiKeyAuth": []}]] * 3 == list(asks.values())
     assert {"compatible"} == {each.severity for each in changes(SPEC, spec)}
-
-
-def test_one_page_is_taken_as_it_is() -> None:
-    """A single page's document is not rearranged."""
-    assert SPEC is merged([Page("a.md", b"", SPEC)])
 
 
 @pytest.mark.parametrize(
@@ -256,7 +231,6 @@ FIELDS = {"type": "object", "properties": {"a": FIELD}}
 
 
 def sent(schema: Any, **more: Any) -> dict[str, Any]:
-    """A document whose operation takes `schema`."""
     spec = document(**more)
     spec["paths"]["/a"]["get"]["requestBody"] = {
         "content": {"application/json": {"schema": schema}}
@@ -265,7 +239,6 @@ def sent(schema: Any, **more: Any) -> dict[str, Any]:
 
 
 def answered(schema: Any) -> dict[str, Any]:
-    """A document whose operation answers `schema`."""
     spec = document()
     content = {"application/json": {"schema": schema}}
     spec["paths"]["/a"]["get"]["responses"]["200"] = {"description": "D", "content": content}
@@ -314,9 +287,12 @@ def test_a_change_of_a_schema_is_classed(
 
 
 def holding(spec: dict[str, Any]) -> dict[str, Any]:
-    """The operation of a document that `document` made."""
     operation: dict[str, Any] = spec["paths"]["/a"]["get"]
     return operation
+
+
+def takes(spec: dict[str, Any], place: str, name: str, **more: Any) -> None:
+    holding(spec)["parameters"] = [{"in": place, "name": name, "schema": FIELD, **more}]
 
 
 KEY = {"components": {"securitySchemes": {"Key": {"type": "apiKey", "in": "header", "name": "K"}}}}
@@ -325,46 +301,18 @@ KEY = {"components": {"securitySchemes": {"Key": {"type": "apiKey", "in": "heade
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (
-            lambda spec: spec["paths"].update({"/b": {"get": {"responses": {}}}}),
-            "compatible GET /b new: operation",
-        ),
         (lambda spec: spec["paths"].clear(), "breaking GET /a gone: operation"),
-        (
-            lambda spec: holding(spec)["responses"].update({"422": {"description": "No"}}),
-            "compatible GET /a new: answer 422",
-        ),
         (lambda spec: holding(spec)["responses"].clear(), "breaking GET /a gone: answer 204"),
+        (lambda spec: takes(spec, "query", "q"), "compatible GET /a new: query q"),
+        (lambda spec: takes(spec, "query", "q", required=True), "breaking GET /a new: query q"),
         (
-            lambda spec: holding(spec).update(operationId="getA"),
-            'prose GET /a new: operationId: "getA"',
-        ),
-        (
-            lambda spec: holding(spec).update(
-                parameters=[{"in": "query", "name": "q", "schema": FIELD}]
-            ),
-            "compatible GET /a new: query q",
-        ),
-        (
-            lambda spec: holding(spec).update(
-                parameters=[{"in": "query", "name": "q", "required": True, "schema": FIELD}]
-            ),
-            "breaking GET /a new: query q",
-        ),
-        (
-            lambda spec: holding(spec).update(
-                parameters=[{"in": "header", "name": "Content-Type", "schema": FIELD}]
-            ),
+            lambda spec: takes(spec, "header", "Content-Type"),
             "prose the whole file changed: written otherwise, with the same meaning",
         ),
         (
             lambda spec: spec["servers"].insert(0, {"url": "https://b.example.com"}),
             'breaking the whole file changed: server: "https://app.example.com/api/v1" ->'
             ' "https://b.example.com"',
-        ),
-        (
-            lambda spec: spec.update(openapi="3.1.0"),
-            'prose the whole file changed: openapi: "3.0.3" -> "3.1.0"',
         ),
         (
             lambda spec: spec.update(security=[{"Key": []}], **KEY),
@@ -435,7 +383,6 @@ class Command:
         return str(path)
 
     def __call__(self, *arguments: str) -> tuple[int, str]:
-        """Return the exit code and what was printed."""
         code = update_spec.main(arguments)
         printed = self._capfd.readouterr()
         return code, printed.out + printed.err
@@ -445,7 +392,6 @@ class Command:
 def command(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Command:
-    """The command in an empty folder."""
     made = Command(tmp_path, capfd)
     monkeypatch.setattr(update_spec, "SPEC", made.spec)
     monkeypatch.setattr(update_spec, "SOURCE", made.source)
@@ -453,7 +399,6 @@ def command(
 
 
 def with_tags() -> dict[str, Any]:
-    """Our spec with a field that is new."""
     spec = copy.deepcopy(SPEC)
     body = spec["paths"]["/intents.json"]["post"]["requestBody"]["content"]["application/json"]
     customer = body["schema"]["properties"]["customer"]
@@ -484,9 +429,7 @@ def test_a_dry_run_tells_the_class_by_its_exit_code(command: Command) -> None:
     assert before == command.spec.read_bytes()
 
 
-@pytest.mark.parametrize(
-    ("answer", "is_written"), [("y\n", True), ("n\n", False), ("\n", False), ("", False)]
-)
+@pytest.mark.parametrize(("answer", "is_written"), [("y\n", True), ("\n", False), ("", False)])
 def test_it_asks_before_it_writes(
     answer: str, is_written: bool, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -530,23 +473,23 @@ def test_without_a_page_it_reads_the_one_that_the_spec_came_from(
     [
         (["missing.md"], Exit.SPEC, "cannot read missing.md: No such file"),
         (["--chekc"], Exit.USAGE, "--chekc"),
-        (["ftp://example.com/a.md"], Exit.USAGE, "neither a file nor an https URL"),
+        (["http://example.com/a.md"], Exit.USAGE, "neither a file nor an https URL"),
+        (["page.md"], Exit.SPEC, "page.md is not valid OpenAPI: /info: 'title' is a required"),
     ],
 )
 def test_a_failure_is_one_line(
-    arguments: list[str], code: Exit, said: str, command: Command
+    arguments: list[str],
+    code: Exit,
+    said: str,
+    command: Command,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What cannot be read or understood ends in one line and an exit code."""
+    command.page({"openapi": "3.0.3", "info": {}, "paths": {}})
+    monkeypatch.chdir(command.folder)
     found, line = command(*arguments)
     assert (code, 1) == (found, line.count("\n"))
     assert said in line
-
-
-def test_a_page_with_an_invalid_spec_is_refused(command: Command) -> None:
-    """An invalid OpenAPI document is told with its place, before anything is compared."""
-    code, line = command(command.page({"openapi": "3.0.3", "info": {}, "paths": {}}), "--yes")
-    assert Exit.SPEC == code
-    assert "page.md is not valid OpenAPI: /info: 'title' is a required property" in line
 
 
 def test_all_runs_the_chain(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
