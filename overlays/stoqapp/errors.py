@@ -27,12 +27,12 @@
         └── UnexpectedAnswerError     any other status
 
 `StoqError.carried_out` says whether the intent can be on the list. The service may repeat a
-person's data, so its words are in `AnswerError.messages` and in `StoqError.answer` only: never
+person's data, so its words are in `StoqError.messages` and in `StoqError.answer` only: never
 in ``str()``, ``repr()``, ``args`` or a log.
 
 An error survives pickling with everything it holds. It also survives being rebuilt as
 ``cls(*error.args)``, which is how the JSON result store of a task queue brings it back: then
-`StoqError.answer` and `AnswerError.messages` are gone, and the rest is there.
+`StoqError.answer` and `StoqError.messages` are gone, and the rest is there.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -115,7 +115,7 @@ class StoqError(Exception):
 
     @property
     def args(self) -> tuple[Any, ...]:  # type: ignore[override]
-        """What the error can be rebuilt from: values of JSON, without anyone's data."""
+        """What the error can be rebuilt from, as values of JSON without anyone's data."""
         return str(self), self._state()
 
     def _state(self) -> dict[str, Any]:
@@ -209,7 +209,8 @@ class BudgetUnavailableError(StoqError):
 class OutcomeUnknownError(StoqError):
     """The request was sent, and no status line came back.
 
-    The intent may be on the list or not. To find out, send it again: `UNIQUE`.
+    The intent may be on the list or not. To find out, send it again, which is safe:
+    STOQ keeps one intent per customer, variant and market.
     """
 
     carried_out = None

@@ -329,7 +329,8 @@ def takes(
         returned = inspect.signature(method).return_annotation
         chosen.__signature__ = inspect.Signature([itself, *parameters], return_annotation=returned)
         summary, raises, errors = (inspect.getdoc(method) or "").partition("Raises:")
-        chosen.__doc__ = f"{summary}Args:\n{_arguments()}\n\n{raises}{errors}".rstrip()
+        summary = summary.rstrip()
+        chosen.__doc__ = f"{summary}\n\nArgs:\n{_arguments()}\n\n{raises}{errors}".rstrip()
         return cast(Callable[Concatenate[Client, P], R], chosen)
 
     return decorate

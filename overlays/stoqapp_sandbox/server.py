@@ -165,7 +165,7 @@ class Sandbox:
 
     @property
     def base_url(self) -> str:
-        """What a client takes as its base URL: `url` and ``/api/v1``; raises as `port` does."""
+        """The ``base_url`` of a client, which is `url` and ``/api/v1``; raises as `port` does."""
         return f"{self.url}{self._service.base_path}"
 
     @property
@@ -175,7 +175,7 @@ class Sandbox:
 
     @property
     def intents(self) -> list[dict[str, Any]]:
-        """What was stored, oldest first: each intent's fields as answered, with two more.
+        """What was stored, oldest first. Each intent has its fields as answered, and two more.
 
         ``shop`` is the host name of the shop in lower case, ``request`` the body as it was
         received. The list is a copy.

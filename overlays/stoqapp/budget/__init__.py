@@ -144,7 +144,7 @@ class Budget:
         """Take the points of one write for *shop*, or return how long to wait. Never sleeps.
 
         Returns:
-            0.0 when the points are taken: send now. Else the seconds after which to call again;
+            0.0 when the points are taken, so send now. Else the seconds after which to call again;
             others may take the points first.
         """
         change = partial(log.take, allowance=self._allowance)

@@ -46,7 +46,7 @@ def text_of(path: Path, encoding: str) -> TextIO:
 def documents(path: Path, encoding: str) -> Iterator[tuple[int, Any]]:
     """Yield each JSON document of a file, with its line: the one that it is, or one a line.
 
-    A line that is not JSON yields a `ValueError` in place of a document. Numbers stay the text
+    A line that is not JSON yields a ``ValueError`` in place of a document. Numbers stay the text
     that they are in the file.
 
     Raises:
