@@ -340,7 +340,7 @@ def _arguments() -> str:
     """Return what each input is, as a docstring has it."""
     return "\n".join(
         textwrap.fill(
-            f"{name}: {INPUTS[name].help if name in INPUTS else said[1]}",
+            f"{name}: {f'{said[3]} (``{said[1]}``)' if name in INPUTS else said[1]}",
             width=88,
             initial_indent="    ",
             subsequent_indent="        ",
