@@ -294,20 +294,6 @@ def test_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
         assert codes == ["0", "1", "2", "3", "4", "5", "6", "130"]
 
 
-def test_the_documentation_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
-    """docs/command-line.md has each option and exit code, and the table of inputs."""
-    page = (Path(__file__).parents[2] / "docs" / "command-line.md").read_text("utf-8")
-    for command in ([], ["create"]):
-        options = re.findall(r"--[a-z][a-z-]+", help_of(capsys, *command).partition("examples")[0])
-        assert set(options) <= {*re.findall(r"--[a-z][a-z-]+", page), "--help"}
-    rows = [f"| `--{name.replace('_', '-')}` | `{row.path}` |" for name, row in INPUTS.items()]
-    assert [f"{start} {row.help} |" for start, row in zip(rows, INPUTS.values(), strict=True)] == [
-        line for line in page.splitlines() if line.startswith(tuple(rows))
-    ]
-    codes = re.findall(r"^\| (\d+) \|", page, re.MULTILINE)
-    assert codes == re.findall(r"^  (\d+) +\w", help_of(capsys, "create"), re.MULTILINE)
-
-
 def test_the_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     """stoqapp --help names the commands of all entry points."""
     assert set(COMMANDS) <= set(re.findall(r"^    ([a-z]+) ", help_of(capsys), re.MULTILINE))

@@ -1,15 +1,17 @@
-"""Every snippet of the README and of docs/ is run."""
+"""The README and docs/: every snippet is run, every name and option is in the reference."""
 
 import re
 import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import sysconfig
 from collections.abc import Callable, Iterator
 from importlib import import_module
-from importlib.metadata import metadata
+from importlib.metadata import entry_points, metadata
 from pathlib import Path
+from types import ModuleType
 from urllib.parse import urlsplit
 
 import pytest
@@ -17,18 +19,17 @@ from packaging.requirements import Requirement
 from sybil import Document, Example
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser
 
+import stoqapp.outbox
+import stoqapp_sandbox
 from stoqapp.cli import main
 from stoqapp.spec import BASE_URL
 from stoqapp_sandbox import Sandbox
 
 ROOT = Path(__file__).parents[2]
-# What docs/sandbox.md holds is run by test_sandbox_docs, what docs/second-endpoint.md holds by
-# test_second_endpoint, and docs/judges.md names what CI runs.
-ELSEWHERE = {"judges.md", "sandbox.md", "second-endpoint.md"}
-DOCUMENTS = [
-    ROOT / "README.md",
-    *(path for path in sorted((ROOT / "docs").glob("*.md")) if path.name not in ELSEWHERE),
-]
+DOCS = ROOT / "docs"
+# What docs/second-endpoint.md holds is run by test_second_endpoint.
+DOCUMENTS = sorted({ROOT / "README.md", *DOCS.glob("*.md")} - {DOCS / "second-endpoint.md"})
+SITE = "https://stoqapp-python.github.io/stoqapp/"
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 # What other tests run in full, and what cannot be run here, is asked for its help.
 ASKED_FOR_HELP = {
@@ -61,10 +62,11 @@ def examples(language: str, path: Path) -> list[Example]:
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_every_block_is_of_a_kind_that_is_run(path: Path) -> None:
-    """No document has a fenced block that the tests below pass over."""
-    opened = re.findall(r"^```(\w*)$", path.read_text("utf-8"), re.MULTILINE)[::2]
-    assert set(opened) <= {"python", "console"}
-    assert len(opened) == sum(len(examples(language, path)) for language in set(opened))
+    """No document has a fenced block that the tests below pass over, or Sphinx."""
+    opened = re.findall(r"^```(.*)$", path.read_text("utf-8"), re.MULTILINE)[::2]
+    languages = [words for words in opened if not re.match(r"\{[a-z:-]+\}", words)]
+    assert set(languages) <= {"python", "console"}
+    assert len(languages) == sum(len(examples(language, path)) for language in set(languages))
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
@@ -75,8 +77,13 @@ def test_python(
     monkeypatch.setenv("STOQ_BASE_URL", sandbox.base_url)
     monkeypatch.chdir(tmp_path)
     for example in examples("python", path):
-        example.document.namespace.clear()
-        example.evaluate()
+        if "def test_" in example.parsed:
+            (tmp_path / "test_snippet.py").write_text(example.parsed, "utf-8")
+            words = [sys.executable, "-m", "pytest", "-q", "--strict-markers", "-p", "no:xdist"]
+            subprocess.run(words, check=True, timeout=120)
+        else:
+            example.document.namespace.clear()
+            example.evaluate()
 
 
 @pytest.fixture
@@ -93,8 +100,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[s
     address_of: dict[str, str] = {}
 
     def serve(words: list[str]) -> None:
-        at = words.index("--port") + 1
-        port, words[at] = words[at], "0"
+        port, words[3] = words[3], "0"
         server = subprocess.Popen(
             [SCRIPTS / words[0], *words[1:]], stdout=subprocess.PIPE, text=True
         )
@@ -110,7 +116,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[s
             words = [word.replace(written, taken) for word in words]
         words = [word.replace("/api/v1", urlsplit(BASE_URL).path) for word in words]
         match words:
-            case ["stoqapp", "sandbox", *_]:
+            case ["stoqapp", "sandbox", "--port", *_]:
                 serve(words)
             case ["stoqapp", *arguments]:
                 assert 0 == main(arguments)
@@ -140,3 +146,58 @@ def test_console(run: Callable[[str], None], path: Path) -> None:
     for example in examples("console", path):
         example.namespace["run"] = run
         example.evaluate()
+
+
+def page(name: str) -> str:
+    """Return a page of docs/."""
+    return (DOCS / f"{name}.md").read_text("utf-8")
+
+
+def reference() -> set[str]:
+    """Return what the pages of the reference show, by its full name; a module for all in it."""
+    shown = set()
+    for part in ("reference", "reference-import"):
+        module = ""
+        for directive, name in re.findall(r"^ *\.\. (\w+:?\w+):: ([\w.]+)$", page(part), re.M):
+            if directive in ("automodule", "py:currentmodule"):
+                module = name
+            shown.add(name if directive == "automodule" or "." in name else f"{module}.{name}")
+    return shown
+
+
+@pytest.mark.parametrize("package", [stoqapp, stoqapp_sandbox], ids=lambda one: one.__name__)
+def test_every_public_name_is_in_the_reference(package: ModuleType) -> None:
+    """docs/reference.md has each name of __all__; scripts/docs fails for one that is not there."""
+    names = {f"{package.__name__}.{name}" for name in package.__all__}
+    assert set() == names - reference(), "add them to docs/reference.md"
+
+
+def test_every_room_of_the_import_is_in_the_reference() -> None:
+    """The reference shows stoqapp.outbox, and each room of stoqapp.bulk, with all public names."""
+    bulk = ROOT / "overlays" / "stoqapp" / "bulk"
+    rooms = {f"stoqapp.bulk.{path.stem}" for path in bulk.glob("[!_]*.py")}
+    assert set() == {*rooms, "stoqapp.outbox"} - reference()
+
+
+def test_every_command_is_in_the_documentation() -> None:
+    """docs/command-line.md shows the help of each command, and so every option."""
+    shown = re.findall(r"^```{program-output} stoqapp (\w+) --help$", page("command-line"), re.M)
+    assert {"create", *entry_points(group="stoqapp.commands").names} == set(shown)
+
+
+def test_every_example_is_a_recipe() -> None:
+    """docs/recipes.md shows each program of examples/."""
+    programs = {str(path.relative_to(ROOT)) for path in (ROOT / "examples").rglob("*.py")}
+    assert set() == {name for name in programs if f"../{name}\n" not in page("recipes")}
+
+
+def test_the_links_of_the_readme_work_everywhere() -> None:
+    """The README links to the web alone, and of our site to sections that are there."""
+    readme = (ROOT / "README.md").read_text("utf-8")
+    links = re.findall(r"\]\((.*?)\)", readme)
+    assert [] == [link for link in links if not link.startswith("https://")]
+    pages = re.findall(rf"{SITE}([\w-]+)\.html(?:#([\w-]+))?", readme)
+    assert pages
+    for name, section in pages:
+        headings = re.findall(r"^#+ (.*)$", page(name), re.M)
+        assert not section or section in [one.lower().replace(" ", "-") for one in headings]
