@@ -27,6 +27,7 @@ myst_heading_anchors = 3
 default_role = "any"
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
+maximum_signature_line_length = 88
 python_use_unqualified_type_names = True
 # No build reaches the network, so the standard library's names lead nowhere.
 nitpick_ignore_regex = [
@@ -35,6 +36,9 @@ nitpick_ignore_regex = [
     ("py:class", r"(stoq_public_api_client\.types\.)?Unset|NewIntent(Channel|Source)"),
     ("py:class", r".*\.(settings\.Changes|options\.Options|cells\.Moment)"),
 ]
+
+# A walk shows parts of files, which are not whole TOML or JSON.
+suppress_warnings = ["misc.highlighting_failure"]
 
 html_theme = "furo"
 html_title = f"stoqapp {version}"

@@ -239,6 +239,7 @@ def test_the_signature_and_its_help(method: Any) -> None:
         == (parameters[name].annotation, True)
         for name, row in INPUTS.items()
     )
+    assert "\n\nArgs:\n" in (inspect.getdoc(method) or "")
     assert Literal[get_args(NewIntentChannel)] | None == parameters["channel"].annotation
     assert 1 == parameters["quantity"].default
     with pytest.raises(TypeError, match=r"subscribe.*'emial'"):
