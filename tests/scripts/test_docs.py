@@ -176,7 +176,8 @@ def test_every_room_of_the_import_is_in_the_reference() -> None:
     """The reference shows stoqapp.outbox, and each room of stoqapp.bulk, with all public names."""
     bulk = ROOT / "overlays" / "stoqapp" / "bulk"
     rooms = {f"stoqapp.bulk.{path.stem}" for path in bulk.glob("[!_]*.py")}
-    assert set() == {*rooms, "stoqapp.outbox"} - reference()
+    assert rooms == {name for name in reference() if name.startswith("stoqapp.bulk.")}
+    assert "stoqapp.outbox" in reference()
 
 
 def test_every_command_is_in_the_documentation() -> None:

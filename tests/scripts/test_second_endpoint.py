@@ -26,25 +26,25 @@ COPIED = ["overlays", "generated", "scripts", "openapi.json", "pyproject.toml"]
 
 @frozen
 class Step:
-    """A block of the page: the file, where in it, and the text."""
+    """A block of the page: the file, where in it, beside which line, and the text."""
 
     file: str
-    where: str
+    what: str
+    anchor: str
     text: str
 
 
 STEPS = [
     Step(*found)
     for found in re.findall(
-        r"^<!-- ([^,\n]+), ([^\n]+) -->\n```\w+\n(.*?)^```$", WALK, re.MULTILINE | re.DOTALL
+        r"^In `(.+?)`, ([a-z ]+?)(?: `(.+)`)?:\n\n```\w+\n((?:.*\n)*?)```$", WALK, re.MULTILINE
     )
 ]
 
 
 def put(root: Path, step: Step) -> None:
-    """Do what the comment above a block says."""
-    path = root / step.file
-    what, _, anchor = step.where.partition(": ")
+    """Do what the line above a block says."""
+    path, what, anchor = root / step.file, step.what, step.anchor
     if what == "new":
         assert not path.exists()
         path.write_text(step.text, "utf-8")
