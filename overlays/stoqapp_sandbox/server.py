@@ -10,6 +10,7 @@ import threading
 from functools import partial
 from ipaddress import ip_address
 from os import PathLike
+from queue import SimpleQueue
 from typing import Any, Final, Self, Unpack
 
 from stoqapp.terminal import show
@@ -235,13 +236,14 @@ def serve(**options: Any) -> None:
     Prints one line with the URL once connections are accepted. Takes the arguments of `Sandbox`,
     and raises the same.
     """
-    ended = threading.Event()
+    # A handler must not take a lock that the waiting main thread holds, as Event.set() may.
+    ended: SimpleQueue[int] = SimpleQueue()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.set())
+        signal.signal(number, lambda number, _: ended.put(number))
     sandbox = Sandbox(**options)
     with sandbox:
         show(f"stoqapp sandbox on {sandbox.url} (base URL {sandbox.base_url})")
-        ended.wait()
+        ended.get()
 
 
 def _bound(host: str, port: int) -> socket.socket:

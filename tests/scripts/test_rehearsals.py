@@ -78,7 +78,7 @@ def behind_reference(spec: dict[str, Any]) -> None:
     for name in body(spec)["properties"]:
         body(spec)["properties"][name] = {"$ref": f"#/components/schemas/The{name.title()}"}
     schemas = {"IntentRequest": body(spec), **moved}
-    spec["components"] = {"schemas": schemas}
+    spec.setdefault("components", {}).setdefault("schemas", {}).update(schemas)
     content = operation(spec)["requestBody"]["content"]["application/json"]
     content["schema"] = {"$ref": "#/components/schemas/IntentRequest"}
 
@@ -86,7 +86,7 @@ def behind_reference(spec: dict[str, Any]) -> None:
 def keyed_operation(spec: dict[str, Any]) -> None:
     """Add another operation, which asks for a key."""
     key = {"type": "apiKey", "in": "header", "name": "X-Auth-Token"}
-    spec["components"] = {"securitySchemes": {"ApiKeyAuth": key}}
+    spec.setdefault("components", {})["securitySchemes"] = {"ApiKeyAuth": key}
     listing = {"responses": {"200": {"description": "All"}}, "security": [{"ApiKeyAuth": []}]}
     spec["paths"]["/external/intents.json"] = {"get": listing | {"operationId": "list_intents"}}
 

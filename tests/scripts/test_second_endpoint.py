@@ -19,8 +19,12 @@ import pytest
 from attrs import frozen
 from trees import ROOT, imported_from
 
+from stoqapp.spec import SPEC
+
 WALK = (ROOT / "docs" / "second-endpoint.md").read_text("utf-8")
 PAGES = Path(__file__).with_name("pages")
+LISTED = "/external/intents.json" in SPEC.document["paths"]
+pytestmark = pytest.mark.skipif(LISTED, reason="NOT TRIED: openapi.json has the endpoint already")
 COPIED = ["overlays", "generated", "scripts", "openapi.json", "pyproject.toml"]
 
 

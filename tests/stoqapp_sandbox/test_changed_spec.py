@@ -56,8 +56,8 @@ LIST = {"type": "array", "items": {"type": "string"}}
             201,
             400,
         ),
-        (typed("customer", "tags", LIST), body(customer__tags=["a"]), 201, 201),
-        (typed("customer", "tags", LIST), body(customer__tags=[1]), 201, 400),
+        (typed("customer", "test_tags", LIST), body(customer__test_tags=["a"]), 201, 201),
+        (typed("customer", "test_tags", LIST), body(customer__test_tags=[1]), 201, 400),
         (typed("intent", "quantity", {"type": "string"}), body(intent__quantity="1"), 400, 201),
         (
             lambda d: section(d, "intent")["required"].remove("channel"),
