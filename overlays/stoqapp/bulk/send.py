@@ -1,14 +1,16 @@
 """Empty an outbox: claim, send, write down what became of it, within the rate budget.
 
 Shops go side by side. An item is claimed, which marks it in flight durably, after its points are
-there and before it is sent; outcomes and claims that come at the same time share a commit.
+there and before it is sent. Outcomes and claims that come at the same time share a commit.
 """
 
 import asyncio
 import math
 import time
-from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from threading import Lock
 from typing import Any, Final, cast
 
 from attrs import define, field, frozen
@@ -22,11 +24,14 @@ from stoqapp.errors import (
     InvalidIntentError,
     StoqError,
 )
-from stoqapp.outbox import Item, Outbox, OutboxError, Outcome
+from stoqapp.outbox import Item, Outbox, Outcome
 
+# Requests at a time, for each shop.
 IN_FLIGHT: Final = 4
 # So many failures of one kind in a row have one cause, not one for each row.
 FAILURES_IN_A_ROW: Final = 20
+
+OnOutcome = Callable[[Item, Outcome | None], object]
 
 
 @frozen
@@ -36,16 +41,12 @@ class Drained:
     Attributes:
         counts: Outcomes by state: ``sent``, ``there``, ``refused``, ``unknown``.
         left: How many items wait, by shop.
-        stopped: Why it ended early: the failure that came too often, by shop; empty where it
-            did not.
+        stopped: The failure that came too often, by shop, or by "" where all shops stopped.
     """
 
     counts: Mapping[str, int]
     left: Mapping[str, int]
     stopped: Mapping[str, str]
-
-
-OnOutcome = Callable[[Item, Outcome | None], object]
 
 
 def drain(
@@ -54,7 +55,6 @@ def drain(
     *,
     shop: str | None = None,
     seconds: float = math.inf,
-    in_flight: int = IN_FLIGHT,
     on_outcome: OnOutcome | None = None,
 ) -> Drained:
     """Send what waits in *outbox* and the budget allows, and return.
@@ -62,8 +62,9 @@ def drain(
     Runs an event loop of its own, so that plain functions can call it, like a Celery task; see
     `drain_async` for arguments and errors.
     """
-    options: dict[str, Any] = {"shop": shop, "seconds": seconds, "in_flight": in_flight}
-    return asyncio.run(drain_async(outbox, client, on_outcome=on_outcome, **options))
+    return asyncio.run(
+        drain_async(outbox, client, shop=shop, seconds=seconds, on_outcome=on_outcome)
+    )
 
 
 async def drain_async(
@@ -72,7 +73,6 @@ async def drain_async(
     *,
     shop: str | None = None,
     seconds: float = math.inf,
-    in_flight: int = IN_FLIGHT,
     on_outcome: OnOutcome | None = None,
     stop: asyncio.Event | None = None,
 ) -> Drained:
@@ -84,7 +84,6 @@ async def drain_async(
         shop: Only send what is for this shop; its host name.
         seconds: After these nothing is claimed any more, and no points are waited for that would
             come later. What is in flight is finished.
-        in_flight: Requests at a time, for each shop.
         on_outcome: Called with each item and its outcome, None for one that was not sent.
         stop: Set it, and nothing more is claimed.
 
@@ -93,202 +92,203 @@ async def drain_async(
             sent again by a later drain.
     """
     ends = time.monotonic() + seconds
-    drain = _Drain(outbox, client, ends, in_flight, on_outcome, stop or asyncio.Event())
-    return await drain.run(shop)
+    shops = [one for one in await asyncio.to_thread(outbox.left) if shop in (None, one)]
+    lanes = {one: _Lane(client.with_options(shop=one, retry_unknown=True)) for one in shops}
+    return await _Drain(outbox, lanes, ends, on_outcome, stop or asyncio.Event()).run()
 
 
 class _Prepaid(Budget):
-    """A budget for the calls of one shop whose first points were taken before they began."""
+    """The budget of one shop's calls: the points of a first attempt were taken before."""
 
-    def __init__(self, budget: Budget, key: str) -> None:
+    def __init__(self, budget: Budget) -> None:
         # The same points, kept in the same place.
         vars(self).update(vars(budget))
-        self._key = key
-        self._taken = 0
-
-    def reserve(self) -> float:
-        """Take the points of a call that is about to begin, or say how long to wait."""
-        wait = super().take(self._key)
-        self._taken += wait <= 0
-        return wait
-
-    def cancel(self) -> None:
-        """Return what `reserve` took: there is no call."""
-        self._taken -= 1
-        self.give_back(self._key, 0.0)
+        # One entry a request; adding and popping is safe among threads.
+        self.paid: list[None] = []
 
     def take(self, shop: str, **io: float) -> float:
-        if self._taken:
-            self._taken -= 1
-            return 0.0
-        return super().take(shop, **io)
-
-    def close(self) -> None:
-        """Do nothing: the budget is somebody else's."""
+        try:
+            self.paid.pop()
+        except IndexError:
+            return super().take(shop, **io)
+        return 0.0
 
 
-@define(eq=False)
+class _Streak:
+    """Failures of one kind in a row; "" stands for a success."""
+
+    kind = ""
+    count = 0
+
+    def add(self, kind: str) -> str:
+        """Count an outcome, and return the kind once it came too often, else ""."""
+        self.count = self.count + 1 if kind == self.kind else 1
+        self.kind = kind
+        return kind if self.count >= FAILURES_IN_A_ROW else ""
+
+
 class _Lane:
-    """One shop of a drain, or all of them."""
+    """One shop of a drain."""
 
-    shop: str
-    client: AsyncStoq
-    budget: _Prepaid | None = None
-    failure: tuple[str, int] = ("", 0)
-    stopped: str = ""
+    def __init__(self, client: AsyncStoq) -> None:
+        self.budget = client.budget
+        self._prepaid = _Prepaid(self.budget) if self.budget else None
+        self.client = client.with_options(budget=self._prepaid)
+        self.in_flight = 0
+        self.is_empty = False
+        # When to ask the budget again, by the monotonic clock.
+        self.ask_at = 0.0
+        self.failures = _Streak()
+        self.stopped = ""
 
+    def take(self, count: int) -> int:
+        """Take the points of up to *count* requests; return for how many there are some."""
+        for taken in range(count if self.budget else 0):
+            try:
+                wait = cast(Budget, self.budget).take(self.client.budget_key)
+            except BudgetUnavailableError as error:
+                self.stopped = type(error).__name__
+                return taken
+            if wait > 0:
+                self.ask_at = time.monotonic() + wait
+                return taken
+        return count
 
-@define
-class _Work:
-    """What the outbox is asked next, in one step."""
+    def give_back(self, count: int) -> None:
+        """Return the points of *count* requests that there are no items for."""
+        for _ in range(count if self.budget else 0):
+            cast(Budget, self.budget).give_back(self.client.budget_key, 0.0)
 
-    outcomes: list[Outcome] = field(factory=list)
-    released: list[Item] = field(factory=list)
-    claims: list[tuple[_Lane, "asyncio.Future[Item | None]"]] = field(factory=list)
+    async def send(self, item: Item) -> tuple[Outcome | None, str]:
+        """Return what became of *item*, None where it was not sent, and its kind of failure."""
+        if self._prepaid is not None:
+            self._prepaid.paid.append(None)
+        try:
+            created = await self.client.create_intent(cast(CreateIntentRequestDict, item.body))
+        except StoqError as error:
+            name, attempts = type(error).__name__, max(error.attempts, 1)
+            kind = name if error.status is None else f"{name} ({error.status})"
+            if error.is_duplicate:
+                return Outcome(item.key, "there", error.status, name, attempts), ""
+            if error.carried_out is None:
+                return Outcome(item.key, "unknown", error.status, name, attempts), kind
+            if isinstance(error, IntentRefusedError | InvalidIntentError):
+                return Outcome(item.key, "refused", error.status, name, attempts), kind
+            return None, kind
+        return Outcome(item.key, "sent", created.answer.status, None, created.attempts), ""
 
 
 @define(eq=False)
 class _Drain:
     _outbox: Outbox
-    _client: AsyncStoq
+    _lanes: Mapping[str, _Lane]
     _ends: float
-    _in_flight: int
     _on_outcome: OnOutcome | None
     _stop: asyncio.Event
-    _work: _Work = field(factory=_Work)
     _wake: asyncio.Event = field(factory=asyncio.Event)
-    _ended: bool = False
+    # Filled and emptied by the event loop and by the thread of a step.
+    _claimed: deque[Item] = field(factory=deque)
+    _released: deque[Item] = field(factory=deque)
+    _outcomes: deque[Outcome] = field(factory=deque)
+    _mutex: Lock = field(factory=Lock)
     _counts: Counter[str] = field(factory=Counter)
-    _broken: OutboxError | None = None
-    _all: _Lane = field(init=False)
+    _failures: _Streak = field(factory=_Streak)
+    _stopped: str = ""
+    _broken: Exception | None = None
 
-    async def run(self, only: str | None) -> Drained:
-        self._all = _Lane("", self._client)
-        left = await asyncio.to_thread(self._outbox.left)
-        lanes = [self._lane(shop) for shop in left if only in (None, shop)]
-        keeper = asyncio.create_task(self._keep())
+    async def run(self) -> Drained:
         try:
-            async with asyncio.TaskGroup() as workers:
-                for lane in lanes:
-                    for _ in range(min(self._in_flight, left[lane.shop])):
-                        workers.create_task(self._send_all(lane))
+            async with asyncio.TaskGroup() as tasks:
+                watcher = tasks.create_task(self._watch_stop())
+                while await self._more_to_do():
+                    for item in _emptied(self._claimed):
+                        self._lanes[item.shop].in_flight += 1
+                        tasks.create_task(self._send(item))
+                watcher.cancel()
         finally:
             # What was answered is written down, also when this ends at once.
-            self._ended = True
-            self._wake.set()
-            await keeper
+            self._released += _emptied(self._claimed)
+            await asyncio.to_thread(self._step, {})
         if self._broken is not None:
             raise self._broken
-        stopped = {lane.shop: lane.stopped for lane in (self._all, *lanes) if lane.stopped}
+        stopped = {shop: lane.stopped for shop, lane in self._lanes.items() if lane.stopped}
+        stopped = {"": self._stopped} if self._stopped else stopped
         return Drained(self._counts, await asyncio.to_thread(self._outbox.left), stopped)
 
-    def _lane(self, shop: str) -> _Lane:
-        client = self._client.with_options(shop=shop, retry_unknown=True)
-        if client.budget is None:
-            return _Lane(shop, client)
-        budget = _Prepaid(client.budget, client.budget_key)
-        return _Lane(shop, client.with_options(budget=budget), budget)
-
-    async def _send_all(self, lane: _Lane) -> None:
-        while await self._has_points(lane):
-            item = await self._claim(lane)
-            if item is None:
-                if lane.budget is not None:
-                    lane.budget.cancel()
-                return
-            outcome, failure = await self._send(lane, item)
-            if outcome is None:
-                self._work.released.append(item)
-            else:
-                self._counts[outcome.state] += 1
-                self._work.outcomes.append(outcome)
-            self._wake.set()
-            if self._on_outcome is not None:
-                self._on_outcome(item, outcome)
-            for one in (lane, self._all):
-                self._count(one, failure)
-
-    async def _has_points(self, lane: _Lane) -> bool:
-        """Wait for the points of one request; whether there are some, and it may be sent."""
-        while not (self._stop.is_set() or lane.stopped or time.monotonic() >= self._ends):
-            if lane.budget is None:
-                return True
-            try:
-                if lane.budget.blocking_io:
-                    wait = await asyncio.to_thread(lane.budget.reserve)
-                else:
-                    wait = lane.budget.reserve()
-            except BudgetUnavailableError as error:
-                lane.stopped = type(error).__name__
-                return False
-            if wait <= 0:
-                return True
-            if time.monotonic() + wait > self._ends:
-                return False
-            try:
-                await asyncio.wait_for(self._stop.wait(), wait)
-            except TimeoutError:
-                continue
-        return False
-
-    async def _claim(self, lane: _Lane) -> Item | None:
-        claimed: asyncio.Future[Item | None] = asyncio.get_running_loop().create_future()
-        self._work.claims.append((lane, claimed))
+    async def _watch_stop(self) -> None:
+        await self._stop.wait()
         self._wake.set()
-        return await claimed
 
-    async def _send(self, lane: _Lane, item: Item) -> tuple[Outcome | None, str]:
-        """Return what became of *item*, None where it was not sent, and its kind of failure."""
-        try:
-            created = await lane.client.create_intent(cast(CreateIntentRequestDict, item.body))
-        except StoqError as error:
-            name = type(error).__name__
-            status, attempts = error.status, max(error.attempts, 1)
-            if error.is_duplicate:
-                return Outcome(item.key, "there", status, name, attempts), ""
-            kind = name if status is None else f"{name} ({status})"
-            if error.carried_out is None:
-                return Outcome(item.key, "unknown", status, name, attempts), kind
-            if isinstance(error, IntentRefusedError | InvalidIntentError):
-                return Outcome(item.key, "refused", status, name, attempts), kind
-            return None, kind
-        status = created.answer.status if created.answer else None
-        return Outcome(item.key, "sent", status, None, created.attempts), ""
+    async def _more_to_do(self) -> bool:
+        """Claim what there are points for, or wait for points or outcomes; False at the end."""
+        self._wake.clear()
+        now = time.monotonic()
+        waiting = {} if self._broken or self._stop.is_set() else self._unfinished(now)
+        rooms = {
+            shop: IN_FLIGHT - lane.in_flight for shop, lane in waiting.items() if lane.ask_at <= now
+        }
+        if rooms or self._outcomes or self._released:
+            await asyncio.to_thread(self._step, rooms)
+        elif waiting or any(lane.in_flight for lane in self._lanes.values()):
+            ask_at = min((lane.ask_at for lane in waiting.values()), default=None)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(None if ask_at is None else ask_at - now):
+                    await self._wake.wait()
+        else:
+            return False
+        return True
 
-    def _count(self, lane: _Lane, failure: str) -> None:
-        kind, count = lane.failure
-        lane.failure = (failure, count + 1 if failure == kind else 1)
-        if failure and lane.failure[1] >= FAILURES_IN_A_ROW:
-            lane.stopped = failure
-            if lane is self._all:
-                self._stop.set()
+    def _unfinished(self, now: float) -> dict[str, _Lane]:
+        """Return the shops that can take one more request, now or once there are points."""
+        return {
+            shop: lane
+            for shop, lane in self._lanes.items()
+            if lane.in_flight < IN_FLIGHT and not (lane.is_empty or lane.stopped)
+            if max(now, lane.ask_at) < self._ends
+        }
 
-    async def _keep(self) -> None:
-        """Carry out what the outbox is asked, one step after the other."""
-        while not self._ended or self._work != _Work():
-            await self._wake.wait()
-            self._wake.clear()
-            work, self._work = self._work, _Work()
-            items: dict[str, deque[Item]] = defaultdict(deque)
-            if self._broken is None:
-                try:
-                    for claimed_item in await asyncio.to_thread(self._step, work):
-                        items[claimed_item.shop].append(claimed_item)
-                except OutboxError as error:
-                    self._broken = error
-                    self._stop.set()
-            for lane, claimed in work.claims:
-                item = items[lane.shop].popleft() if items[lane.shop] else None
-                if not claimed.done():
-                    claimed.set_result(item)
-                elif item is not None:
-                    self._work.released.append(item)
-                    self._wake.set()
+    def _step(self, rooms: Mapping[str, int]) -> None:
+        """Write down what became of items, and claim new ones."""
+        with self._mutex:
+            outcomes, released = _emptied(self._outcomes), _emptied(self._released)
+            if self._broken is not None:
+                return
+            try:
+                if outcomes:
+                    self._outbox.store(outcomes)
+                if released:
+                    self._outbox.release(released)
+                for item in released:
+                    self._lanes[item.shop].is_empty = False
+                counts = {shop: self._lanes[shop].take(room) for shop, room in rooms.items()}
+                counts = {shop: count for shop, count in counts.items() if count}
+                items = self._outbox.claim(counts) if counts else ()
+                self._claimed += items
+                found = Counter(item.shop for item in items)
+                for shop, count in counts.items():
+                    self._lanes[shop].is_empty = found[shop] < count
+                    self._lanes[shop].give_back(count - found[shop])
+            except Exception as error:  # noqa: BLE001 - raised once what is in flight has ended
+                self._broken = error
 
-    def _step(self, work: _Work) -> Sequence[Item]:
-        if work.outcomes:
-            self._outbox.store(work.outcomes)
-        if work.released:
-            self._outbox.release(work.released)
-        counts = Counter(lane.shop for lane, claimed in work.claims if not claimed.done())
-        return self._outbox.claim(counts) if counts else ()
+    async def _send(self, item: Item) -> None:
+        lane = self._lanes[item.shop]
+        outcome, failure = await lane.send(item)
+        lane.in_flight -= 1
+        if outcome is None:
+            self._released.append(item)
+        else:
+            self._counts[outcome.state] += 1
+            self._outcomes.append(outcome)
+        if self._on_outcome is not None:
+            self._on_outcome(item, outcome)
+        lane.stopped = lane.stopped or lane.failures.add(failure)
+        self._stopped = self._stopped or self._failures.add(failure)
+        if self._stopped:
+            self._stop.set()
+        self._wake.set()
+
+
+def _emptied(queue: "deque[Any]") -> list[Any]:
+    """Return what is in *queue*, and take it out; safe among threads."""
+    return [queue.popleft() for _ in range(len(queue))]

@@ -70,7 +70,7 @@ def test_a_shop_that_fails_stops_alone(tmp_path: Path) -> None:
         failing = {f"person{number * 10}@example.com" for number in range(40)}
         running.answer = lambda _: NOT_FOUND if running.order[-1] in failing else None
         client = AsyncStoq("any", base_url=running.base_url)
-        drained = drain(outbox, client, in_flight=1)
+        drained = drain(outbox, client)
     assert {SHOPS[0]: "NotFoundError (404)"} == drained.stopped
     assert {"sent": 40, "refused": 20} == drained.counts
     assert {SHOPS[0]: 20} == drained.left
