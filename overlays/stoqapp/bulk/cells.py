@@ -9,31 +9,40 @@ import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple
 
-from stoq_public_api_client.typed_dicts import CreateIntentRequestDict
+from dateutil import parser
+from email_validator import EmailNotValidError, validate_email
+from iso3166 import countries_by_alpha3
+
 from stoqapp.bulk.mapping import words
 from stoqapp.errors import InvalidIntentError, UnusableInputError
-from stoqapp.inputs import INPUTS, prepare
-from stoqapp.readers import country_from, present
+from stoqapp.inputs import prepare
+from stoqapp.readers import country_from
 from stoqapp.rules import CONTACT_OF_CHANNEL, LARGEST_ID, check
 
 _INVISIBLE: Final = " \t\r\n\u00a0\u200b\u2060\ufeff"
+_APOSTROPHE_BEFORE: Final = tuple("+=@0123456789")
 _SCIENTIFIC: Final = re.compile(r"([0-9])(?:[.,]([0-9]+))?[Ee]\+?([0-9]{1,2})")
-_GROUPED: Final = re.compile(r"[0-9]{1,3}(?:([., \u00a0\u202f'])[0-9]{3})(?:\1[0-9]{3})*")
-_NUMERIC_DATE: Final = re.compile(
-    r"([0-9]{1,2})([./-])([0-9]{1,2})\2([0-9]{4}|(?<=[./])[0-9]{2})(?![0-9])(.*)", re.DOTALL
-)
-_PLAIN_LOCAL: Final = re.compile(r"[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*")
-_DIGITS: Final = re.compile(r"([1-9][0-9]{0,18})(?:[.,]0+)?")
-_NAMED_ID: Final = re.compile(
-    r"gid://shopify/(?:ProductVariant|Product|Market)/([1-9][0-9]{0,18})"
+_ID: Final = re.compile(
+    r"([1-9][0-9]{0,18})(?:[.,]0+)?"
+    r"|gid://shopify/(?:ProductVariant|Product|Market)/([1-9][0-9]{0,18})"
     r"|\$shopify:::\$default:::([1-9][0-9]{0,18})"
     r"|https?://[^?#\s]+\?(?:[^#\s]*&)?variant=([1-9][0-9]{0,18})(?:[&#]\S*)?"
 )
+_GROUPED_ID: Final = re.compile(r"[1-9][0-9]{0,2}(?:([., \u00a0\u202f'])[0-9]{3})(?:\1[0-9]{3})*")
 _QUANTITY: Final = re.compile(r"\+?([0-9]{1,6})(?:[.,]0{1,2})?")
-_APOSTROPHE_BEFORE: Final = tuple("+=@0123456789")
-_NOTHING: Final = words("nothing")
+_NUMERIC_DATE: Final = re.compile(
+    r"([0-9]{1,2})([./-])([0-9]{1,2})\2([0-9]{4}|(?<=[./])[0-9]{2})(?![0-9])(.*)", re.DOTALL
+)
+_REASONS: Final = {
+    "customer.phone": "phone",
+    "customer.email": "email",
+    "customer.country": "country",
+    "customer.country_code": "country",
+    "intent.channel": "channel",
+    "intent.quantity": "quantity",
+}
 
 
 class UnusableCell(Exception):  # noqa: N818 - it ends a row, not the program
@@ -72,7 +81,7 @@ def cleaned(text: str) -> str:
         text = text[1:]
     if text[:2] == '="' and text[-1:] == '"' and len(text) > 2:
         text = text[2:-1]
-    return "" if text in _NOTHING else text
+    return "" if text in words("nothing") else text
 
 
 def shopify_id(text: str, reason: str) -> int:
@@ -80,32 +89,29 @@ def shopify_id(text: str, reason: str) -> int:
 
     Groups of three digits are taken together.
     """
-    if plain := _DIGITS.fullmatch(text):
-        number = int(plain[1])
+    number = LARGEST_ID + 1
+    if found := _ID.fullmatch(text):
+        number = int(next(filter(None, found.groups())))
     elif destroyed(text):
         raise UnusableCell(
             "id_destroyed", "a spreadsheet has rounded the id: export again, with ids as text"
         )
-    elif _GROUPED.fullmatch(text) and text[0] != "0":
+    elif _GROUPED_ID.fullmatch(text):
         number = int(re.sub("[^0-9]", "", text))
-    elif named := _NAMED_ID.fullmatch(text):
-        number = int(next(filter(None, named.groups())))
-    else:
-        number = LARGEST_ID + 1
     if number > LARGEST_ID:
         raise UnusableCell(reason, "is not a Shopify id")
     return number
-
-
-def market(text: str) -> int:
-    """Return the id of a market."""
-    return shopify_id(text, "market")
 
 
 def destroyed(text: str) -> tuple[str, int] | None:
     """Return the first digits and the length of a number that a spreadsheet rounded, else None."""
     found = _SCIENTIFIC.fullmatch(text)
     return (found[1] + (found[2] or ""), int(found[3]) + 1) if found else None
+
+
+def market(text: str) -> int:
+    """Return the id of a market."""
+    return shopify_id(text, "market")
 
 
 def quantity(text: str) -> int:
@@ -126,10 +132,8 @@ def consent(text: str) -> bool:
 
 def country(text: str) -> str:
     """Return the code of a country given by two or three letters."""
-    from iso3166 import countries_by_alpha3
-
+    longer = countries_by_alpha3.get(text.upper())
     try:
-        longer = countries_by_alpha3.get(text.upper())
         return country_from(longer.alpha2 if longer else text).value
     except UnusableInputError:
         raise UnusableCell(
@@ -152,35 +156,53 @@ def channels(text: str) -> tuple[str, ...]:
 @lru_cache(maxsize=4096)
 def moment(text: str) -> Moment:
     """Return the date in *text*. Without a time zone it is UTC; dots mean the day comes first."""
+    numeric = _NUMERIC_DATE.fullmatch(text)
+    if numeric is None:
+        day_first = month_first = _seconds(text)
+    else:
+        left, mark, right, year, rest = numeric.groups()
+        year, clock = f"20{year}"[-4:], _clock(rest)
+        day_first = _seconds(f"{year}-{right:0>2}-{left:0>2}{clock}") if int(right) < 13 else None
+        month_first = _seconds(f"{year}-{left:0>2}-{right:0>2}{clock}") if int(left) < 13 else None
+        month_first = day_first if mark == "." else month_first
+    if day_first is None and month_first is None:
+        raise UnusableCell("date", "is not a date")
+    return Moment(day_first, month_first)
+
+
+@lru_cache(maxsize=4096)
+def _clock(text: str) -> str:
+    """Return a time of day as ISO 8601 has it; there are few of them in a file."""
+    found = _parsed(f"2000-01-01 {text}")
+    if found is None:
+        raise UnusableCell("date", "is not a date")
+    return found.isoformat()[10:]
+
+
+def _seconds(text: str) -> float | None:
+    found = _parsed(text)
+    try:
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() if found else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def _parsed(text: str) -> datetime | None:
     try:
         # Only what begins with the year is ISO 8601 here; "20260103" could be an id.
         if re.match("[0-9]{4}-", text):
-            return _both(datetime.fromisoformat(text.removesuffix(" UTC").strip()))
+            return datetime.fromisoformat(text.removesuffix(" UTC").strip())
     except ValueError:
         pass
-    from dateutil import parser
-
     try:
-        numeric = _NUMERIC_DATE.fullmatch(text)
-        if numeric is None:
-            # Read twice on other days: what the text leaves out would differ.
-            first, second = (
-                parser.parse(text, default=datetime(year, month, day), tzinfos=_offset)
-                for year, month, day in ((2000, 1, 1), (2001, 2, 2))
-            )
-            if first != second:
-                raise UnusableCell("date", "the date is not complete")
-            return _both(first)
-        left, mark, right, year, rest = numeric.groups()
-        time = parser.parse(f"2000-01-01 {rest}", tzinfos=_offset)
+        # Read twice on other days: what the text leaves out would differ.
+        first, second = (
+            parser.parse(text, default=datetime(year, month, day), tzinfos=_offset)
+            for year, month, day in ((2000, 1, 1), (2001, 2, 2))
+        )
     except (ValueError, OverflowError, TypeError):
-        raise UnusableCell("date", "is not a date") from None
-    whole = int(year) + (2000 if len(year) == 2 else 0)
-    readings = [_date(time, whole, int(right), int(left))]
-    readings.append(readings[0] if mark == "." else _date(time, whole, int(left), int(right)))
-    if readings == [None, None]:
-        raise UnusableCell("date", "is not a date")
-    return Moment(*readings)
+        return None
+    return first if first == second else None
 
 
 def _offset(name: str, seconds: int | None) -> int:  # noqa: ARG001 - as dateutil calls it
@@ -188,41 +210,20 @@ def _offset(name: str, seconds: int | None) -> int:  # noqa: ARG001 - as dateuti
     return seconds or 0
 
 
-def _date(time: datetime, year: int, month: int, day: int) -> float | None:
-    try:
-        return _both(time.replace(year=year, month=month, day=day)).day_first
-    except ValueError:
-        return None
-
-
-def _both(moment: datetime) -> Moment:
-    try:
-        seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
-        raise UnusableCell("date", "is not a date") from None
-    return Moment(seconds, seconds)
-
-
 def email(text: str) -> str:
-    """Return one e-mail address, its domain in lower case."""
+    """Return one e-mail address, its domain in lower case. The SDK reads what is before the @."""
     local, _, domain = text.rpartition("@")
-    # Nearly all: the domains of a file are few, so each is looked at once.
-    if _PLAIN_LOCAL.fullmatch(local) and len(local) <= 64 and len(text) <= 254:
-        return f"{local}@{_validated(f'a@{domain}')[2:]}"
-    return _validated(text)
+    if "@" in local:
+        raise UnusableCell("email", "holds several addresses: keep one, or make a row of each")
+    return f"{local}@{_domain(domain)}"
 
 
 @lru_cache(maxsize=4096)
-def _validated(text: str) -> str:
-    from email_validator import EmailNotValidError, validate_email
-
+def _domain(text: str) -> str:
     try:
-        return str(validate_email(text, check_deliverability=False).normalized)
+        return validate_email(f"a@{text}", check_deliverability=False).domain
     except EmailNotValidError:
-        pass
-    if text.count("@") > 1:
-        raise UnusableCell("email", "holds several addresses: keep one, or make a row of each")
-    raise UnusableCell("email", "is not an e-mail address")
+        raise UnusableCell("email", "is not an e-mail address") from None
 
 
 def phone(text: str, *, has_country: bool, international: bool) -> str:
@@ -235,7 +236,7 @@ def phone(text: str, *, has_country: bool, international: bool) -> str:
         raise UnusableCell(
             "phone_destroyed", "a spreadsheet has rounded the number: export again, as text"
         )
-    text = re.sub(r"\.0+$", "", unicodedata.normalize("NFKC", text))
+    text = unicodedata.normalize("NFKC", text)
     if "+" in text or text.startswith("00") or has_country:
         return text
     if international:
@@ -247,59 +248,17 @@ def phone(text: str, *, has_country: bool, international: bool) -> str:
     )
 
 
-_REASONS: Final = {
-    "customer.phone": "phone",
-    "customer.email": "email",
-    "customer.country": "country",
-    "customer.country_code": "country",
-    "intent.channel": "channel",
-    "intent.quantity": "quantity",
-}
-# What differs from row to row: read by itself. The rest has few values in a file.
-_OF_THE_ROW: Final = (
-    *("variant", "product", *CONTACT_OF_CHANNEL.values(), "name"),
-    *("product_title", "variant_title", "vendor", "sku", "variant_count"),
-)
-
-
 def body_from(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return the request's body for the arguments of `stoqapp.Stoq.subscribe`, read and checked."""
-    rest = ((name, value) for name, value in fields.items() if name not in _OF_THE_ROW)
-    body = {section: dict(values) for section, values in _common(tuple(rest)).items()}
-    plain = True
-    for name in _OF_THE_ROW:
-        if (given := present(fields.get(name))) is None:
-            continue
-        row = INPUTS[name]
-        try:
-            value = row.read(given, *(fields.get(other) for other in row.beside)).value
-        except UnusableInputError as fault:
-            raise _unusable(row.path, str(fault)) from None
-        section, _, leaf = row.path.partition(".")
-        body.setdefault(section, {})[leaf] = value
-        plain = plain and (isinstance(value, int) or (value.isascii() and value.isprintable()))
-    # What the readers return breaks a rule only by its characters.
-    if not plain and (broken := check(cast(CreateIntentRequestDict, body))):
-        raise _unusable(broken[0].path, broken[0].message)
-    return body
-
-
-@lru_cache(maxsize=4096)
-def _common(fields: tuple[tuple[str, Any], ...]) -> Mapping[str, Any]:
-    """Return the body that many rows share: what is of the row itself is not true yet."""
     try:
-        body = prepare(variant=1, product=1, **dict(fields)).body
+        body = prepare(**fields).body
         broken = check(body)
     except InvalidIntentError as error:
         broken = list(error.violations)
-    for one in broken:
-        if one.rule != "channel_contact":
-            raise _unusable(one.path, one.message)
-    return cast(Mapping[str, Any], body)
-
-
-def _unusable(path: str, message: str) -> UnusableCell:
-    return UnusableCell(_REASONS.get(path, "rule"), f"{path} {message}")
+    if broken:
+        first = broken[0]
+        raise UnusableCell(_REASONS.get(first.path, "rule"), f"{first.path} {first.message}")
+    return dict(body)
 
 
 def masked(text: str) -> str:
