@@ -295,7 +295,7 @@ async def bulk(folder: Path) -> None:
     with served(*QUICK) as base_url:
 
         async def bare() -> float:
-            bodies = [content for content, _, _ in planned(rows).template_rows()]
+            bodies = [one.body for one in planned(rows).waiting()]
             began = time.perf_counter()
             connector = aiohttp.TCPConnector(limit=SHOPS)
             async with aiohttp.ClientSession(connector=connector) as session:

@@ -15,16 +15,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import count
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from attrs import frozen
 
-from stoqapp.bulk.cells import UnusableCell, cleaned, shopify_id
-from stoqapp.bulk.documents import ImportFileError, documents
+from stoqapp.bulk.cells import UnusableCell, cleaned, destroyed, shopify_id
 from stoqapp.bulk.mapping import plain_name
-from stoqapp.bulk.read import Source, open_source
+from stoqapp.bulk.read import ImportFileError, Source, documents, open_source
 from stoqapp.errors import NotSentError
 
+Match = Literal["id", "sku", "title"]
 _NO_IDS: Final = (
     "holds no ids: Shopify's product export has none. Run `stoqapp catalog --shop SHOP -o FILE`,"
     " or use Matrixify's export with Variant ID, or a bulk query of productVariants"
@@ -94,37 +94,49 @@ class Catalog:
                 texts |= {("sku", sku), ("folded", _fold(sku)), ("near", _skeleton(sku))}
             for text in texts:
                 self._by_text[text].append(variant)
-        self._titles = sorted({one.product_title for one in self.by_id.values()} - {""})
+        titles = sorted({one.product_title for one in self.by_id.values()} - {""})[:5000]
         # Slow, and a title that is not known comes often.
-        self.near_titles = lru_cache(maxsize=200)(self._near_titles)
+        self._near_titles = lru_cache(maxsize=200)(
+            lambda title: difflib.get_close_matches(title, titles, 2, 0.8)
+        )
 
     def with_sku(self, sku: str) -> Sequence[Variant]:
         """Return the variants with this SKU: exactly, else but for case."""
         exactly = self._by_text.get(("sku", sku), ())
         return exactly or self._by_text.get(("folded", _fold(sku)), ())
 
-    def with_titles(self, product: str, variant: str) -> list[Variant]:
-        """Return the variants of products called *product*, of these the ones called *variant*.
+    def find(self, row: Mapping[str, str], match: Match | None = None) -> Variant:
+        """Return the variant that the fields of *row* name: by id, else by SKU, else by titles.
 
-        Without a variant's title, those of a product that has just one are meant.
+        Args:
+            row: Texts of the fields ``variant`` (an id or a SKU), ``variant_id``, ``product_id``,
+                ``sku``, ``product_title`` and ``variant_title``.
+            match: Take only this one of the ways.
+
+        Raises:
+            UnusableCell: None is named, several are, or the product is another one's.
         """
-        found = self._by_text.get(("title", _fold(product)), ()) if product else ()
-        return self.called(found, variant)
-
-    def called(self, found: Iterable[Variant], variant: str) -> list[Variant]:
-        """Return those of *found* whose title is *variant*; all of them where it is empty."""
-        wanted = _fold(variant)
-        if wanted == "default title":
-            wanted = ""
-        return [one for one in found if not wanted or _fold(one.title) == wanted]
-
-    def near_skus(self, sku: str) -> list[str]:
-        """Return SKUs that differ in zeros, case or marks only; to be shown, never taken."""
-        return sorted({one.sku for one in self._by_text.get(("near", _skeleton(sku)), ())})[:3]
-
-    def _near_titles(self, title: str) -> Sequence[str]:
-        """Return titles of products that look like *title*; to be shown, never taken."""
-        return difflib.get_close_matches(title, self._titles[:5000], 2, 0.8)
+        by_id = match in (None, "id")
+        variant = row.get("variant_id", "") if by_id else ""
+        sku = row.get("sku", "") if match in (None, "sku") else ""
+        product = row.get("product_id", "") if by_id else ""
+        if either := row.get("variant", ""):
+            variant, sku = (either, sku) if self._is_id(either) else (variant, either)
+        product_id = (
+            shopify_id(product, "product_id") if product and not destroyed(product) else None
+        )
+        rounded = destroyed(variant)
+        if variant and not rounded:
+            found = self._with_id(shopify_id(variant, "variant_id"), sku, match)
+        else:
+            found = self._named(row, sku, product_id, rounded)
+        if product_id not in (None, found.product_id):
+            which = "another" if product_id in self.by_product else "one that the catalog lacks"
+            raise UnusableCell(
+                "product_mismatch",
+                f"variant {found.id} is of product {found.product_id}, and the row says {which}",
+            )
+        return found
 
     def product_fields(self, variant: Variant) -> dict[str, Any]:
         """Return what the API's ``product`` section says of *variant*."""
@@ -132,6 +144,90 @@ class Catalog:
         titles = {"product_title": variant.product_title, "variant_title": variant.title}
         more = {"vendor": variant.vendor, "sku": variant.sku, "variant_count": count}
         return {name: value for name, value in (titles | more).items() if value}
+
+    def _is_id(self, text: str) -> bool:
+        """Whether *text* is an id, and not a SKU; a SKU of the catalog comes first."""
+        try:
+            number = shopify_id(text, "variant_id")
+        except UnusableCell:
+            number = 0
+        if not self.with_sku(text):
+            # Few digits that the catalog does not know are as likely a SKU that was changed.
+            return bool(destroyed(text)) or number in self.by_id or (number > 0 and len(text) > 11)
+        if number in self.by_id:
+            raise UnusableCell("sku_ambiguous", "is a SKU, and also the id of a variant")
+        return False
+
+    def _with_id(self, number: int, sku: str, match: Match | None) -> Variant:
+        found = self.by_id.get(number)
+        same = self.with_sku(sku) if sku else ()
+        if found is None:
+            hint = "; its SKU is: use --match sku" if same else ""
+            raise UnusableCell("variant_unknown", f"the catalog does not have the variant{hint}")
+        if same and found not in same and match is None:
+            raise UnusableCell(
+                "variant_conflict", "id and SKU name two variants: add --match id or sku"
+            )
+        return found
+
+    def _named(
+        self,
+        row: Mapping[str, str],
+        sku: str,
+        product_id: int | None,
+        rounded: tuple[str, int] | None,
+    ) -> Variant:
+        """Return the one variant that a SKU or titles name; *rounded* leaves fewer of them."""
+        title, variant_title = row.get("product_title", ""), row.get("variant_title", "")
+        titled = self._by_text.get(("title", _fold(title)), ()) if title else ()
+        found = self.with_sku(sku) if sku else ()
+        by_sku = bool(found or (sku and not rounded))
+        if by_sku and len(found) > 1 and product_id is not None:
+            found = [one for one in found if one.product_id == product_id]
+        if by_sku and len(found) > 1 and title:
+            found = [one for one in _called(titled, variant_title) if one in found]
+        if not by_sku:
+            of_product = titled if product_id is None else self.by_product.get(product_id, ())
+            found = _called(of_product, variant_title)
+        if rounded:
+            found = [one for one in found if _rounds_to(one.id, rounded)]
+        if len(found) == 1:
+            return found[0]
+        if rounded:
+            reason, advice = "id_destroyed", "a spreadsheet has rounded the id: export it as text"
+        elif by_sku and not self.with_sku(sku):
+            near = sorted({one.sku for one in self._by_text.get(("near", _skeleton(sku)), ())})
+            reason, advice = "sku_unknown", f"the catalog does not have the SKU{_hint(near[:3])}"
+        elif by_sku:
+            reason, advice = "sku_ambiguous", "the SKU stands for several variants"
+        elif not title and product_id is None:
+            reason, advice = "no_product", "no variant id, no SKU and no titles"
+        elif found:
+            reason = "title_ambiguous" if variant_title else "no_product"
+            advice = f"the titles stand for {len(found)} variants"
+        else:
+            hint = _hint(self._near_titles(title) if title else ())
+            reason, advice = "title_unknown", f"the catalog has no such product or variant{hint}"
+        raise UnusableCell(reason, advice)
+
+
+def _called(found: Iterable[Variant], title: str) -> list[Variant]:
+    """Return those of *found* with this title; all of them where it is empty."""
+    wanted = _fold(_title(title))
+    return [one for one in found if not wanted or _fold(one.title) == wanted]
+
+
+def _hint(near: Sequence[str]) -> str:
+    # Texts of the catalog, and none of the row's.
+    return f"; near: {', '.join(near)}" if near else ""
+
+
+def _rounds_to(number: int, rounded: tuple[str, int]) -> bool:
+    """Whether a spreadsheet would show *number* as these first digits with this length."""
+    digits, length = rounded
+    text = str(number)
+    shown = round(number / 10 ** (len(text) - len(digits)))
+    return len(text) == length and str(shown) == digits
 
 
 def catalog_from_file(path: Path, *, encoding: str | None = None) -> Catalog:

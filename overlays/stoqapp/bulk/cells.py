@@ -15,7 +15,7 @@ from dateutil import parser
 from email_validator import EmailNotValidError, validate_email
 from iso3166 import countries_by_alpha3
 
-from stoqapp.bulk.mapping import words
+from stoqapp.bulk.mapping import holds_contact, words
 from stoqapp.errors import InvalidIntentError, UnusableInputError
 from stoqapp.inputs import prepare
 from stoqapp.readers import country_from
@@ -263,8 +263,6 @@ def body_from(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 def masked(text: str) -> str:
     """Return *text* with what could be a contact made unreadable."""
-    if "@" in text:
-        return f"{text[:1]}***@***"
-    if sum(char.isdigit() for char in text) >= 6:
-        return f"{text[:2]}***{text[-2:]}"
+    if holds_contact(text):
+        return f"{text[:1]}***@***" if "@" in text else f"{text[:2]}***{text[-2:]}"
     return "".join(char if unicodedata.category(char)[0] != "C" else "?" for char in text)[:60]

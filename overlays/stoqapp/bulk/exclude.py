@@ -5,10 +5,9 @@ from itertools import chain
 from pathlib import Path
 
 from stoqapp.bulk.cells import cleaned
-from stoqapp.bulk.documents import ImportFileError, Record
 from stoqapp.bulk.judge import contact_key
 from stoqapp.bulk.mapping import ColumnMapping
-from stoqapp.bulk.read import open_source
+from stoqapp.bulk.read import ImportFileError, Record, open_source
 from stoqapp.errors import UnusableInputError
 from stoqapp.readers import country_from, phone_from
 

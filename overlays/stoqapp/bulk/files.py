@@ -44,10 +44,10 @@ def write_template(path: Path, plan: Plan) -> None:
 
 def _template_lines(plan: Plan) -> Iterator[list[str]]:
     yield list(_TEMPLATE)
-    for body, date, gdpr in plan.template_rows():
-        intent, customer = body["intent"], body["customer"]
+    for one in plan.waiting():
+        intent, customer = (one.body or {})["intent"], (one.body or {})["customer"]
         agreed = customer.get("accepts_marketing")
-        day = "" if date is None else datetime.fromtimestamp(date, UTC).strftime("%d/%m/%Y")
+        day = "" if one.date is None else datetime.fromtimestamp(one.date, UTC).strftime("%d/%m/%Y")
         phone = customer.get("phone", "")
         yield [
             str(intent["shopify_variant_id"]),
@@ -56,7 +56,7 @@ def _template_lines(plan: Plan) -> Iterator[list[str]]:
             customer.get("name", ""),
             str(intent.get("shopify_market_id", "")),
             str(intent["quantity"]),
-            gdpr or "",
+            one.gdpr or "",
             "" if agreed is None else str(agreed).lower(),
             customer.get("locale", ""),
             day,

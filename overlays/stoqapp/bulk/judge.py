@@ -11,21 +11,33 @@ from typing import Any, Final, Literal
 from attrs import field, frozen
 
 from stoqapp.bulk import cells
-from stoqapp.bulk.catalog import Catalog
-from stoqapp.bulk.cells import UnusableCell, cleaned, moment
-from stoqapp.bulk.documents import Line, Record
-from stoqapp.bulk.mapping import ColumnMapping, words
-from stoqapp.bulk.variants import Match, Variants
+from stoqapp.bulk.catalog import Catalog, Match
+from stoqapp.bulk.cells import Moment, UnusableCell, cleaned
+from stoqapp.bulk.mapping import STATUSES, ColumnMapping, words
+from stoqapp.bulk.read import Line, Record
 from stoqapp.errors import UnusableInputError
 from stoqapp.readers import shop_from
 from stoqapp.rules import CONTACT_OF_CHANNEL
 
 Kind = Literal["send", "reject", "skip"]
 BOTH: Final = "both"
-_DISTINCT: Final = 500
-_NO_DIGITS: Final = re.compile("[^0-9]")
-_TOTALS: Final = words("totals")
 GONE: Final = ("unsubscribed", "blocked")
+_DISTINCT: Final = 500
+_TOTALS: Final = words("totals")
+_READERS: Final[dict[str, Callable[[str], Any]]] = {
+    "accepts_marketing": cells.consent,
+    "channel": cells.channels,
+    "country": cells.country,
+    "customer_market": cells.market,
+    "market": cells.market,
+    "quantity": cells.quantity,
+}
+_AS_GIVEN: Final = ("country_code", "locale", "customer_id", "shopify_customer_id")
+_DETAILS: Final = ("product_title", "variant_title", "vendor", "sku")
+_IDS: Final = ("shop", "variant", "variant_id", "product_id", "market", "customer_market")
+_PERSONAL: Final = ("email", "phone", "push", "contact", "name", "first_name", "last_name")
+_MISSING: Final = {"email": "e-mail address", "sms": "phone number", "push": "push token"}
+_NO_CONTACT: Final = ("no_contact", "no e-mail address and no phone number")
 
 
 @frozen
@@ -39,6 +51,10 @@ class Verdict:
         advice: What is wrong and what to do, without anybody's data.
         shop: The shop's host name, None where none was read.
         body: The request, for ``send``.
+        key: The intent's name in a ledger, a salted hash, where the row could be read.
+        date: When the customer signed up, in seconds since 1970.
+        gdpr: The cell "GDPR confirmed", which only STOQ's template takes.
+        row: The intent's number in its plan.
     """
 
     line: Line
@@ -47,6 +63,10 @@ class Verdict:
     advice: str = ""
     shop: str | None = None
     body: dict[str, Any] | None = field(default=None, repr=False)
+    key: bytes | None = field(default=None, repr=False)
+    date: float | None = None
+    gdpr: str | None = field(default=None, repr=False)
+    row: int = 0
 
 
 @frozen
@@ -74,24 +94,9 @@ class Choices:
     salt: bytes = field(factory=lambda: os.urandom(32), repr=False)
 
 
-_READERS: Final[dict[str, Callable[[str], Any]]] = {
-    "accepts_marketing": cells.consent,
-    "channel": cells.channels,
-    "country": cells.country,
-    "customer_market": cells.market,
-    "market": cells.market,
-    "quantity": cells.quantity,
-}
-_MISSING: Final = {"email": "e-mail address", "sms": "phone number", "push": "push token"}
-_AS_GIVEN: Final = ("country_code", "locale", "customer_id", "shopify_customer_id")
-
-
 def contact_key(contact: str) -> str:
     """Return an address or a number as it is compared: without case, digits alone."""
-    return contact.casefold() if "@" in contact else _NO_DIGITS.sub("", contact)
-
-
-Row = tuple[Verdict, bytes | None, cells.Moment | None, str | None]
+    return contact.casefold() if "@" in contact else re.sub("[^0-9]", "", contact)
 
 
 class Judge:
@@ -104,143 +109,131 @@ class Judge:
         catalog: Catalog | None,
         choices: Choices,
     ) -> None:
-        self.mapping = mapping
         self.catalog = catalog
         self.choices = choices
-        self._variants = Variants(catalog, choices.match)
         self.fields = mapping.fields_of(columns)
         # Of each field, the texts that mean nothing to us, and how often they come.
         self.unknown: dict[str, Counter[str]] = {}
-        self._shop = lru_cache(maxsize=10_000)(self._read_shop)
+        self._shop = lru_cache(maxsize=10_000)(_shop)
+        self._values = dict(mapping.values)
+        self._statuses = self._values.pop("status", {})
         self._constants = {name: str(value) for name, value in mapping.constants.items()}
         self._international = self._constants.pop("phones", None) is not None
         self._has_status = "status" in {*self.fields, *self._constants}
 
-    def verdicts(self, record: Record) -> Iterator[Row]:
-        """Yield the verdict of each intent that *record* stands for, with its key and date."""
+    def verdicts(self, record: Record) -> Iterator[tuple[Verdict, Moment | None]]:
+        """Yield the verdict of each intent that *record* stands for, with its date."""
         line = record.line
         if record.fault is not None:
-            yield Verdict(line, "reject", "cells", record.fault), None, None, None
+            yield Verdict(line, "reject", "cells", record.fault), None
             return
         texts = {column: text for column, cell in record.cells.items() if (text := cleaned(cell))}
-        row = self._constants | {
-            name: texts[column] for name, column in self.fields.items() if column in texts
-        }
+        row = self._row(texts)
         contacts = {
             channel: row[name] for channel, name in CONTACT_OF_CHANNEL.items() if name in row
         }
         if "contact" in row:
             contacts["email" if "@" in row["contact"] else "sms"] = row["contact"]
-        if reason := self._no_row(record, texts, contacts):
-            yield Verdict(line, "skip", reason), None, None, None
+        if reason := _no_row(record, texts, contacts):
+            yield Verdict(line, "skip", reason), None
             return
         date = self._date(row)
-        shop: str | None = None
+        people = set(map(contact_key, contacts.values()))
+        if any(contact_key(row[name]) in people for name in _IDS if name in row):
+            advice = "an id or a shop is the row's contact: do the columns fit?"
+            yield Verdict(line, "reject", "cells", advice), date
+            return
         try:
             left = self._left(row, date)
+            if left not in (None, *GONE):
+                yield Verdict(line, "skip", left), date
+                return
             shop = self._shop(row.get("shop", self.choices.shop or ""))
-            chosen = self._channels(row, contacts) if left is None else ()
+            channels = tuple(contacts)[:1] if left else self._channels(row, contacts)
         except UnusableCell as fault:
-            yield Verdict(line, "reject", fault.reason, fault.advice, shop), None, date, None
+            yield Verdict(line, "reject", fault.reason, fault.advice), date
             return
-        if left is not None:
-            key = None
-            if left in GONE and contacts:
-                key = self._intent(line, row, contacts, next(iter(contacts)), shop)[1]
-            yield Verdict(line, "skip", left, "", shop), key, date, None
-        for channel in chosen:
-            verdict, key = self._intent(line, row, contacts, channel, shop)
-            yield verdict, key, date, row.get("gdpr_confirmed")
+        for channel in channels:
+            told = self._intent(line, row, contacts, channel, shop)
+            if left:
+                # Its key takes other rows of the same person off the list.
+                told = Verdict(line, "skip", left, shop=shop, key=told.key)
+            yield told, date
+        if not channels:
+            yield Verdict(line, "skip", left, shop=shop), date
 
-    def _no_row(
-        self, record: Record, texts: dict[str, str], contacts: dict[str, str]
-    ) -> str | None:
-        """Return why a record stands for no customer: empty, the header again, or totals."""
-        if not texts:
-            return "empty"
-        if len(texts) > 1 and all(text in (name, "") for name, text in record.cells.items()):
-            return "header"
-        first = next(iter(texts.values()))
-        if all(text.strip(" :").casefold() in _TOTALS for text in (first, *contacts.values())):
-            return "totals"
-        return None
+    def _row(self, texts: dict[str, str]) -> dict[str, str]:
+        """Return the text of each field that has one."""
+        row = self._constants | {
+            name: texts[column] for name, column in self.fields.items() if column in texts
+        }
+        for name, meanings in self._values.items():
+            row[name] = str(meanings.get(row.get(name, "").casefold(), row.get(name, "")))
+            if not row[name]:
+                del row[name]
+        return row
 
     def _intent(
         self, line: Line, row: dict[str, str], contacts: dict[str, str], channel: str, shop: str
-    ) -> tuple[Verdict, bytes | None]:
-        """Return the verdict of one intent, and its key."""
+    ) -> Verdict:
         excluded = self.choices.excluded
+        contact_field = CONTACT_OF_CHANNEL[channel]
         try:
             contact = self._contact(row, contacts, channel)
             # By any contact of the row, also by one that would not be used.
             if excluded and any(contact_key(one) in excluded for one in contacts.values()):
-                return Verdict(line, "skip", "excluded", "", shop), None
-            variant, product, details = self._variants.ids(row)
-            body = cells.body_from(
-                {
-                    CONTACT_OF_CHANNEL[channel]: contact,
-                    "channel": channel,
-                    "variant": variant,
-                    "product": product,
-                    "quantity": self._read(row, "quantity") or 1,
-                    "market": self._read(row, "market"),
-                    **self._customer(row, channel),
-                    **details,
-                }
-            )
+                return Verdict(line, "skip", "excluded", shop=shop)
+            about = self._variant(row) | self._details(row, channel)
+            body = cells.body_from({**about, contact_field: contact, "channel": channel})
         except UnusableCell as fault:
-            return Verdict(line, "reject", fault.reason, fault.advice, shop), None
-        sent = body["customer"][CONTACT_OF_CHANNEL[channel]]
+            return Verdict(line, "reject", fault.reason, fault.advice, shop)
+        sent = body["customer"][contact_field]
         same = sent if channel == "push" else contact_key(sent)
         if same in excluded:
-            return Verdict(line, "skip", "excluded", "", shop), None
-        market = body["intent"].get("shopify_market_id", "")
-        parts = (self.choices.target, shop, channel, same, variant, market)
+            return Verdict(line, "skip", "excluded", shop=shop)
+        intent = body["intent"]
+        market = intent.get("shopify_market_id", "")
+        parts = (
+            *(self.choices.target, shop, channel, same),
+            *(intent["shopify_variant_id"], market),
+        )
         key = blake2b("\n".join(map(str, parts)).encode(), key=self.choices.salt, digest_size=16)
-        return Verdict(line, "send", None, "", shop, body), key.digest()
+        gdpr = row.get("gdpr_confirmed")
+        return Verdict(line, "send", None, "", shop, body, key.digest(), gdpr=gdpr)
 
-    def _read_shop(self, text: str) -> str:
-        if not text:
-            raise UnusableCell("shop", "no shop: give --shop, or name a column with --map")
+    def _date(self, row: dict[str, str]) -> Moment | None:
         try:
-            return shop_from(text).value
-        except UnusableInputError as fault:
-            raise UnusableCell("shop", f"the shop {fault}") from None
-
-    def _date(self, row: dict[str, str]) -> cells.Moment | None:
-        try:
-            return moment(row["date"]) if "date" in row else None
+            return cells.moment(row["date"]) if "date" in row else None
         except UnusableCell:
-            self._count("date", "(not a date)")
+            self._count("date", {"date": "(not a date)"})
             return None
 
-    def _left(self, row: dict[str, str], date: cells.Moment | None) -> str | None:
+    def _left(self, row: dict[str, str], date: Moment | None) -> str | None:
         """Return why somebody does not wait any more, None where they do."""
         if self._has_status:
-            text = row.get("status", "")
-            status = self.mapping.value_of("status", text)
+            status = self._statuses.get(row.get("status", "").casefold())
             if status is None:
-                self._count("status", text)
+                self._count("status", row)
                 raise UnusableCell(
                     "unknown_status", "the status means nothing to us; say it with --value"
                 )
-            if status != "waiting":
+            if status != STATUSES[0]:
                 return str(status)
         if "unsubscribed_at" in row:
             return "unsubscribed"
         if "notified_at" not in row:
             return None
-        told = moment(row["notified_at"])
+        told = cells.moment(row["notified_at"])
         if date and date.day_first and told.day_first and date.day_first > told.day_first:
             return None
         return "notified"
 
     def _channels(self, row: dict[str, str], contacts: dict[str, str]) -> tuple[str, ...]:
-        named: tuple[str, ...] | None = self._read(row, "channel")
-        if named is not None:
+        if "channel" in row:
+            named: tuple[str, ...] = self._read(row, "channel")
             return named
         if not contacts:
-            raise UnusableCell("no_contact", "no e-mail address and no phone number")
+            raise UnusableCell(*_NO_CONTACT)
         if len(contacts) == 1:
             return tuple(contacts)
         if self.choices.channel is None:
@@ -252,7 +245,7 @@ class Judge:
 
     def _contact(self, row: dict[str, str], contacts: dict[str, str], channel: str) -> str:
         if not contacts:
-            raise UnusableCell("no_contact", "no e-mail address and no phone number")
+            raise UnusableCell(*_NO_CONTACT)
         if channel not in contacts:
             missing = _MISSING[channel]
             raise UnusableCell(f"no_{missing.split()[0]}", f"{channel} needs the {missing}")
@@ -260,40 +253,77 @@ class Judge:
             return cells.email(contacts[channel])
         if channel == "push":
             return contacts[channel]
+        has_country = "country" in row or "country_code" in row
         return cells.phone(
-            contacts[channel],
-            has_country="country" in row or "country_code" in row,
-            international=self._international,
+            contacts[channel], has_country=has_country, international=self._international
         )
 
-    def _customer(self, row: dict[str, str], channel: str) -> dict[str, Any]:
-        names = [row[name] for name in ("first_name", "last_name") if name in row]
-        found: dict[str, Any] = {name: row[name] for name in _AS_GIVEN if name in row}
-        found["name"] = " ".join((row.get("name") or " ".join(names)).split())
+    def _variant(self, row: dict[str, str]) -> dict[str, Any]:
+        """Return the ids of variant and product, and what is known of the product."""
+        if self.catalog is not None:
+            found = self.catalog.find(row, self.choices.match)
+            ids = {"variant": found.id, "product": found.product_id}
+            return ids | self.catalog.product_fields(found)
+        variant, product = row.get("variant_id") or row.get("variant"), row.get("product_id")
+        if not (variant and product and self.choices.match in (None, "id")):
+            raise UnusableCell(
+                "no_product",
+                "without --catalog a row needs the ids of variant and product; see stoqapp catalog",
+            )
+        ids = {
+            "variant": cells.shopify_id(variant, "variant_id"),
+            "product": cells.shopify_id(product, "product_id"),
+        }
+        return ids | {name: row[name] for name in _DETAILS if name in row}
+
+    def _details(self, row: dict[str, str], channel: str) -> dict[str, Any]:
+        """Return what a row says of the intent and the customer."""
         if channel == "email" and "accepts_email_marketing" in row:
             row = row | {"accepts_marketing": row["accepts_email_marketing"]}
         country = row.get("country", "")
         if country.lstrip("+").isdigit():
-            found["country_code"] = country
-        else:
-            found["country"] = self._read(row, "country")
-        for name in ("accepts_marketing", "customer_market"):
-            found[name] = self._read(row, name)
-        return found
+            row = row | {"country_code": country}
+            del row["country"]
+        names = [row[name] for name in ("first_name", "last_name") if name in row]
+        found: dict[str, Any] = {name: row[name] for name in _AS_GIVEN if name in row}
+        found |= {name: self._read(row, name) for name in _READERS if name in row}
+        return found | {"name": " ".join((row.get("name") or " ".join(names)).split())}
 
     def _read(self, row: dict[str, str], name: str) -> Any:
-        """Return the value of a field, None where the row has none."""
-        text = row.get(name, "")
-        said = self.mapping.value_of(name, text)
-        if said is None and not text:
-            return None
         try:
-            return _READERS[name](text if said is None else str(said))
+            return _READERS[name](row[name])
         except UnusableCell:
-            self._count(name, text)
+            self._count(name, row)
             raise
 
-    def _count(self, name: str, text: str) -> None:
+    def _count(self, name: str, row: dict[str, str]) -> None:
+        """Note a text that means nothing to us, unless it is of the person in the row."""
+        text = row.get(name, "")
+        people = " ".join(row[one] for one in _PERSONAL if one in row).casefold()
+        parts = re.findall(r"\w{3,}", text.casefold())
+        if any(part in people for part in parts):
+            text = "(somebody's data)"
         counter = self.unknown.setdefault(name, Counter())
         if text in counter or len(counter) < _DISTINCT:
             counter[text] += 1
+
+
+def _no_row(record: Record, texts: dict[str, str], contacts: dict[str, str]) -> str | None:
+    """Return why a record stands for no customer: empty, the header again, or totals."""
+    if not texts:
+        return "empty"
+    if len(texts) > 1 and all(text in (name, "") for name, text in record.cells.items()):
+        return "header"
+    first = next(iter(texts.values()))
+    if all(text.strip(" :").casefold() in _TOTALS for text in (first, *contacts.values())):
+        return "totals"
+    return None
+
+
+def _shop(text: str) -> str:
+    if not text:
+        raise UnusableCell("shop", "no shop: give --shop, or name a column with --map")
+    try:
+        return shop_from(text).value
+    except UnusableInputError as fault:
+        raise UnusableCell("shop", f"the shop {fault}") from None

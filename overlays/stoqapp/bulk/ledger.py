@@ -13,7 +13,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, Self
 
-from stoqapp.bulk.plan import Plan, Planned
+from stoqapp.bulk.judge import Verdict
+from stoqapp.bulk.plan import Plan
 from stoqapp.outbox import Item, OutboxError, Outcome, SqliteFile
 
 _APPLICATION_ID: Final = 0x53544F51
@@ -64,7 +65,7 @@ class Ledger(SqliteFile):
     def __init__(self, path: str | os.PathLike[str], *, read_only: bool = False) -> None:
         self.path = Path(path)
         self._plan: Plan | None = None
-        self._claimed: dict[bytes, Planned] = {}
+        self._claimed: dict[Any, int] = {}
         self._room: int | None = None
         self._guard: sqlite3.Connection | None = None
         self.run = 0
@@ -149,14 +150,15 @@ class Ledger(SqliteFile):
             now = time.time()
             with self.step() as database:
                 database.executemany(_MARK, (self._marks(one, now) for one in found))
-        self._claimed |= {one.key: one for one in found}
-        return [Item(one.key, one.shop, one.body) for one in found]
+        self._claimed |= {one.key: one.row for one in found}
+        return [Item(one.key, str(one.shop), one.body or {}) for one in found]
 
-    def _marks(self, one: Planned, now: float) -> tuple[Any, ...]:
-        product = one.body.get("product", {})
-        titles = (product.get(name) for name in ("title", "variant_title"))
-        title = " / ".join(filter(None, titles))
-        variant = one.body["intent"]["shopify_variant_id"]
+    def _marks(self, one: Verdict, now: float) -> tuple[Any, ...]:
+        variant = (one.body or {})["intent"]["shopify_variant_id"]
+        # Of the catalog: a row may hold anything in the columns of titles.
+        catalog = self._loaded().catalog
+        known = catalog.by_id[variant] if catalog else None
+        title = " / ".join(filter(None, (known.product_title, known.title))) if known else ""
         return one.key, one.shop, variant, title, self.run, str(one.line), now
 
     def store(self, outcomes: Sequence[Outcome]) -> None:
@@ -168,8 +170,8 @@ class Ledger(SqliteFile):
             )
         told = [(self._claimed.pop(one.key), one) for one in outcomes]
         refused = [
-            (planned.row, "reject", "refused", f"STOQ refused it: {one.status} {one.error}")
-            for planned, one in told
+            (row, "reject", "refused", f"STOQ refused it: {one.status} {one.error}")
+            for row, one in told
             if one.state == "refused"
         ]
         if refused:
@@ -183,7 +185,7 @@ class Ledger(SqliteFile):
                 "UPDATE intents SET state = 'unknown' WHERE key = ? AND earlier", keys
             )
             database.executemany("DELETE FROM intents WHERE key = ? AND NOT earlier", keys)
-        rows = [self._claimed.pop(item.key).row for item in items]
+        rows = [self._claimed.pop(item.key) for item in items]
         self._loaded().mark((row, "send", None, "") for row in rows)
         if self._room is not None:
             self._room += len(rows)

@@ -17,8 +17,7 @@ from typing import Any, Final
 
 from attrs import evolve, field, frozen
 
-from stoqapp.bulk.documents import ImportFileError
-from stoqapp.bulk.read import Source, open_source
+from stoqapp.bulk.read import ImportFileError, Source, open_source
 
 LEFT_OUT: Final = "-"
 STATUSES: Final = ("waiting", "notified", "unsubscribed", "unconfirmed", "blocked")
@@ -28,6 +27,11 @@ DATES: Final = ("day-first", "month-first")
 def plain_name(name: str) -> str:
     """Return a column's name as names are compared: without case, ``_``, ``-`` and ``.``."""
     return " ".join(re.split(r"[\s_.\-]+", name.strip().casefold())).strip()
+
+
+def holds_contact(text: str) -> bool:
+    """Whether there can be an e-mail address or a phone number in *text*."""
+    return "@" in text or sum(char.isdigit() for char in text) >= 6
 
 
 @cache
@@ -79,7 +83,9 @@ class ColumnMapping:
     def field_of(self, column: str) -> str | None:
         """Return the field of *column*: by this mapping, else by the names that need none."""
         name = plain_name(column)
-        return self.columns.get(name) or _own_names().get(name)
+        # A name that comes again is the same field, unless it is mapped with its number.
+        first = re.sub("#[0-9]+$", "", name)
+        return self.columns.get(name) or self.columns.get(first) or _own_names().get(first)
 
     def known(self, columns: Iterable[str]) -> int:
         """Return how many of *columns* have a field here or in a preset."""
@@ -89,16 +95,11 @@ class ColumnMapping:
             every |= preset.columns.keys()
         return len(names & every)
 
-    def value_of(self, target: str, text: str) -> Any:
-        """Return what *text* stands for in the field *target*; None where nothing says so."""
-        return self.values.get(target, {}).get(text.casefold())
-
     def fields_of(self, columns: Sequence[str]) -> dict[str, str]:
         """Return the column of each field, by field.
 
         Raises:
-            ImportFileError: A column that this mapping names is not there, two columns have one
-                field, or no column holds a contact.
+            ImportFileError: Two columns have one field, or no column holds a contact.
         """
         by_field: dict[str, str] = {}
         for column in columns:
@@ -113,6 +114,11 @@ class ColumnMapping:
             by_field[target] = column
         contacts = {"email", "phone", "push", "contact"}
         if not contacts & {*by_field, *self.constants}:
+            if any(map(holds_contact, columns)):
+                raise ImportFileError(
+                    "the first line holds somebody's contact: put a line with the columns' names"
+                    " above it"
+                )
             shown = ", ".join(repr(column) for column in columns[:20])
             raise ImportFileError(
                 f"no column holds a contact; the columns are {shown}. Name one, like --map"
@@ -219,6 +225,8 @@ def mapping_for(
     base = mapping_from_file(given) if given else None
     known = (base or ColumnMapping()).merged(options).known
     source = open_source(path, known, encoding=encoding)
+    if lacking := options.columns.keys() - set(map(plain_name, source.columns)):
+        raise ImportFileError(f"--map: {path.name} has no column {min(lacking)!r}")
     base = base or preset_for(source.columns) or ColumnMapping()
     return source, base.merged(options)
 

@@ -1,9 +1,11 @@
 """What people see before anything is sent: numbers and examples, with contacts masked."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any, Final
 
 from stoqapp.bulk.cells import masked
+from stoqapp.bulk.judge import Verdict
 from stoqapp.bulk.mapping import LEFT_OUT, ColumnMapping
 from stoqapp.bulk.plan import Plan
 from stoqapp.bulk.read import Source
@@ -61,7 +63,7 @@ def preview(
                     {"line": one.line, "intent": _shown(one.body)}
                     if one.body
                     else {"line": one.line, "advice": one.advice}
-                    for one in plan.examples(verdict, reason, EXAMPLES)
+                    for one in islice(_in_order(plan, verdict, reason), EXAMPLES)
                 ],
             }
             for (verdict, reason), count in plan.counts().items()
@@ -76,6 +78,12 @@ def preview(
         "seconds": windows * WINDOW_SECONDS * _SLACK,
         "notes": list(NOTES),
     }
+
+
+def _in_order(plan: Plan, verdict: str, reason: str | None) -> Iterator[Verdict]:
+    if verdict == "send":
+        return plan.waiting()
+    return plan.find("verdict = ? AND reason IS ? ORDER BY row", verdict, reason)
 
 
 def _shown(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -100,5 +108,5 @@ def _in_stock(plan: Plan) -> int | None:
     """Return how many variants that people wait for are in stock now, None if it is not known."""
     if plan.catalog is None or all(one.available is None for one in plan.catalog.by_id.values()):
         return None
-    found = {body["intent"]["shopify_variant_id"] for body, _, _ in plan.template_rows()}
+    found = {(one.body or {})["intent"]["shopify_variant_id"] for one in plan.waiting()}
     return sum(bool(plan.catalog.by_id[one].available) for one in found)

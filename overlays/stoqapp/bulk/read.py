@@ -1,26 +1,25 @@
 """From a file to records: CSV in any common form, JSON and workbooks.
 
 Nothing is guessed: bytes that are not UTF-8 and begin with no byte order mark need an encoding,
-and a row whose cells cannot be told apart becomes a record with a fault.
+and a row whose cells cannot be told apart becomes a record with a fault. Of JSON, one document,
+JSON Lines, request bodies, and pages of Klaviyo's Events API are read.
 """
 
 import csv
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import date, datetime
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal, TextIO
 
 from attrs import frozen
+from python_calamine import CalamineError, CalamineWorkbook
 
-from stoqapp.bulk.documents import ImportFileError, Record, json_records, text_of
+from stoqapp.errors import StoqError
 
-# Longest first: UTF-32's mark begins with that of UTF-16.
 _MARKS: Final = {
-    b"\xff\xfe\x00\x00": "utf-32",
-    b"\x00\x00\xfe\xff": "utf-32",
     b"\xef\xbb\xbf": "utf-8-sig",
     b"\xff\xfe": "utf-16",
     b"\xfe\xff": "utf-16",
@@ -29,6 +28,28 @@ _WORKBOOKS: Final = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")
 _CODE_PAGES: Final = ("cp1252", "cp1250", "cp1251", "mac_roman")
 _DELIMITERS: Final = ",;\t|"
 _HEADER_WITHIN: Final = 20
+
+Line = int | str
+Known = Callable[[Sequence[str]], int]
+
+
+class ImportFileError(StoqError, ValueError):
+    """A file, a mapping or an option of an import cannot be used; nothing was sent."""
+
+
+@frozen
+class Record:
+    """One row of a file.
+
+    Attributes:
+        line: The physical line where it begins; the event's id in Klaviyo's pages.
+        cells: The text of each column, by the column's name.
+        fault: Why the row cannot be told apart into cells, None where it can.
+    """
+
+    line: Line
+    cells: dict[str, str]
+    fault: str | None = None
 
 
 @frozen
@@ -39,24 +60,24 @@ class Source:
         path: The file.
         form: What it is.
         columns: The names of the columns; a name that comes again has ``#2`` appended.
-        encoding: Of a text, None for a workbook.
-        delimiter: Of the cells of a CSV file, else None.
-        header_line: The line with the columns' names, None where records carry names.
+        encoding: Of a text.
+        delimiter: Of the cells of a CSV file, else "".
+        header_line: The line with the columns' names, 0 where records carry names.
         note: What a person should know of how the file is read, or "".
     """
 
     path: Path
     form: Literal["csv", "json", "workbook"]
     columns: tuple[str, ...]
-    encoding: str | None = None
-    delimiter: str | None = None
-    header_line: int | None = None
+    encoding: str = ""
+    delimiter: str = ""
+    header_line: int = 0
     note: str = ""
 
     def __iter__(self) -> Iterator[Record]:
         with _reading(self.path):
             if self.form == "json":
-                yield from json_records(self.path, self.encoding or "utf-8")
+                yield from _json_records(self.path, self.encoding)
             elif self.form == "workbook":
                 rows = islice(enumerate(_sheet(self.path)[0], 1), self.header_line, None)
                 yield from (self._record(line, row) for line, row in rows)
@@ -71,48 +92,34 @@ class Source:
                 taken.append(text)
                 yield text
 
-        with text_of(self.path, self.encoding or "utf-8") as lines:
-            skipped = self.header_line or 0
-            reader = csv.reader(
-                kept(islice(lines, skipped, None)), delimiter=self.delimiter or ",", strict=True
-            )
+        with _text_of(self.path, self.encoding) as lines:
+            text = kept(islice(lines, self.header_line, None))
+            reader = csv.reader(text, delimiter=self.delimiter, strict=True)
             while True:
-                began = skipped + reader.line_num + 1
+                began = self.header_line + reader.line_num + 1
                 taken.clear()
                 try:
-                    row = next(reader)
+                    yield self._record(began, next(reader))
                 except StopIteration:
                     return
                 except csv.Error:
-                    ended = skipped + reader.line_num
+                    ended = self.header_line + reader.line_num
                     fault = f"the quotes of lines {began} to {ended} do not match"
                     yield Record(began, {self.columns[0]: "".join(taken)}, fault)
-                    continue
-                yield self._record(began, row)
 
     def _record(self, line: int, row: Sequence[str]) -> Record:
-        columns = self.columns
-        cells = dict(zip(columns, row, strict=False))
-        if len(row) < len(columns):
-            cells |= dict.fromkeys(columns[len(row) :], "")
-        elif len(row) > len(columns) and any(cell.strip() for cell in row[len(columns) :]):
-            joined = (self.delimiter or ",").join(row)
+        columns, delimiter = self.columns, self.delimiter
+        if any(cell.strip() for cell in row[len(columns) :]):
             fault = f"has {len(row)} cells, and the header {len(columns)}"
-            return Record(line, {columns[0]: joined}, fault)
-        elif self.delimiter and any(self._swallows(cell) for cell in row if "\n" in cell):
+            return Record(line, {columns[0]: (delimiter or ",").join(row)}, fault)
+        cells = dict.fromkeys(columns, "") | dict(zip(columns, row, strict=False))
+        lines = (part for cell in row if "\n" in cell for part in cell.split("\n"))
+        if delimiter and any(0 < len(columns) - 1 <= part.count(delimiter) for part in lines):
             return Record(line, cells, "a quoted cell holds whole rows: a quote is missing")
         return Record(line, cells)
 
-    def _swallows(self, cell: str) -> bool:
-        most = len(self.columns) - 1
-        return most > 0 and any(
-            part.count(self.delimiter or ",") >= most for part in cell.split("\n")
-        )
 
-
-def open_source(
-    path: Path, known: Callable[[Sequence[str]], int], *, encoding: str | None = None
-) -> Source:
+def open_source(path: Path, known: Known, *, encoding: str | None = None) -> Source:
     """Look at *path*, and return how its records are read.
 
     Args:
@@ -131,7 +138,7 @@ def open_source(
         if head.startswith(_WORKBOOKS):
             return _open_workbook(path, known)
         encoding = _encoding(path, head, encoding)
-        with text_of(path, encoding) as lines:
+        with _text_of(path, encoding) as lines:
             first = next((text for text in lines if text.strip()), "").lstrip()
         if first.startswith(("{", "[{", "[\n", "[\r")) or first.strip() == "[":
             return _open_json(path, encoding)
@@ -146,6 +153,11 @@ def _reading(path: Path) -> Iterator[None]:
         raise ImportFileError(f"{path} cannot be read: {error.strerror or error}") from None
 
 
+def _text_of(path: Path, encoding: str) -> TextIO:
+    """Open a text; its lines keep their ends."""
+    return path.open(encoding=encoding, newline="")
+
+
 def _encoding(path: Path, head: bytes, given: str | None) -> str:
     mark = next((name for mark, name in _MARKS.items() if head.startswith(mark)), None)
     if given is None and mark is None and b"\x00" in head:
@@ -155,7 +167,7 @@ def _encoding(path: Path, head: bytes, given: str | None) -> str:
     chosen = given or mark or "utf-8"
     number = 0
     try:
-        with text_of(path, chosen) as lines:
+        with _text_of(path, chosen) as lines:
             for number, _ in enumerate(lines, 1):  # noqa: B007 - told in the message
                 pass
     except LookupError:
@@ -189,45 +201,43 @@ def _not_utf8(path: Path) -> str:
     )
 
 
-def _open_csv(path: Path, known: Callable[[Sequence[str]], int], encoding: str) -> Source:
-    with text_of(path, encoding) as lines:
+def _open_csv(path: Path, known: Known, encoding: str) -> Source:
+    with _text_of(path, encoding) as lines:
         top = list(islice(lines, 200))
-    declared = re.fullmatch('"?sep=(.)"?', top[0].strip()) if top else None
+    declared = re.fullmatch('"?sep=(.)"?', "".join(top[:1]).strip())
     start = 1 if declared else 0
     rows: list[tuple[int, int, int, str, list[str]]] = []
     for delimiter in declared[1] if declared else _DELIMITERS:
         reader = csv.reader(top[start:], delimiter=delimiter)
         with suppress(csv.Error):
-            for row in islice(reader, _HEADER_WITHIN):
-                if any(row):
-                    names = known(row)
-                    wide = 0 if names else len(row)
-                    rows.append((names, wide, -reader.line_num, delimiter, row))
+            for row in filter(any, islice(reader, _HEADER_WITHIN)):
+                names = known(row)
+                rows.append((names, 0 if names else len(row), -reader.line_num, delimiter, row))
     if not rows:
         raise ImportFileError(f"{path.name} has no header line")
     _, _, line, delimiter, header = max(rows, key=lambda found: found[:3])
-    return Source(path, "csv", _unique(header), encoding, delimiter, header_line=start - line)
+    return Source(path, "csv", _unique(header), encoding, delimiter, start - line)
 
 
 def _unique(header: Sequence[str]) -> tuple[str, ...]:
     names: list[str] = []
     for place, cell in enumerate(header, 1):
         name = cell.strip() or f"column {place}"
-        count = sum(1 for other in names if other == name or other.startswith(f"{name}#"))
+        count = sum(other == name or other.startswith(f"{name}#") for other in names)
         names.append(f"{name}#{count + 1}" if count else name)
     return tuple(names)
 
 
 def _open_json(path: Path, encoding: str) -> Source:
     columns: dict[str, None] = {}
-    for record in json_records(path, encoding):
+    for record in _json_records(path, encoding):
         columns |= dict.fromkeys(record.cells)
     if not columns:
         raise ImportFileError(f"{path.name} holds no records")
     return Source(path, "json", tuple(columns), encoding)
 
 
-def _open_workbook(path: Path, known: Callable[[Sequence[str]], int]) -> Source:
+def _open_workbook(path: Path, known: Known) -> Source:
     rows, note = _sheet(path)
     top = list(islice(rows, _HEADER_WITHIN))
     ranks = [(known(row), -place) for place, row in enumerate(top) if any(row)]
@@ -238,10 +248,6 @@ def _open_workbook(path: Path, known: Callable[[Sequence[str]], int]) -> Source:
 
 
 def _sheet(path: Path) -> tuple[Iterator[list[str]], str]:
-    try:
-        from python_calamine import CalamineError, CalamineWorkbook
-    except ImportError:
-        raise ImportFileError("workbooks need the extra: pip install 'stoqapp[bulk]'") from None
     try:
         workbook = CalamineWorkbook.from_path(path)
         sheet = workbook.get_sheet_by_index(0)
@@ -260,6 +266,82 @@ def _cell(value: object) -> str:
     # A spreadsheet keeps 15 digits of a number; what is longer has lost some.
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
         return str(int(value))
-    if isinstance(value, datetime | date):
-        return value.isoformat(" ") if isinstance(value, datetime) else value.isoformat()
     return str(value)
+
+
+def documents(path: Path, encoding: str) -> Iterator[tuple[int, Any]]:
+    """Yield each JSON document of a file, with its line: the one that it is, or one a line.
+
+    A line that is not JSON yields a ``ValueError`` in place of a document. Numbers stay the text
+    that they are in the file.
+
+    Raises:
+        ImportFileError: The file is one document, and is not JSON.
+    """
+    with _text_of(path, encoding) as lines:
+        first = next((text for text in lines if text.strip()), "")
+    if not isinstance(_document(first), ValueError):
+        with _text_of(path, encoding) as lines:
+            for number, text in enumerate(lines, 1):
+                if text.strip():
+                    yield number, _document(text)
+        return
+    whole = _document(path.read_text(encoding))
+    if isinstance(whole, ValueError):
+        raise ImportFileError(f"{path.name} is neither JSON nor JSON Lines: {whole}")
+    yield 1, whole
+
+
+def _document(text: str) -> Any:
+    try:
+        return json.loads(text, parse_int=str, parse_float=str, parse_constant=str)
+    except RecursionError:
+        return ValueError("it is nested too deeply")
+    except ValueError as error:
+        place = f" (line {error.lineno})" if isinstance(error, json.JSONDecodeError) else ""
+        return ValueError(f"{getattr(error, 'msg', error)}{place}")
+
+
+def _json_records(path: Path, encoding: str) -> Iterator[Record]:
+    """Yield the records of a JSON file; a name within an object has dots: ``customer.email``."""
+    for number, document in documents(path, encoding):
+        entries = document if isinstance(document, list) else [document]
+        for place, entry in enumerate(chain.from_iterable(map(_entries, entries)), number):
+            if not isinstance(entry, dict):
+                is_json = not isinstance(entry, ValueError)
+                fault = "is not a JSON object" if is_json else f"is not JSON: {entry}"
+                yield Record(place, {}, fault)
+                continue
+            cells = dict(_cells(entry, ""))
+            yield Record(cells.get("id", place) if "profile" in entry else place, cells)
+
+
+def _entries(document: Any) -> Sequence[Any]:
+    """Return the records of a document: a Klaviyo page's events, each with its profile."""
+    if not isinstance(document, dict) or not isinstance(document.get("data"), list):
+        return [document]
+    included = document.get("included")
+    profiles = {
+        str(other.get("id")): other.get("attributes")
+        for other in (included if isinstance(included, list) else [])
+        if isinstance(other, dict) and other.get("type") == "profile"
+    }
+    return [_with_profile(event, profiles) for event in document["data"]]
+
+
+def _with_profile(event: Any, profiles: dict[str, Any]) -> Any:
+    try:
+        profile = profiles.get(event["relationships"]["profile"]["data"]["id"])
+    except (TypeError, KeyError):
+        profile = None
+    return {**event, "profile": profile or {"email": None}} if isinstance(event, dict) else event
+
+
+def _cells(value: Any, name: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict) and value:
+        for key, part in value.items():
+            yield from _cells(part, f"{name}.{key}" if name else key)
+    elif isinstance(value, str):
+        yield name, value
+    else:
+        yield name, "" if value is None else json.dumps(value, ensure_ascii=False)

@@ -186,9 +186,9 @@ def _choices(
     """Return what was decided for the whole file, and the catalog."""
     from stoqapp.bulk.catalog import catalog_from_file
     from stoqapp.bulk.cells import UnusableCell, moment
-    from stoqapp.bulk.documents import ImportFileError
     from stoqapp.bulk.exclude import excluded_from_file
     from stoqapp.bulk.judge import Choices
+    from stoqapp.bulk.read import ImportFileError
 
     since = None
     if arguments.since is not None:

@@ -9,10 +9,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stoqapp.bulk.catalog import catalog_from_file
-from stoqapp.bulk.documents import ImportFileError
 from stoqapp.bulk.judge import Choices
 from stoqapp.bulk.mapping import mapping_for
 from stoqapp.bulk.plan import plan
+from stoqapp.bulk.read import ImportFileError
 
 WAITLISTS = Path(__file__).parents[3] / "examples" / "waitlists"
 CATALOG = catalog_from_file(WAITLISTS / "catalog.products.json")
@@ -33,7 +33,7 @@ def _verdicts(content: bytes) -> None:
         path = Path(folder, "list")
         path.write_bytes(content)
         try:
-            source, mapping = mapping_for(path, maps=["Email=email"])
+            source, mapping = mapping_for(path)
             planned = plan(source, mapping, CATALOG, Choices(shop="demo.myshopify.com"))
         except ImportFileError as error:
             assert "\n" not in str(error)  # noqa: PT017 - either way is right

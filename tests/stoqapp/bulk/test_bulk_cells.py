@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from listing import SHOP, csv_of, of_row, planned, verdicts
+from listing import csv_of, of_row, planned, verdicts
 
-from stoqapp.bulk.documents import ImportFileError
+from stoqapp.bulk.read import ImportFileError
 
 SMS = {"Email": "(no column)"}
 
@@ -214,7 +214,7 @@ def _dated(*dates: str) -> bytes:
 def test_the_oldest_go_first(dates: list[str], order: list[int], tmp_path: Path) -> None:
     """Dates order what is sent; rows without one go last, as in the file."""
     plan = planned(tmp_path, _dated(*dates))
-    sent = [one.body["customer"]["email"] for one in plan.waiting(SHOP, 10)]
+    sent = [one.body["customer"]["email"] for one in plan.waiting()]
     assert [f"p{n}@example.com" for n in order] == sent
 
 
@@ -225,7 +225,7 @@ def test_dates_that_read_both_ways_need_a_decision(tmp_path: Path) -> None:
     with pytest.raises(ImportFileError, match="--dayfirst"):
         planned(tmp_path, _dated("03/09/2026", "25/08/2026", "08/25/2026"))
     plan = planned(tmp_path, _dated("03/09/2026", "04/08/2026"), dates="month-first")
-    assert [2, 3] == [one.line for one in plan.waiting(SHOP, 10)]
+    assert [2, 3] == [one.line for one in plan.waiting()]
 
 
 def test_only_what_is_new_enough(tmp_path: Path) -> None:
