@@ -11,32 +11,25 @@ exit codes: 0 recorded; 1 an answer was not the expected one, so that cassette s
 
 import argparse
 import json
-import os
 import sys
+import tomllib
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
 from attrs import frozen
 
 from stoq_public_api_client.models import CreateIntentRequest
-from stoqapp import (
-    Answer,
-    AnswerError,
-    ConfigurationError,
-    InvalidIntentError,
-    Stoq,
-    StoqError,
-    check,
-)
+from stoqapp import Answer, AnswerError, InvalidIntentError, Stoq, StoqError, check
+from stoqapp.inputs import prepare
 from stoqapp.rules import CONTACT_OF_CHANNEL
 from stoqapp.spec import BASE_URL
 from stoqapp.terminal import agreed
 from stoqapp_sandbox import Sandbox
 from stoqapp_sandbox.cassettes import LEFT_OUT, SHOP, SHOWN_HEADERS, cassette_of
 
-_COMMITTED: Final = Path(__file__).resolve().parent.parent / "tests" / "cassettes"
-CASSETTES: Final = Path(os.environ.get("STOQAPP_CASSETTES", _COMMITTED))
+CASSETTES: Final = Path(__file__).resolve().parent.parent / "tests" / "cassettes"
 # The vendor's points, and a window that does not end between two requests of a scenario.
 RATE_LIMIT: Final = (360, 86_400)
 COMMAND: Final = ".venv/bin/python scripts/record_cassettes.py"
@@ -44,100 +37,57 @@ COMMAND: Final = ".venv/bin/python scripts/record_cassettes.py"
 
 @frozen
 class Scenario:
-    """A request and the answers to it.
-
-    Attributes:
-        name: Of the scenario and its cassette.
-        body: The request that the cassette shows, sent once for each of *statuses*. If one is 200,
-            it is also sent once before, unrecorded, so that it is a duplicate.
-        statuses: The expected answers. The sandbox is told to give any other than 200 and 201.
-        wait: The seconds in the Retry-After header of such an answer.
-    """
+    """A request and the answers to it; ``scenarios.toml`` explains the attributes."""
 
     name: str
     body: Mapping[str, Any]
     statuses: tuple[int, ...]
-    wait: int | None = None
+    wait: int | None
+    is_live: bool
 
-    @property
-    def path(self) -> Path:
-        """The scenario's cassette."""
-        return CASSETTES / f"{self.name}.yaml"
+    def path_in(self, folder: Path) -> Path:
+        """Return the scenario's cassette."""
+        return folder / f"{self.name}.yaml"
 
     @property
     def request(self) -> CreateIntentRequest:
         """The body as a model of the generated client."""
         return CreateIntentRequest.from_dict(self.body)
 
-    @property
-    def is_live(self) -> bool:
-        """Whether the real service gives these answers to one customer's few requests."""
-        return {*self.statuses} <= {200, 201} and "product" not in self.body
-
     def prepare(self, sandbox: Sandbox) -> None:
         """Bring *sandbox* into the state in which it answers so."""
         if 200 in self.statuses:
             with _client(SHOP, sandbox.base_url) as stoq:
                 stoq.create_intent(self.request)
-        headers = {"Retry-After": str(self.wait)} if self.wait else {}
-        limited = {"error": "Rate limit exceeded", "retry_after": self.wait}
         for status in {*self.statuses} - {200, 201}:
-            if status == 429:
-                sandbox.fail_next(status, headers=headers, body=limited)
-            else:
-                sandbox.fail_next(status, headers=headers)
+            sandbox.fail_next(status, retry_after=self.wait)
 
 
-def _body(channel: str, **customer: Any) -> dict[str, Any]:
-    intent = {"shopify_variant_id": 4711, "shopify_product_id": 42, "channel": channel}
-    return {"intent": intent | {"quantity": 1, "source": "api"}, "customer": customer}
+def _scenario(name: str, row: Mapping[str, Any]) -> Scenario:
+    intent = {
+        "shopify_variant_id": 4711,
+        "shopify_product_id": 42,
+        "channel": "email",
+        "quantity": 1,
+        "source": "api",
+    }
+    customer = row.get("customer", {"email": "ada@example.com"})
+    body = {"intent": intent | row.get("intent", {}), "customer": customer}
+    if "product" in row:
+        body["product"] = row["product"]
+    return Scenario(name, body, tuple(row["statuses"]), row.get("wait"), row.get("live", False))
 
 
-_BY_EMAIL: Final = _body("email", email="ada@example.com")
-_EVERY_FIELD: Final = {
-    "intent": _body("sms")["intent"] | {"shopify_market_id": 7, "quantity": 2},
-    "customer": {
-        "id": "1",
-        "name": "Ada Example",
-        "email": "ada@example.com",
-        "phone": "15550109999",
-        "push": "push-token",
-        "country_code": "1",
-        "country": "us",
-        "accepts_marketing": True,
-        "locale": "en",
-        "shopify_market_id": 7,
-        "shopify_customer_id": "815",
-    },
-    "product": {
-        "variant_count": 3,
-        "title": "Lamp",
-        "variant_title": "Blue",
-        "vendor": "Example",
-        "sku": "LAMP-BLUE",
-    },
-}
-
-SCENARIOS: Final = (
-    Scenario("created_by_email", _BY_EMAIL, (201,)),
-    Scenario("created_by_sms", _body("sms", phone="15550109999"), (201,)),
-    Scenario("created_by_push", _body("push", push="push-token"), (201,)),
-    Scenario("created_with_every_field", _EVERY_FIELD, (201,)),
-    Scenario("duplicate", _BY_EMAIL, (200,)),
-    Scenario("bad_request", _BY_EMAIL, (400,)),
-    Scenario("unauthorized", _BY_EMAIL, (401,)),
-    Scenario("not_found", _BY_EMAIL, (404,)),
-    Scenario("rate_limited", _BY_EMAIL, (429,), wait=7),
-    Scenario("server_error", _BY_EMAIL, (500,)),
-    Scenario("unavailable", _BY_EMAIL, (503,)),
-    Scenario("rate_limited_then_created", _BY_EMAIL, (429, 201), wait=7),
-    Scenario("unavailable_then_created", _BY_EMAIL, (503, 201), wait=3),
-    Scenario("unknown_then_duplicate", _BY_EMAIL, (502, 200)),
-)
+_TABLE: Final = Path(__file__).with_name("scenarios.toml").read_text("utf-8")
+SCENARIOS: Final = [_scenario(name, row) for name, row in tomllib.loads(_TABLE).items()]
 
 
 def record(
-    scenario: Scenario, sent: CreateIntentRequest, stoq: Stoq, sandbox: Sandbox | None
+    scenario: Scenario,
+    sent: CreateIntentRequest,
+    stoq: Stoq,
+    sandbox: Sandbox | None,
+    folder: Path,
 ) -> bool:
     """Send *sent* and record the answers to the scenario's cassette, if all are as expected.
 
@@ -145,35 +95,31 @@ def record(
     """
     try:
         if sandbox:
+            sandbox.reset()
             scenario.prepare(sandbox)
         elif 200 in scenario.statuses:
             _answer(stoq, sent)
         answers = [_answer(stoq, sent) for _ in scenario.statuses]
+        answered, expected = (
+            " then ".join(map(str, statuses))
+            for statuses in ([answer.status for answer in answers], scenario.statuses)
+        )
+        problem = answered != expected and f"answered {answered} where {expected} was expected"
     except StoqError as error:
-        print(f"{scenario.name}: {error}; its cassette stays as it was", file=sys.stderr)
-        return False
-    answered, expected = (
-        " then ".join(map(str, statuses))
-        for statuses in ([answer.status for answer in answers], scenario.statuses)
-    )
-    if answered != expected:
-        said = f"answered {answered} where {expected} was expected"
-        print(f"{scenario.name}: {said}; its cassette stays as it was", file=sys.stderr)
+        problem = str(error)
+    if problem:
+        print(f"{scenario.name}: {problem}; its cassette stays as it was", file=sys.stderr)
         return False
     body = json.dumps(scenario.body, separators=(",", ":")).encode()
     exchanges = [(SHOWN_HEADERS, body, answer) for answer in answers]
     text = cassette_of(exchanges, "sandbox" if sandbox else "live")
-    scenario.path.write_text(text, "utf-8")
+    scenario.path_in(folder).write_text(text, "utf-8")
     print(f"{scenario.name}: recorded{f', with parts {LEFT_OUT}' if LEFT_OUT in text else ''}")
     return True
 
 
 def _answer(stoq: Stoq, request: CreateIntentRequest) -> Answer:
-    """Return the answer.
-
-    Raises:
-        StoqError: None came.
-    """
+    """Return the answer; raise StoqError where none came."""
     try:
         return stoq.create_intent(request).answer
     except AnswerError as error:
@@ -190,43 +136,19 @@ def _request_for(scenario: Scenario, arguments: argparse.Namespace) -> CreateInt
     """
     channel = scenario.body["intent"]["channel"]
     contact = CONTACT_OF_CHANNEL[channel]
-    body = _body(channel, **{contact: getattr(arguments, contact)})
-    body["intent"]["shopify_variant_id"] = arguments.variant
-    body["intent"]["shopify_product_id"] = arguments.product
-    if not scenario.is_live or body["customer"][contact] is None:
+    given = {contact: getattr(arguments, contact)}
+    if not scenario.is_live or given[contact] is None:
         reason = f"no --{contact} given" if scenario.is_live else "only the sandbox can"
         print(f"{scenario.name}: left as it is ({reason})")
         return None
-    request = CreateIntentRequest.from_dict(body)
-    if broken := check(request):
+    place = {"variant": arguments.variant, "product": arguments.product}
+    body = prepare(**place, channel=channel, **given).body
+    if broken := check(body):
         raise InvalidIntentError(broken)
-    return request
+    return CreateIntentRequest.from_dict(body)
 
 
-def _from_service(chosen: Sequence[Scenario], arguments: argparse.Namespace) -> int:
-    requests = [(scenario, _request_for(scenario, arguments)) for scenario in chosen]
-    with _client(arguments.shop, arguments.base_url) as stoq:
-        question = f"This puts the customer on real waitlists of {stoq.shop}. Go on?"
-        if not arguments.yes and not agreed(COMMAND, question):
-            return 2
-        recorded = [record(scenario, sent, stoq, None) for scenario, sent in requests if sent]
-    return 0 if all(recorded) else 1
-
-
-def _from_sandbox(chosen: Sequence[Scenario], arguments: argparse.Namespace) -> int:
-    live = ", ".join(scenario.name for scenario in chosen if is_live(scenario.path))
-    question = f"This replaces live recordings: {live}. Go on?"
-    if live and not arguments.yes and not agreed(COMMAND, question):
-        return 2
-    recorded = []
-    with Sandbox(rate_limit=RATE_LIMIT) as sandbox, _client(SHOP, sandbox.base_url) as stoq:
-        for scenario in chosen:
-            sandbox.reset()
-            recorded.append(record(scenario, scenario.request, stoq, sandbox))
-    return 0 if all(recorded) else 1
-
-
-def is_live(path: Path) -> bool:
+def was_live(path: Path) -> bool:
     """Return whether *path* is a cassette that was recorded from the real service."""
     return path.is_file() and "\n  recorded_from: live\n" in path.read_text("utf-8")
 
@@ -242,16 +164,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("names", nargs="*", metavar="scenario", help=f"of {', '.join(names)}")
-    parser.add_argument("--yes", action="store_true", help="do not ask")
-    parser.add_argument("--live", action="store_true", help="record from the real service")
-    parser.add_argument("--shop", help="with --live: the shop")
-    parser.add_argument("--variant", type=int, help="with --live: number of a sold-out variant")
-    parser.add_argument("--product", type=int, help="with --live: number of its product")
-    parser.add_argument("--email", help="with --live: the customer's address")
-    parser.add_argument("--phone", help="with --live: the customer's number, digits alone")
-    parser.add_argument("--push", help="with --live: the customer's push token")
-    parser.add_argument("--base-url", default=BASE_URL, help="with --live: the API to ask")
+    option = parser.add_argument
+    option("names", nargs="*", metavar="scenario", help=f"of {', '.join(names)}")
+    option("--into", type=Path, default=CASSETTES, metavar="FOLDER", help="(tests/cassettes)")
+    option("--yes", action="store_true", help="do not ask")
+    option("--live", action="store_true", help="record from the real service")
+    option("--shop", help="with --live: the shop")
+    option("--variant", help="with --live: number of a sold-out variant")
+    option("--product", help="with --live: number of its product")
+    option("--email", help="with --live: the customer's address")
+    option("--phone", help="with --live: the customer's number, with + and country code")
+    option("--push", help="with --live: the customer's push token")
+    option("--base-url", default=BASE_URL, help="with --live: the API to ask")
     arguments = parser.parse_args(argv)
     if unknown := set(arguments.names) - set(names):
         parser.error(f"no scenario is named {', '.join(sorted(unknown))}: see --help")
@@ -259,9 +183,37 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("--live needs --shop, --variant and --product")
     chosen = [scenario for scenario in SCENARIOS if scenario.name in (arguments.names or names)]
     try:
-        return (_from_service if arguments.live else _from_sandbox)(chosen, arguments)
-    except (ConfigurationError, InvalidIntentError) as error:
+        return _record_all(chosen, arguments)
+    except ValueError as error:
         parser.error(str(error))
+
+
+def _record_all(chosen: Sequence[Scenario], arguments: argparse.Namespace) -> int:
+    """Record the chosen scenarios and return the exit code.
+
+    Raises:
+        ValueError: An argument cannot be used; nothing was sent.
+    """
+    with ExitStack() as stack:
+        if arguments.live:
+            sandbox, stoq = None, _client(arguments.shop, arguments.base_url)
+            requests = [(scenario, _request_for(scenario, arguments)) for scenario in chosen]
+            question = f"This puts the customer on real waitlists of {stoq.shop}. Go on?"
+        else:
+            sandbox = stack.enter_context(Sandbox(rate_limit=RATE_LIMIT))
+            stoq = _client(SHOP, sandbox.base_url)
+            requests = [(scenario, scenario.request) for scenario in chosen]
+            live = [one.name for one in chosen if was_live(one.path_in(arguments.into))]
+            question = f"This replaces live recordings: {', '.join(live)}. Go on?" if live else ""
+        stack.enter_context(stoq)
+        if question and not arguments.yes and not agreed(COMMAND, question):
+            return 2
+        recorded = [
+            record(scenario, sent, stoq, sandbox, arguments.into)
+            for scenario, sent in requests
+            if sent
+        ]
+    return 0 if all(recorded) else 1
 
 
 if __name__ == "__main__":

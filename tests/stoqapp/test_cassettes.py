@@ -1,9 +1,9 @@
 """The recorded answers, replayed to each client, and what the recordings hold."""
 
-import asyncio
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,30 +11,65 @@ import yaml
 from calling import Caller
 from vcr.cassette import Cassette
 
-from record_cassettes import CASSETTES, COMMAND, SCENARIOS, SHOP, Scenario, is_live
+from record_cassettes import CASSETTES, COMMAND, SCENARIOS, SHOP, Scenario, main, was_live
 from stoq_public_api_client import Client
 from stoq_public_api_client.api.intents import create_intent
 from stoq_public_api_client.models import CreateIntentRequest
-from stoqapp import AnswerError, AsyncStoq, NotSentError, Stoq, check
+from stoqapp import AnswerError, NotSentError, Stoq, check
 from stoqapp.spec import INTENTS_PATH
+from stoqapp_sandbox import Sandbox
 from stoqapp_sandbox.cassettes import LEFT_OUT, scrubbed_answer
 
-ONCE: dict[str, Any] = {"max_retries": 0, "budget": None}
+# Each cassette as it is committed, and each that can be recorded live as it is then.
+CASES = [(one, "committed") for one in SCENARIOS]
+CASES += [(one, "live") for one in SCENARIOS if one.is_live]
 
 
-def cassette_of(scenario: Scenario) -> Any:
+def cassette_of(scenario: Scenario, origin: str) -> Any:
     refused = pytest.mark.skipif(
         bool(check(scenario.body)), reason="openapi.json has changed: its request is refused now"
     )
-    return pytest.param(
-        scenario,
-        marks=[pytest.mark.vcr, pytest.mark.default_cassette(scenario.name), refused],
-        id=scenario.name,
-    )
+    marks = [pytest.mark.vcr, pytest.mark.default_cassette(scenario.name), refused]
+    return pytest.param(scenario, origin, marks=marks, id=f"{scenario.name}-{origin}")
 
 
-each_scenario = pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda one: one.name)
-each_cassette = pytest.mark.parametrize("scenario", [cassette_of(one) for one in SCENARIOS])
+each_case = pytest.mark.parametrize(
+    ("scenario", "origin"), CASES, ids=[f"{scenario.name}-{origin}" for scenario, origin in CASES]
+)
+each_cassette = pytest.mark.parametrize(
+    ("scenario", "origin"), [cassette_of(*case) for case in CASES]
+)
+
+
+@pytest.fixture(scope="session")
+def live_cassettes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Live recordings, of a service that says something else than the sandbox."""
+    folder = tmp_path_factory.mktemp("live")
+    contacts = ["--email", "ada@example.org", "--phone", "+1 555 010 7777", "--push", "token"]
+    customer = ["--shop", "demo", "--variant", "1", "--product", "2", *contacts]
+    with Sandbox(assume={"duplicate_words": "taken"}) as service:
+        address = ["--base-url", service.base_url, "--into", str(folder)]
+        assert 0 == main(["--live", "--yes", *customer, *address])
+    return folder
+
+
+@pytest.fixture
+def origin() -> str:
+    """Where the cassettes of a test come from, unless its parameter says something else."""
+    return "committed"
+
+
+@pytest.fixture
+def vcr_cassette_dir(origin: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The folder of the cassettes; an empty one for a test that records them anew."""
+    if origin == "live":
+        yield str(request.getfixturevalue("live_cassettes"))
+    elif origin == "committed":
+        yield str(CASSETTES)
+    else:
+        yield str(tmp_path)
+        [path] = tmp_path.iterdir()
+        assert (CASSETTES / path.name).read_bytes() == path.read_bytes()
 
 
 @pytest.fixture(autouse=True)
@@ -47,54 +82,40 @@ def _all_played(vcr: Cassette | None, record_mode: str) -> Iterator[None]:
         assert vcr.all_played, "the cassette holds an answer that was not asked for"
 
 
-def from_generated(base_url: str, request: CreateIntentRequest) -> int:
-    with Client(base_url=base_url) as client:
-        return create_intent.sync_detailed(
-            client=client, body=request, x_shopify_shop_domain=SHOP
-        ).status_code
+def status_from(client: str, base_url: str, request: CreateIntentRequest) -> int:
+    if client == "generated":
+        with Client(base_url=base_url) as generated:
+            return create_intent.sync_detailed(
+                client=generated, body=request, x_shopify_shop_domain=SHOP
+            ).status_code
+    try:
+        return Caller(client).create_intent(request, base_url=base_url).answer.status
+    except AnswerError as error:
+        return error.status
 
 
-def from_generated_async(base_url: str, request: CreateIntentRequest) -> int:
-    async def answered() -> int:
-        async with Client(base_url=base_url) as client:
-            answer = await create_intent.asyncio_detailed(
-                client=client, body=request, x_shopify_shop_domain=SHOP
-            )
-            return answer.status_code
-
-    return asyncio.run(answered())
-
-
-def from_stoq(base_url: str, request: CreateIntentRequest) -> int:
-    with Stoq(SHOP, base_url=base_url, **ONCE) as stoq:
-        try:
-            return stoq.create_intent(request).answer.status
-        except AnswerError as error:
-            return error.status
-
-
-def from_async_stoq(base_url: str, request: CreateIntentRequest) -> int:
-    async def answered() -> int:
-        async with AsyncStoq(SHOP, base_url=base_url, **ONCE) as stoq:
-            try:
-                return (await stoq.create_intent(request)).answer.status
-            except AnswerError as error:
-                return error.status
-
-    return asyncio.run(answered())
-
-
-@pytest.mark.parametrize(
-    "status_from", [from_generated, from_generated_async, from_stoq, from_async_stoq]
-)
+@pytest.mark.parametrize("client", ["generated", "sync", "async"])
 @each_cassette
 def test_each_client_finds_its_answers(
-    scenario: Scenario,
-    status_from: Callable[[str, CreateIntentRequest], int],
-    recorded_service: str,
+    scenario: Scenario, client: str, recorded_service: str
 ) -> None:
     """Every client sends the recorded URL, headers and body, and gets the recorded answers."""
-    answered = [status_from(recorded_service, scenario.request) for _ in scenario.statuses]
+    answered = [status_from(client, recorded_service, scenario.request) for _ in scenario.statuses]
+    assert list(scenario.statuses) == answered
+
+
+@pytest.mark.parametrize("record_mode", ["rewrite"])
+@pytest.mark.parametrize(
+    ("scenario", "origin"),
+    [
+        cassette_of(one, "recorded")
+        for one in SCENARIOS
+        if one.name in ("rate_limited", "duplicate")
+    ],
+)
+def test_pytest_records_what_the_script_records(scenario: Scenario, recorded_service: str) -> None:
+    """--record-mode=rewrite writes the same bytes again."""
+    answered = [status_from("sync", recorded_service, scenario.request) for _ in scenario.statuses]
     assert list(scenario.statuses) == answered
 
 
@@ -148,7 +169,7 @@ def test_another_body_finds_no_answer(vcr: Cassette, recorded_service: str) -> N
     """A request whose body differs from the recorded one is neither answered nor sent."""
     request = SCENARIOS[0].request
     request.intent.quantity = 2
-    with Stoq(SHOP, base_url=recorded_service, **ONCE) as stoq:
+    with Stoq(SHOP, base_url=recorded_service, max_retries=0, budget=None) as stoq:
         with pytest.raises(NotSentError, match="CannotOverwriteExistingCassetteException"):
             stoq.create_intent(request)
         assert 0 == vcr.play_count
@@ -157,14 +178,19 @@ def test_another_body_finds_no_answer(vcr: Cassette, recorded_service: str) -> N
 
 def test_every_scenario_has_its_cassette_and_no_other_is_there() -> None:
     """The folder holds the scenarios' cassettes and nothing else."""
-    names = {scenario.path.name for scenario in SCENARIOS}
+    names = {f"{scenario.name}.yaml" for scenario in SCENARIOS}
     assert names == {path.name for path in CASSETTES.iterdir()}, f"record them: {COMMAND}"
 
 
-@each_scenario
-def test_each_cassette_is_scrubbed(scenario: Scenario) -> None:
-    """A cassette says what it was recorded from; scrubbing it once more changes nothing."""
-    content = yaml.safe_load(scenario.path.read_text("utf-8"))
+@each_case
+def test_each_cassette_is_scrubbed(scenario: Scenario, vcr_cassette_dir: str) -> None:
+    """A cassette says where it is from, names made-up people only, and is scrubbed: doing that
+    again changes nothing, and nothing that the sandbox says is left out."""
+    path = scenario.path_in(Path(vcr_cassette_dir))
+    text = path.read_text("utf-8")
+    assert set(re.findall(r"[\w.+-]+@[\w.-]+", text)) <= {"ada@example.com"}
+    assert was_live(path) or LEFT_OUT not in text
+    content = yaml.safe_load(text)
     assert content["metadata"] in ({"recorded_from": "sandbox"}, {"recorded_from": "live"})
     for exchange in content["interactions"]:
         request, answer = exchange["request"], exchange["response"]
@@ -172,16 +198,3 @@ def test_each_cassette_is_scrubbed(scenario: Scenario) -> None:
         assert scenario.body == json.loads(request["body"])
         answer["body"]["string"] = answer["body"]["string"].encode()
         assert answer == scrubbed_answer(answer)
-
-
-@each_scenario
-def test_a_cassette_names_only_made_up_people(scenario: Scenario) -> None:
-    """The addresses in a cassette are at domains that are reserved for examples."""
-    addresses = re.findall(r"[\w.+-]+@[\w.-]+", scenario.path.read_text("utf-8"))
-    assert {address.partition("@")[2] for address in addresses} <= {"example.com", "example.org"}
-
-
-@each_scenario
-def test_each_sentence_of_the_sandbox_is_known(scenario: Scenario) -> None:
-    """Nothing that the sandbox says is left out of its recordings."""
-    assert is_live(scenario.path) or LEFT_OUT not in scenario.path.read_text("utf-8")

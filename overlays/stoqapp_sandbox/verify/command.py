@@ -3,9 +3,7 @@
 import argparse
 from typing import Any, Final
 
-from stoqapp.errors import StoqError
 from stoqapp.inputs import INPUTS
-from stoqapp.terminal import complain
 
 # The inputs of the SDK that are options here, and whether each is required.
 GIVEN: Final = {"variant": True, "product": True, "email": True, "phone": False, "market": False}
@@ -20,7 +18,7 @@ examples:
 _EXIT_CODES: Final = """\
 exit codes:
   0    every answer is as expected
-  1    an answer is not as expected: a finding, not a failure
+  1    an answer is not as expected: a finding; or a cassette cannot be written
   2    usage, or you did not agree: nothing was sent
   3    the service refused the first request, on which all others build
   4    not sent: no connection was made
@@ -75,8 +73,4 @@ def run(arguments: argparse.Namespace) -> int:
     # Needs the extra, and takes a while to import.
     from stoqapp_sandbox.verify.run import verify
 
-    try:
-        return verify(arguments)
-    except StoqError as error:
-        complain("stoqapp verify", str(error))
-        return 2
+    return verify(arguments)

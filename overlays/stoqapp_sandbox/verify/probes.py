@@ -35,27 +35,20 @@ class Probe:
     headers: Mapping[str, str] = field(factory=dict)
     needs: str = ""
 
-    def lacks(self, values: Values) -> bool:
-        """Whether the option that it needs was not given."""
-        return bool(self.needs) and values[self.needs] is None
-
     def request(self, values: Values, usual: Mapping[str, str]) -> tuple[dict[str, str], bytes]:
         """Return headers and content; *usual* are the headers of any request."""
         headers = {name: text for name, text in {**usual, **self.headers}.items() if text}
         if self.text:
             return headers, self.text.encode()
-        body: dict[str, dict[str, Any]] = {"intent": {}, "customer": {}}
-        more = {
-            "swapped_email": values["email"].swapcase(),
-            "made_up": _NO_ID + values["variant"] % 1000,
-        }
+        named = {f"${name}": value for name, value in values.items()}
+        named["$swapped_email"] = values["email"].swapcase()
+        named["$made_up"] = _NO_ID + values["variant"] % 1000
+        sections = [name for name in ("intent", "customer") if name not in self.drop]
+        body: dict[str, dict[str, Any]] = {name: {} for name in sections}
         for path, value in {**PROBES[0].set, **self.set}.items():
             section, _, name = path.partition(".")
-            is_named = isinstance(value, str) and value.startswith("$")
-            body[section][name] = {**values, **more}[value[1:]] if is_named else value
-        for path in self.drop:
-            section, _, name = path.partition(".")
-            del (body[section] if name else body)[name or section]
+            if section in body and path not in self.drop:
+                body[section][name] = named.get(value, value)
         return headers, json.dumps(body).encode()
 
 

@@ -1,30 +1,32 @@
-"""Describe answers by signs that repeat none of their words, and find the switches behind them.
+"""Describe answers without repeating their words, and find the switches behind them.
 
 The requests of a run are replayed to a fresh sandbox for each choice of each switch. The choice
 whose sandbox answers most like the service is the explanation.
 """
 
-import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any, Final
 
 from attrs import define, field
 
 from stoqapp.answers import created_from_answer
 from stoqapp.errors import Answer, AnswerError
-from stoqapp.headers import rate_limit_from_headers
+from stoqapp.headers import RateLimit, rate_limit_from_headers
 from stoqapp.spec import SHOP_HEADER
 from stoqapp_sandbox.assumptions import ASSUMPTIONS, Assumptions
-from stoqapp_sandbox.cassettes import in_vcr_form, scrubbed_answer
+from stoqapp_sandbox.cassettes import scrubbed_json
 from stoqapp_sandbox.service import Service
 from stoqapp_sandbox.verify.probes import PROBES, Probe, Values
 
-_WORDS: Final = {"waits": "already wait", "taken": "been taken", "exists": "already exists"}
-# Switches with a number that answers tell, by the sign.
+RATE: Final = "rate_limit"
+_WORDS: Final = {"already wait": "waits", "been taken": "taken", "already exists": "exists"}
+# Switches with a number that answers tell, by the trait.
 _NUMBERS: Final = {"points": "rate_points", "cost": "rate_write"}
-_RATE: Final = "rate_limit"
 
-# By probe and sign: the service's value and the sandbox's.
+# By probe and trait, like ``{"created": {"status": "201"}}``.
+Traits = dict[str, dict[str, str]]
+# The same, each trait as the service has it and as the sandbox has it.
 Differences = dict[str, dict[str, list[str]]]
 
 
@@ -33,126 +35,128 @@ class Log:
     """What the answers of a run showed.
 
     Attributes:
-        signs: The signs of each answer by name of the probe, like ``{"status": "201"}``; empty
-            without an answer. Under ``"rate_limit"``, what all answers told of it.
+        answers: By name of the probe.
+        traits: Of each answer that judges its request, by name of the probe; empty for any other.
         customer_id: The customer's id in the first answer with one.
     """
 
-    signs: dict[str, dict[str, str]] = field(factory=dict)
+    answers: dict[str, Answer] = field(factory=dict, repr=False)
+    traits: Traits = field(factory=dict)
     customer_id: str = field(default="", repr=False)
     _entries: dict[str, str] = field(factory=dict, repr=False)
-    _points_left: int | None = None
+    _limits: list[RateLimit] = field(factory=list)
 
     def add(self, probe: Probe, answer: Answer | None) -> None:
-        """Add the answer to *probe*, None where none came."""
-        signs = self.signs[probe.name] = {}
+        """Add the answer to *probe*."""
+        traits = self.traits[probe.name] = {}
         if answer is None:
-            self._points_left = None
             return
-        signs["status"] = str(answer.status)
-        signs["cors"] = "yes" if "access-control-allow-origin" in answer.headers else "no"
-        kept = scrubbed_answer(in_vcr_form(answer))
-        signs |= _form("body", _json(kept["body"]["string"]))
+        traits["status"] = str(answer.status)
+        traits["cors"] = "yes" if "access-control-allow-origin" in answer.headers else "no"
+        traits |= _form("body", scrubbed_json(answer.body) if answer.body else None)
         try:
             created = created_from_answer(answer, 0.0)
         except AnswerError as error:
-            said = " ".join(getattr(error, "messages", ())).lower()
-            known = next((name for name, words in _WORDS.items() if words in said), "")
-            signs["words"] = known or ("a duplicate" if error.is_duplicate else "no duplicate")
+            said = " ".join(error.messages).lower()
+            known = next((name for words, name in _WORDS.items() if words in said), "")
+            traits["words"] = known or ("a duplicate" if error.is_duplicate else "no duplicate")
         else:
             first = self._entries.setdefault(created.id or "", probe.name)
-            signs["entry"] = "a new one" if first == probe.name else f"that of {first}"
+            traits["entry"] = "a new one" if first == probe.name else f"that of {first}"
             for intent in created.intents[:1]:
                 self.customer_id = self.customer_id or str(intent.get("customer_id", ""))
         if SHOP_HEADER not in probe.headers:
-            self._add_points(answer)
+            self._limits.append(rate_limit_from_headers(answer.headers, 0.0))
 
-    def _add_points(self, answer: Answer) -> None:
-        signs = self.signs.setdefault(_RATE, {})
-        told = rate_limit_from_headers(answer.headers, 0.0)
-        signs["points"] = str(told.limit or "not told")
-        if told.remaining is not None and self._points_left is not None:
-            # Less in a new window; more where others spend points meanwhile.
-            cost = self._points_left - told.remaining
-            if 0 <= cost <= int(signs.get("cost", cost)):
-                signs["cost"] = str(cost)
-        self._points_left = told.remaining
+    @property
+    def is_limit_near(self) -> bool:
+        """Whether less than a tenth of the shop's points is left: its storefront needs the rest."""
+        limit = self._limits[-1] if self._limits else RateLimit(None, None, None)
+        return limit.remaining is not None and limit.remaining * 10 < (limit.limit or 0)
+
+    def all_traits(self) -> Traits:
+        """Return the traits of each answer, and under `RATE` what all of them told of it."""
+        if not self._limits:
+            return self.traits
+        told = {"points": str(self._limits[-1].limit or "not told")}
+        left = [limit.remaining for limit in self._limits if limit.remaining is not None]
+        # Others may spend points meanwhile, and a new window has more.
+        if costs := [before - after for before, after in pairwise(left) if before >= after]:
+            told["cost"] = str(min(costs))
+        return {**self.traits, RATE: told}
 
 
-def _json(body: bytes) -> Any:
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        return "not JSON" if body else "nothing"
-
-
-def _form(place: str, value: Any, *, in_text: bool = False) -> Iterator[tuple[str, str]]:
-    """Yield each place and the value there; for texts, lists and objects only their type."""
-    in_text = in_text or place in ("body.errors", "body.error", "body.message")
-    is_shown = not isinstance(value, dict | list) and not (in_text and isinstance(value, str))
+def _form(place: str, value: Any) -> Iterator[tuple[str, str]]:
+    """Yield each place and the value there; for lists, objects and what is said only their type."""
+    is_said = isinstance(value, str) and not place.startswith("body.intents")
+    is_shown = not is_said and not isinstance(value, dict | list)
     yield place, str(value) if is_shown else type(value).__name__
     if isinstance(value, dict):
         for name, part in value.items():
-            yield from _form(f"{place}.{name}", part, in_text=in_text)
+            yield from _form(f"{place}.{name}", part)
     elif isinstance(value, list) and value:
-        yield from _form(f"{place}[0]", value[0], in_text=in_text)
+        yield from _form(f"{place}[0]", value[0])
 
 
-def differences(service: Log, values: Values, shop: str, assume: Values) -> Differences:
-    """Return the signs in which the service differs from a fresh sandbox that assumes *assume*."""
-    sandbox = _replayed(service, values, shop, assume)
-    found = {}
-    for name, signs in service.signs.items():
-        other = sandbox.signs.get(name, {})
-        both = {sign: [signs.get(sign, "none"), other.get(sign, "none")] for sign in signs | other}
-        if unlike := {sign: pair for sign, pair in both.items() if pair[0] != pair[1]}:
-            found[name] = unlike
-    return found
-
-
-def _replayed(service: Log, values: Values, shop: str, assume: Values) -> Log:
+def replayed(service: Traits, values: Values, shop: str, assume: Values) -> Traits:
+    """Return what a fresh sandbox answers that assumes *assume* and gets the requests of a run."""
     catalog = {shop: {values["product"]: [values["variant"]]}}
     sandbox = Service(assume=assume, catalog=catalog, clock=lambda: 0.0)
     usual = {SHOP_HEADER: shop, "Content-Type": "application/json"}
     log = Log()
-    for probe in [probe for probe in PROBES if probe.name in service.signs]:
+    for probe in [probe for probe in PROBES if probe.name in service]:
         request = probe.request({**values, "customer_id": log.customer_id}, usual)
         answer = sandbox.create_intent(*request)
         # What the service did not answer may have been carried out all the same.
-        is_answered = bool(service.signs[probe.name])
         plain = Answer(answer.status, dict(answer.headers), answer.body)
-        log.add(probe, plain if is_answered else None)
-    return log
+        log.add(probe, plain if service[probe.name] else None)
+    return log.all_traits()
 
 
-def explanation(service: Log, values: Values, shop: str, expected: Values) -> dict[str, Any]:
-    """Return what else to assume so that a sandbox answers most like the service.
-
-    Adds the switch that explains most, and the first of several, as long as one explains anything.
-    """
-
-    def unlike(assume: Values) -> int:
-        return sum(map(len, differences(service, values, shop, {**expected, **assume}).values()))
-
-    found: dict[str, Any] = {}
-    fewest, best = unlike(found), None
-    while fewest:
-        for one in _alternatives(service, Assumptions.of({**expected, **found})):
-            if (score := unlike(found | one)) < fewest:
-                fewest, best = score, found | one
-            if not fewest:
-                break
-        if best is None:
-            break
-        found, best = best, None
+def differences(service: Traits, sandbox: Traits) -> Differences:
+    """Return the traits that are not the same."""
+    found = {}
+    for name, ours in service.items():
+        theirs = sandbox.get(name, {})
+        pairs = {
+            trait: [ours.get(trait, "none"), theirs.get(trait, "none")] for trait in ours | theirs
+        }
+        if unlike := {trait: pair for trait, pair in pairs.items() if pair[0] != pair[1]}:
+            found[name] = unlike
     return found
 
 
-def _alternatives(service: Log, assumed: Assumptions) -> Iterator[dict[str, Any]]:
+def explanation(service: Traits, expected: Values, replay: Callable[..., Traits]) -> dict[str, Any]:
+    """Return what else to assume so that a sandbox answers most like the service.
+
+    Adds the switch that explains most, and the first of several, as long as one explains anything.
+
+    Args:
+        service: What was answered.
+        expected: What is assumed in any case.
+        replay: Returns what a sandbox answers that assumes its arguments.
+    """
+
+    def unlike(found: Values) -> int:
+        left = differences(service, replay(**{**expected, **found}))
+        return sum(map(len, left.values()))
+
+    found: dict[str, Any] = {}
+    while fewest := unlike(found):
+        others = [found | one for one in _alternatives(service, {**expected, **found})]
+        best = min(others, key=unlike)
+        if unlike(best) >= fewest:
+            break
+        found = best
+    return found
+
+
+def _alternatives(service: Traits, assume: Values) -> Iterator[dict[str, Any]]:
     """Yield each other choice of each switch, and the numbers that the service told."""
+    assumed = Assumptions.of(assume)
     for name in assumed:
         yield from ({name: one} for one in ASSUMPTIONS[name].choices if one != assumed[name])
-    for sign, name in _NUMBERS.items():
-        told, bounds = service.signs.get(_RATE, {}).get(sign, ""), ASSUMPTIONS[name].number
-        if told.isdigit() and bounds and bounds.least <= int(told) <= bounds.most:
+    for trait, name in _NUMBERS.items():
+        told, bounds = service.get(RATE, {}).get(trait, ""), ASSUMPTIONS[name].number
+        if told.isdigit() and bounds and bounds.holds(float(told)):
             yield {name: int(told)}
