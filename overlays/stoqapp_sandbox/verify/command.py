@@ -23,7 +23,7 @@ exit codes:
   3    the service refused the first request, on which all others build
   4    not sent: no connection was made
   5    requests went without an answer, or with a 5xx or redirect; the others are as expected
-  6    rate limited before the end
+  6    rate limited, or near to it, before the end
   130  interrupted; what was known so far was printed
 """
 
