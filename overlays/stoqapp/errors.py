@@ -162,7 +162,7 @@ class InvalidIntentError(StoqError, ValueError):
         violations: Iterable[Violation | Mapping[str, Any]] = (),
         state: Mapping[str, Any] | None = None,
     ) -> None:
-        self.violations = [
+        self.violations: list[Violation] = [
             fault if isinstance(fault, Violation) else Violation(**fault) for fault in violations
         ]
         faults = [f"{fault.path or 'request'} {fault.message}" for fault in self.violations]
@@ -213,7 +213,7 @@ class OutcomeUnknownError(StoqError):
     STOQ keeps one intent per customer, variant and market.
     """
 
-    carried_out = None
+    carried_out: bool | None = None
 
 
 class AnswerError(StoqError):
@@ -231,10 +231,11 @@ class AnswerError(StoqError):
         messages: Sequence[str] = (),
     ) -> None:
         super().__init__(message, state)
-        self.messages = tuple(messages)
+        self.messages: tuple[str, ...] = tuple(messages)
         if answer is not None:
-            self.answer, self.status = answer, answer.status
-            self.request_id = request_id_from_headers(answer.headers)
+            self.answer: Answer | None = answer
+            self.status: int | None = answer.status
+            self.request_id: str | None = request_id_from_headers(answer.headers)
 
     def __str__(self) -> str:
         # python -OO leaves the docstrings out.
@@ -312,7 +313,7 @@ class RateLimitedError(AnswerError):
 class ServerError(AnswerError):
     """5xx: the service failed, or a proxy in front of it."""
 
-    carried_out = None
+    carried_out: bool | None = None
 
 
 class UnexpectedAnswerError(AnswerError):
@@ -321,7 +322,7 @@ class UnexpectedAnswerError(AnswerError):
     Check base_url, and any proxy between you and the service.
     """
 
-    carried_out = None
+    carried_out: bool | None = None
 
 
 _CLASS_OF_STATUS: Final[Mapping[int, type[AnswerError]]] = {

@@ -174,16 +174,17 @@ class Settings:
                 raise ConfigurationError(f"{name} must be {wanted}")
         self.base_url = base_url_from(self.base_url, self.http)
         url, vendors = urlsplit(self.base_url), urlsplit(BASE_URL)
-        self.host = url.hostname or ""
+        self.host: str = url.hostname or ""
         # What another server receives costs the shop no points at the vendor's.
-        self.budget_key = self.shop if url.netloc == vendors.netloc else f"{self.shop}@{url.netloc}"
+        is_vendors = url.netloc == vendors.netloc
+        self.budget_key: str = self.shop if is_vendors else f"{self.shop}@{url.netloc}"
         budget = self.budget
         if budget == "auto":
             budget = None if is_loopback(self.host) else "shared"
         self.pacer: Budget | None = shared_budget() if budget == "shared" else budget
         user_agent = f"{self.app_name} {_USER_AGENT}" if self.app_name else _USER_AGENT
         own = {SHOP_HEADER: self.shop, "User-Agent": user_agent, **_OWN_HEADERS}
-        self.request_headers = self.headers | own
+        self.request_headers: dict[str, str] = self.headers | own
 
 
 def base_url_from(given: str | None, http: HttpOptions) -> str:

@@ -72,25 +72,28 @@ class Schema:
 
     def __init__(self, stated: Mapping[str, Any], document: Mapping[str, Any]) -> None:
         self._document = document
-        self.keywords = keywords = _resolved(stated, document)
+        self.keywords: Mapping[str, Any] = _resolved(stated, document)
+        keywords = self.keywords
         types = keywords.get("type", ())
         types = (types,) if isinstance(types, str) else tuple(types)
         self.types: tuple[str, ...] = types
         if types and keywords.get("nullable"):
             self.types = (*types, "null")
-        self.python_types = tuple(python for type_ in self.types for python in _TYPES[type_][0])
+        self.python_types: tuple[type, ...] = tuple(
+            python for type_ in self.types for python in _TYPES[type_][0]
+        )
         self.in_words = " or ".join(_TYPES[type_][1] for type_ in self.types) or "a value"
         self.required: tuple[str, ...] = tuple(keywords.get("required", ()))
         only = (keywords["const"],) if "const" in keywords else ()
         self.enum: tuple[Any, ...] = tuple(keywords.get("enum", only))
-        self.bounds = {name: keywords[name] for name in _BOUNDS if name in keywords}
+        self.bounds: dict[str, Any] = {name: keywords[name] for name in _BOUNDS if name in keywords}
         for exclusive, bound in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
             # OpenAPI 3.0 says with a boolean that the other bound is exclusive.
             if isinstance(self.bounds.get(exclusive), bool) and self.bounds.pop(exclusive):
                 self.bounds[exclusive] = self.bounds.pop(bound)
         escapes_and_classes = r"(\\.|\[(?:\\.|[^\]\\])*\])|\$"
         stated_pattern = keywords.get("pattern")
-        self.pattern = stated_pattern and re.compile(
+        self.pattern: re.Pattern[str] | None = stated_pattern and re.compile(
             re.sub(escapes_and_classes, lambda part: part[1] or r"\Z", stated_pattern), re.ASCII
         )
 

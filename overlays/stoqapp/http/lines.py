@@ -231,7 +231,7 @@ class Line(httpx.HTTPTransport):
     """One connection, for one call at a time."""
 
     def __init__(self, route: Route) -> None:
-        self.wire = Wire()
+        self.wire: Wire = Wire()
         # The one private name of another package. httpx's `handle_request`, which test doubles
         # and tracers replace, sends through it, and there is no public way to give it a
         # connection. The pool that httpx makes itself does work that grows with the square of
@@ -243,7 +243,7 @@ class AsyncLine(httpx.AsyncHTTPTransport):
     """`Line` for asyncio."""
 
     def __init__(self, route: Route) -> None:
-        self.wire = AsyncWire()
+        self.wire: AsyncWire = AsyncWire()
         self._pool = _connection(httpcore.AsyncConnectionPool, self.wire, route)
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import httpcore
 
 TIMEOUT_SECONDS: Final = 10.0
-HTTPX_VERSION: Final = httpx.__version__
+HTTPX_VERSION: Final[str] = httpx.__version__
 
 
 class Timeout(NamedTuple):
