@@ -10,13 +10,77 @@ from pathlib import Path
 import pytest
 
 PROGRAM = """\
-from stoqapp import AsyncStoq, IntentCreated, Stoq, check
+from collections.abc import Sequence
+from datetime import datetime
 
-def right(stoq: Stoq) -> IntentCreated:
-    return stoq.subscribe(variant=1, product="2", channel="email", more={"customer.locale": "en"})
+from stoq_public_api_client.models import CreateIntentRequest, Customer, NewIntent
+from stoqapp import (
+    AsyncStoq,
+    AttemptReport,
+    Budget,
+    Change,
+    CreateIntentRequestDict,
+    HttpOptions,
+    IntentCreated,
+    IntentRefusedError,
+    Stoq,
+    StoqError,
+    Timeout,
+    Violation,
+    check,
+    check_shop,
+)
+from stoqapp.bulk.send import Drained, drain
+from stoqapp.outbox import Item, Outbox, SqliteOutbox
+from stoqapp_sandbox import Sandbox
 
-async def right_too(stoq: AsyncStoq) -> IntentCreated:
-    return await stoq.subscribe(variant=1, product="2", phone="+1", total_timeout=4.0)
+model = CreateIntentRequest(NewIntent(1, 2, "email", 1, "api"), Customer(email="ada@example.com"))
+plain: CreateIntentRequestDict = {
+    "intent": {
+        "shopify_variant_id": 1,
+        "shopify_product_id": 2,
+        "channel": "email",
+        "quantity": 1,
+        "source": "api",
+    },
+    "customer": {"email": "ada@example.com"},
+}
+
+def report(attempt: AttemptReport) -> None:
+    print(attempt)
+
+def right(stoq: Stoq) -> tuple[IntentCreated, str | None, datetime | None, Sequence[Change]]:
+    quick = stoq.with_options(timeout=Timeout(connect=2.0, read=5.0), on_attempt=report)
+    quick.create_intent(plain, total_timeout=4.0)
+    quick.create_intent(model)
+    more = {"customer.locale": "en"}
+    created = stoq.subscribe(variant=1, product="2", channel="email", more=more)
+    return created, created.id, created.created_at, created.changes
+
+def refusals(stoq: Stoq) -> tuple[bool | None, float | None, Sequence[str]]:
+    try:
+        stoq.subscribe(variant=1, product=2, phone="+1 555 010 9999")
+    except IntentRefusedError as refused:
+        return refused.carried_out, refused.retry_after, refused.messages
+    except StoqError as error:
+        return error.carried_out, error.retry_after, ()
+    broken: list[Violation] = [*check(plain), *check_shop("demo")]
+    return False, None, [violation.message for violation in broken]
+
+async def right_too(budget: Budget) -> IntentCreated:
+    async with AsyncStoq("demo", budget=budget, http=HttpOptions(proxy=None)) as stoq:
+        return await stoq.subscribe(variant=1, product="2", phone="+1", total_timeout=4.0)
+
+def queue(outbox: Outbox, stoq: AsyncStoq) -> Drained:
+    SqliteOutbox("waiting.sqlite").add("demo", plain)
+    items: Sequence[Item] = outbox.claim({"demo.myshopify.com": 10})
+    outbox.release(items)
+    return drain(outbox, stoq, seconds=5)
+
+def stand_in() -> list[object]:
+    with Sandbox() as sandbox:
+        sandbox.fail_next("reset-after-store", times=1)
+        return [intent["email"] for intent in sandbox.intents]
 
 def wrong(stoq: Stoq) -> None:
     stoq.subscribe(variant=1, product=2, emial="ada@example.com")  # call-arg reportCallIssue
@@ -25,6 +89,8 @@ def wrong(stoq: Stoq) -> None:
     stoq.subscribe(variant=1.5, product=2)  # arg-type reportArgumentType
     stoq.subscribe(variant=1, product=2, channel="fax")  # arg-type reportArgumentType
     check({"intent": {"shopify_variant_id": "1"}, "customer": {}})  # arg-type reportArgumentType
+    stoq.with_options(timeuot=1.0)  # call-arg reportCallIssue
+    Stoq("demo", budget="shard")  # arg-type reportArgumentType
 
 async def wrong_too(stoq: AsyncStoq) -> None:
     await stoq.subscribe(variant=1, product=2, emial="ada@example.com")  # call-arg reportCallIssue
