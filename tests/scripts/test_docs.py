@@ -5,7 +5,6 @@ import shlex
 import shutil
 import signal
 import subprocess
-import sys
 import sysconfig
 from collections.abc import Callable, Iterator
 from importlib import import_module
@@ -24,6 +23,8 @@ import stoqapp_sandbox
 from stoqapp.cli import main
 from stoqapp.spec import BASE_URL
 from stoqapp_sandbox import Sandbox
+
+pytest_plugins = ["pytester"]
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -71,16 +72,15 @@ def test_every_block_is_of_a_kind_that_is_run(path: Path) -> None:
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_python(
-    path: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    path: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, pytester: pytest.Pytester
 ) -> None:
     """Each Python snippet of a document runs as it stands, one after another on one sandbox."""
     monkeypatch.setenv("STOQ_BASE_URL", sandbox.base_url)
-    monkeypatch.chdir(tmp_path)
     for example in examples("python", path):
         if "def test_" in example.parsed:
-            (tmp_path / "test_snippet.py").write_text(example.parsed, "utf-8")
-            words = [sys.executable, "-m", "pytest", "-q", "--strict-markers", "-p", "no:xdist"]
-            subprocess.run(words, check=True, timeout=120)
+            pytester.makepyfile(example.parsed)
+            ran = pytester.runpytest("--strict-markers")
+            ran.assert_outcomes(passed=example.parsed.count("def test_"))
         else:
             example.document.namespace.clear()
             example.evaluate()
