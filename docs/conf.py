@@ -1,6 +1,7 @@
 """How Sphinx builds the site; scripts/docs runs it."""
 
 import os
+from importlib.metadata import metadata
 from typing import Any
 
 import stoqapp
@@ -12,7 +13,7 @@ from stoqapp.version import __version__
 project = "stoqapp"
 author = "the stoqapp maintainers"
 version = release = __version__
-repository = "https://github.com/stoqapp-python/stoqapp"
+urls = dict(one.split(", ") for one in metadata("stoqapp").get_all("Project-URL", []))
 
 extensions = [
     "myst_parser",
@@ -42,10 +43,10 @@ suppress_warnings = ["misc.highlighting_failure"]
 
 html_theme = "furo"
 html_title = f"stoqapp {version}"
-html_baseurl = "https://stoqapp-python.github.io/stoqapp/"
+html_baseurl = urls["Documentation"]
 html_show_copyright = False
 html_theme_options: dict[str, Any] = {
-    "source_repository": repository,
+    "source_repository": urls["Source"],
     "source_branch": "main",
     "source_directory": "docs/",
 }

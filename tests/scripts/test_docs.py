@@ -30,7 +30,6 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 # What docs/second-endpoint.md holds is run by test_second_endpoint.
 DOCUMENTS = sorted({ROOT / "README.md", *DOCS.glob("*.md")} - {DOCS / "second-endpoint.md"})
-SITE = "https://stoqapp-python.github.io/stoqapp/"
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 # What other tests run in full, and what cannot be run here, is asked for its help.
 ASKED_FOR_HELP = {
@@ -197,7 +196,8 @@ def test_the_links_of_the_readme_work_everywhere() -> None:
     readme = (ROOT / "README.md").read_text("utf-8")
     links = re.findall(r"\]\((.*?)\)", readme)
     assert [] == [link for link in links if not link.startswith("https://")]
-    pages = re.findall(rf"{SITE}([\w-]+)\.html(?:#([\w-]+))?", readme)
+    urls = dict(one.split(", ") for one in metadata("stoqapp").get_all("Project-URL", []))
+    pages = re.findall(rf"{urls['Documentation']}([\w-]+)\.html(?:#([\w-]+))?", readme)
     assert pages
     for name, section in pages:
         headings = re.findall(r"^#+ (.*)$", page(name), re.M)
