@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sysconfig
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -71,12 +71,17 @@ def get(sandbox: Sandbox, path: str) -> Any:
     return _CLIENT.get(sandbox.url + path).raise_for_status().json()
 
 
+def head_of(content: bytes = VALID, **more: str) -> bytes:
+    """Return the bytes that come before *content*."""
+    headers = {"Host": "x", **HEADERS, "Content-Length": str(len(content)), **more}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"POST {PATH} HTTP/1.1\r\n{lines}\r\n".encode()
+
+
 def sent_raw(sandbox: Sandbox, raw: bytes | None = None) -> socket.socket:
     """Send bytes, or a valid intent, over a bare socket, and return the socket."""
-    head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(VALID)}\r\n"
-    head += "".join(f"{name}: {value}\r\n" for name, value in HEADERS.items())
     sock = socket.create_connection(("127.0.0.1", sandbox.port), timeout=HANG_SECONDS)
-    sock.sendall(f"{head}\r\n".encode() + VALID if raw is None else raw)
+    sock.sendall(head_of() + VALID if raw is None else raw)
     return sock
 
 
@@ -84,6 +89,13 @@ def received(sandbox: Sandbox, raw: bytes | None = None) -> bytes:
     """Send bytes, or a valid intent; return what comes until the sandbox closes in order."""
     with sent_raw(sandbox, raw) as sock:
         return b"".join(iter(lambda: sock.recv(65536), b""))
+
+
+def send_many(sandbox: Sandbox, contents: Iterable[Any]) -> None:
+    """Send bodies over one connection without waiting in between; return once all are answered."""
+    *raws, last = map(raw_from, contents)
+    together = [head_of(raw) + raw for raw in raws] + [head_of(last, Connection="close") + last]
+    received(sandbox, b"".join(together))
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
