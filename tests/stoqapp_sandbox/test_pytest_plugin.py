@@ -1,32 +1,36 @@
 """The fixture `stoq_sandbox` works in a project that knows of it only by the installed package."""
 
 import os
+import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
+from stoqapp_sandbox import Sandbox
+
+pytest_plugins = ["pytester"]
+
 HANG_SECONDS = 120
-SUBSCRIBE = """
+PROJECT = """
 import pytest
 from stoqapp import ProcessedWithErrorsError, Stoq
 from stoqapp.errors import ConflictError, RateLimitedError
+
+ports = set()
 
 def subscribe(sandbox, **fields):
     wanted = {"variant": 4711, "product": 42, "email": "ada@example.com"} | fields
     with Stoq("demo", base_url=sandbox.base_url, budget=None, max_retries=0) as stoq:
         return stoq.subscribe(**wanted)
-"""
-PROJECT = (
-    SUBSCRIBE
-    + """
-@pytest.mark.parametrize("run", range(3))
+
+@pytest.mark.parametrize("run", range(2))
 def test_signup(stoq_sandbox, run):
     subscribe(stoq_sandbox)
     assert [intent["email"] for intent in stoq_sandbox.intents] == ["ada@example.com"]
     with pytest.raises(ProcessedWithErrorsError):
         subscribe(stoq_sandbox)
+    ports.add(stoq_sandbox.port)
 
 @pytest.mark.stoq_sandbox(assume={"duplicate": "409"}, rate_limit=(4, 60))
 class TestMarked:
@@ -51,127 +55,82 @@ class TestMarked:
         with pytest.raises(ProcessedWithErrorsError):
             subscribe(stoq_sandbox)
 
+@pytest.mark.stoq_sandbox(assume={"duplicate": "408"})
+def test_unknown_choice(stoq_sandbox): ...
+
+@pytest.mark.stoq_sandbox(assume=7)
+def test_no_mapping(stoq_sandbox): ...
+
+@pytest.mark.stoq_sandbox(rate_limits=(1, 2))
+def test_unknown_option(stoq_sandbox): ...
+
+@pytest.mark.stoq_sandbox({"duplicate": "409"})
+def test_without_a_name(stoq_sandbox): ...
+
 def test_marker_is_gone(stoq_sandbox):
     subscribe(stoq_sandbox)
     with pytest.raises(ProcessedWithErrorsError):
         subscribe(stoq_sandbox)
+    [port] = ports | {stoq_sandbox.port}
+    print("all met port", port)
 """
-)
+SETTINGS = "[pytest]\nfilterwarnings = error\naddopts = -q --strict-markers -p no:schemathesis"
 
 
-def ran(folder: Path, source: str, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
-    """Run pytest on one file of a project of its own, with warnings as errors."""
-    (folder / "test_shop.py").write_text(source)
-    (folder / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\naddopts = -q\n")
-    environment = {name: value for name, value in os.environ.items() if "PYTEST" not in name} | more
-    return subprocess.run(
-        # Schemathesis takes a second to load.
-        [sys.executable, "-m", "pytest", "-p", "no:schemathesis", "--strict-markers", *words],
-        cwd=folder,
-        env=environment,
+def test_a_fresh_project(pytester: pytest.Pytester) -> None:
+    """One server runs for all tests; each finds it empty, and as its markers say.
+
+    A marker that makes no sense fails its test, in one line that says what can be given. With
+    pytest-socket, this machine alone is enough. At the end of the session the server has ended.
+    """
+    # Modules in C, which the run below would load, cannot be loaded twice.
+    Sandbox()
+    pytester.makeini(SETTINGS)
+    pytester.makepyfile(PROJECT)
+    done = pytester.runpytest_inprocess("-rP", "--disable-socket", "--allow-hosts=127.0.0.1")
+    done.assert_outcomes(passed=6, errors=4)
+    said = done.stdout.str()
+    for line in (
+        "marker stoq_sandbox: assumption duplicate must be one of 200, 400, 409",
+        "marker stoq_sandbox: assume must be like",
+        "marker stoq_sandbox: there is no option 'rate_limits'",
+        "give the options of the marker stoq_sandbox by name",
+    ):
+        assert line in said
+    assert "Traceback" not in said
+    assert "During handling" not in said
+    port = int(said.partition("all met port ")[2].split()[0])
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port))
+
+
+def test_without_the_extra(pytester: pytest.Pytester) -> None:
+    """A test that asks for the fixture is told what to install; any other imports nothing of it."""
+    pytester.makeini(SETTINGS)
+    pytester.makepyfile(
+        """
+        import sys
+
+        def test_other():
+            ours = {name for name in sys.modules if name.startswith("stoqapp")}
+            assert ours == {"stoqapp_sandbox", "stoqapp_sandbox.pytest_plugin"}
+            assert not {"uvicorn", "httpx", "jsonschema_rs", "attrs"} & set(sys.modules)
+            sys.modules["uvicorn"] = None
+
+        def test_signup(stoq_sandbox): ...
+        """
+    )
+    # Plugins of the development environment import some of them.
+    environment = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "stoqapp_sandbox.pytest_plugin"],
+        env={name: value for name, value in environment.items() if name != "PYTEST_ADDOPTS"},
         capture_output=True,
         text=True,
         timeout=HANG_SECONDS,
         check=False,
     )
-
-
-@pytest.mark.parametrize(
-    "words", [[], ["-n", "2"], ["--disable-socket", "--allow-hosts=127.0.0.1"]], ids=str
-)
-def test_a_fresh_project(tmp_path: Path, words: list[str]) -> None:
-    """Each test finds it empty and as its markers say, also in parallel and with sockets closed."""
-    done = ran(tmp_path, PROJECT, *words)
-    assert "7 passed" in done.stdout, done.stdout + done.stderr
-    assert done.returncode == 0
-
-
-def test_one_server_for_a_session(tmp_path: Path) -> None:
-    """All tests of a session meet the same server, and it has ended when the session has."""
-    source = """
-seen = []
-
-def test_one(stoq_sandbox):
-    seen.append(stoq_sandbox.port)
-
-def test_two(stoq_sandbox):
-    assert seen == [stoq_sandbox.port]
-"""
-    conftest = """
-import socket
-
-def pytest_unconfigure(config):
-    import test_shop
-    try:
-        socket.create_connection(("127.0.0.1", test_shop.seen[0]))
-    except ConnectionRefusedError:
-        print("it has ended")
-"""
-    (tmp_path / "conftest.py").write_text(conftest)
-    done = ran(tmp_path, source, "-s")
-    assert "2 passed" in done.stdout
-    assert "it has ended" in done.stdout
-
-
-@pytest.mark.parametrize(
-    ("marker", "says"),
-    [
-        ('assume={"duplicate": "408"}', "duplicate must be one of 200, 400, 409"),
-        ("assume=7", "assume must be like"),
-        ("rate_limits=(1, 2)", "rate_limits"),
-        ('{"duplicate": "409"}', "give the options of the marker stoq_sandbox by name"),
-    ],
-)
-def test_a_marker_that_makes_no_sense(tmp_path: Path, marker: str, says: str) -> None:
-    """It fails the test that has it, in one line that says what can be given."""
-    source = f"""
-import pytest
-
-@pytest.mark.stoq_sandbox({marker})
-def test_signup(stoq_sandbox):
-    pass
-
-def test_next(stoq_sandbox):
-    pass
-"""
-    done = ran(tmp_path, source)
-    assert "1 passed, 1 error" in done.stdout
-    assert says in done.stdout
-    assert "Traceback" not in done.stdout
-    assert "During handling" not in done.stdout
-
-
-def test_without_the_extra(tmp_path: Path) -> None:
-    """Only a test that asks for the fixture fails, and it is told what to install."""
-    source = """
-import sys
-sys.modules["uvicorn"] = None
-
-def test_other():
-    pass
-
-def test_signup(stoq_sandbox):
-    pass
-"""
-    done = ran(tmp_path, source)
-    assert "1 passed, 1 error" in done.stdout
+    assert "1 passed, 1 error" in done.stdout, done.stdout + done.stderr
     assert "the sandbox needs the package 'uvicorn': pip install 'stoqapp[sandbox]'" in done.stdout
-    assert "Traceback" not in done.stdout
     assert "During handling" not in done.stdout
     assert "ModuleNotFoundError" not in done.stdout
-
-
-def test_it_costs_nothing_unused(tmp_path: Path) -> None:
-    """A run that asks for no sandbox imports no server, no judge and no HTTP client."""
-    source = """
-import sys
-
-def test_other():
-    ours = {name for name in sys.modules if name.startswith("stoqapp")}
-    assert ours == {"stoqapp_sandbox", "stoqapp_sandbox.pytest_plugin"}
-    assert not {"uvicorn", "httpx", "jsonschema_rs", "attrs"} & set(sys.modules)
-"""
-    # Plugins of the development environment import some of them.
-    words = ("-p", "stoqapp_sandbox.pytest_plugin")
-    done = ran(tmp_path, source, *words, PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
-    assert "1 passed" in done.stdout, done.stdout

@@ -21,6 +21,7 @@ from sending import (
     STOQAPP,
     VALID,
     body,
+    head_of,
     send,
     sent_raw,
     started,
@@ -37,14 +38,6 @@ from stoqapp_sandbox import (
     UnusableOptionError,
 )
 from stoqapp_sandbox.options import Options
-
-
-def ended(running: subprocess.Popen[str], number: signal.Signals) -> tuple[int, str, str]:
-    """Send a signal, and return exit code and what was printed since."""
-    running.send_signal(number)
-    out, err = running.communicate(timeout=HANG_SECONDS)
-    return running.returncode, out, err
-
 
 # -- options -------------------------------------------------------------------------------------
 
@@ -83,11 +76,10 @@ def test_the_same_options_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
         *({"faults": faults} for faults in (5, "garbage", ["rset"])),
         *({"shops": shops} for shops in ("", 7, ["demo", "a b"])),
         {"catalog": 7},
-        *({"assume": assume} for assume in ({"x": "y"}, {"duplicate": "x"}, 5)),
         *({"rate_limit": limit} for limit in ((0, 60), (1.5, 60), (360, 0), (360,), 360)),
         *({"rate_limit": limit} for limit in ("360/60", ("360", 60), (360, float("nan")))),
         *({"allow_origin": origin} for origin in ("localhost:3000", "http://a/b", "*", 5)),
-        {"state": 5},
+        *({"state": path} for path in (5, "", b"state", "a\0b")),
     ],
     ids=str,
 )
@@ -96,8 +88,7 @@ def test_what_no_option_can_be(options: dict[str, Any]) -> None:
     with pytest.raises(UnusableOptionError) as caught, Sandbox(**options):
         pass
     [name] = options
-    said = str(caught.value).replace("assumption", "assume").replace("cannot be assumed", "assume")
-    assert name.replace("_", " ") in said or name == "faults"
+    assert name.replace("_", " ") in str(caught.value) or name == "faults"
     assert isinstance(caught.value, UnusableFaultError) == (name == "faults")
 
 
@@ -117,7 +108,6 @@ def test_a_rate_limit_is_three_assumptions() -> None:
         (["--host", " "], "host must be an address to listen on, like 127.0.0.1"),
         (["--port", "70000"], "port must be a whole number from 0 to 65535"),
         (["--rate-limit", "x"], "rate limit must be whole points, at least 1, and seconds"),
-        (["--rate-limit", "0/60"], "rate limit must be whole points, at least 1, and seconds"),
         (["--assume", "nonsense=1"], "'nonsense' cannot be assumed: choose of refused_status"),
         (["--assume", "nonsense"], "--assume must be like duplicate=409"),
         (["--shops", ""], "shops: number 1: must be a shop"),
@@ -192,44 +182,34 @@ def test_a_storefronts_products(sandbox: Sandbox, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("catalog", "says"),
-    [
-        ([], "catalog: must be an object like"),
-        ({"a b": {}}, "catalog: /a b: must be a shop"),
-        ({"demo": []}, "catalog: /demo: must be an object like"),
-        ({"demo": {"22": 11}}, "catalog: /demo/22: must be a list of ids of variants"),
-        ({"demo": {"x": [11]}}, "catalog: /demo/x: must be the id of a Product"),
-        ({"demo": {"22": ["x"]}}, "catalog: /demo/22/0: must be the id of a ProductVariant"),
-        ({"demo": {"22": [11], "23": [11]}}, "/demo/23/0: the variant belongs to product 22"),
-        ({"products": [{"id": 1}]}, "catalog: /products: each must have an id, and variants"),
-        ({"products": [{"id": 1, "variants": [{}]}]}, "/products: each must have an id"),
-        ({"products": [{"id": 1, "variants": [{"id": "x"}]}]}, "/products/1/0: must be the id of"),
-    ],
-)
-def test_a_catalog_that_makes_no_sense(tmp_path: Path, catalog: Any, says: str) -> None:
-    """The error says where in the catalog, as a JSON pointer; in a file, it names that, too."""
-    file = tmp_path / "catalog.json"
-    file.write_text(json.dumps(catalog))
-    with pytest.raises(UnusableOptionError) as caught:
-        Sandbox(catalog=file)
-    assert says.replace("catalog: ", f"catalog {file}: ") in str(caught.value)
-
-
-@pytest.mark.parametrize(
     ("raw", "says"),
     [
-        (None, r"cannot be read \(No such file"),
-        (b'{"a":\n', "line 2 column 1: is not JSON"),
-        (b"\xff", "must be JSON in UTF-8"),
+        (b"[]", "{file}: must be an object like"),
+        (b'{"a b": {}}', "{file}: /a b: must be a shop"),
+        (b'{"demo": []}', "{file}: /demo: must be an object like"),
+        (b'{"demo": {"22": 11}}', "{file}: /demo/22: must be a list of ids of variants"),
+        (b'{"demo": {"x": [11]}}', "{file}: /demo/x: must be the id of a Product"),
+        (b'{"demo": {"22": ["x"]}}', "{file}: /demo/22/0: must be the id of a ProductVariant"),
+        (b'{"demo": {"22": [1], "23": [1]}}', "/demo/23/0: the variant belongs to product 22"),
+        (b'{"products": [{"id": 1}]}', "{file}: /products: each must have an id, and variants"),
+        (b'{"products": [{"id": 1, "variants": [{}]}]}', "/products: each must have an id"),
+        (
+            b'{"products": [{"id": 1, "variants": [{"id": "x"}]}]}',
+            "{file}: /products/1/0: must be the id of a ProductVariant",
+        ),
+        (None, "{file}: cannot be read (No such file"),
+        (b'{"a":\n', "{file}: line 2 column 1: is not JSON"),
+        (b"\xff", "{file}: must be JSON in UTF-8"),
     ],
 )
-def test_a_file_that_is_no_catalog(tmp_path: Path, raw: bytes | None, says: str) -> None:
-    """The error names the file, and the line where JSON ends to be JSON."""
+def test_a_catalog_that_makes_no_sense(tmp_path: Path, raw: bytes | None, says: str) -> None:
+    """The error names the file and the place in it, as a JSON pointer or as line and column."""
     file = tmp_path / "catalog.json"
     if raw is not None:
         file.write_bytes(raw)
-    with pytest.raises(SandboxError, match=rf"catalog\.json: {says}"):
+    with pytest.raises(SandboxError) as caught:
         Sandbox(catalog=file)
+    assert says.replace("{file}", str(file)) in str(caught.value)
 
 
 # -- address -------------------------------------------------------------------------------------
@@ -278,28 +258,16 @@ def test_a_sandbox_that_is_open_to_the_network(caplog: pytest.LogCaptureFixture)
         assert send(sandbox).status_code == 201
 
 
-def test_it_serves_at_the_first_byte() -> None:
-    """Small answers go out at once: Nagle's algorithm is off on each connection."""
-    with Sandbox() as sandbox, sent_raw(sandbox) as caller:
-        assert caller.recv(65536).startswith(b"HTTP/1.1 201 ")
-        [connection] = sandbox._listener.server_state.connections
-        option = connection.transport.get_extra_info("socket").getsockopt
-        assert option(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
-
-
 # -- the end -------------------------------------------------------------------------------------
 
 
 def test_end_leaves_nothing_behind() -> None:
     """On exit the thread has ended and the port is closed, whoever is still connected."""
     before = set(threading.enumerate())
-    start = f"POST {PATH} HTTP/1.1\r\nHost: x\r\n".encode()
-    upload = start + b"Content-Length: 50\r\n\r\n{"
-    large = start + b"\r\n"
     page = b"GET /_sandbox/events HTTP/1.1\r\nHost: localhost\r\n\r\n"
     with Sandbox() as sandbox:
         sandbox.fail_next(500, body="x" * 20_000_000)
-        callers = [sent_raw(sandbox, said) for said in (b"POST /api", upload, page, large)]
+        callers = [sent_raw(sandbox, said) for said in (b"POST /api", head_of() + b"{", page, None)]
         assert all(caller.recv(20) for caller in callers[2:])
     assert before == set(threading.enumerate())
     with pytest.raises(ConnectionRefusedError):
@@ -318,74 +286,62 @@ def test_sandbox_can_be_entered_again() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_ends_at_once_while_answers_wait(number: signal.Signals) -> None:
-    """A signal ends it cleanly, with status 0 and no word, whoever still waits or looks."""
-    with started("--fault", "latency=3600") as (running, url):
+def test_a_signal_ends_it_at_once(number: signal.Signals) -> None:
+    """Whatever came, and whoever still waits or looks: status 0, and only the line with the URL."""
+    with started("--fault", "latency=3600:after=1") as (running, url):
         address = ("127.0.0.1", int(url.rpartition(":")[2]))
-        named = "".join(f"{name}: {value}\r\n" for name, value in HEADERS.items())
-        head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\n{named}Content-Length: {len(VALID)}\r\n\r\n"
         with (
             httpx.Client(base_url=url, timeout=HANG_SECONDS) as idle,
             socket.create_connection(address) as late,
             socket.create_connection(address) as page,
+            socket.create_connection(address) as wrong,
         ):
+            assert 201 == idle.post(PATH, content=VALID, headers=HEADERS).status_code
+            websocket = {"Upgrade": "websocket", "Connection": "Upgrade"}
+            assert 200 == idle.get("/", headers=websocket).status_code
+            wrong.sendall(b"this is not HTTP\r\n\r\n")
+            assert wrong.makefile("rb").read().startswith(b"HTTP/1.1 400 ")
             page.sendall(b"GET /_sandbox/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert any(line.startswith(b"data: ") for line in page.makefile("rb"))
-            late.sendall(head.encode() + VALID)
-            wait_until(lambda: bool(idle.get("/_sandbox/intents").json()))
-            assert (0, "", "") == ended(running, number)
+            late.sendall(head_of() + VALID)
+            wait_until(lambda: len(idle.get("/_sandbox/requests").json()) == 2)
+            running.send_signal(number)
+            assert ("", "") == running.communicate(timeout=HANG_SECONDS)
+    assert 0 == running.returncode
 
 
-@pytest.mark.parametrize("stream", ["closed", "full", "unread"])
-def test_a_line_that_nobody_takes(stream: str, tmp_path: Path) -> None:
+def test_a_line_that_is_not_read(tmp_path: Path) -> None:
     """Where its line cannot be written, the sandbox serves all the same and ends well."""
     state = tmp_path / "state.sqlite"
-    command = [str(STOQAPP), "sandbox", "--state", str(state)]
     reader, writer = os.pipe()
     os.close(reader)
-    if stream != "unread":
-        where = ">&-" if stream == "closed" else "> /dev/full"
-        command = ["sh", "-c", f'exec "$@" {where}', "sh", *command]
+    command = [STOQAPP, "sandbox", "--state", state]
     with subprocess.Popen(command, stdout=writer, stderr=subprocess.PIPE, text=True) as running:
         os.close(writer)
         try:
             # It listens before it opens the file, and says so after that.
             wait_until(state.exists)
-            code, _, err = ended(running, signal.SIGTERM)
+            running.terminate()
+            assert (None, "") == running.communicate(timeout=HANG_SECONDS)
         finally:
             running.kill()
-    assert (code, err) == (0, "")
+    assert 0 == running.returncode
 
 
-def test_the_command_prints_one_line() -> None:
-    """Nothing but the line with the URL is printed, whatever callers send."""
-    with started() as (running, url):
-        httpx.post(f"{url}{PATH}", content=VALID, headers=HEADERS).raise_for_status()
-        websocket = {"Upgrade": "websocket", "Connection": "Upgrade"}
-        assert httpx.get(url, headers=websocket).status_code == 200
-        with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as caller:
-            caller.sendall(b"this is not HTTP\r\n\r\n")
-            assert caller.makefile("rb").read().startswith(b"HTTP/1.1 400 ")
-        assert (0, "", "") == ended(running, signal.SIGTERM)
-
-
-@pytest.mark.parametrize("package", ["uvicorn", "jsonschema_rs"])
-@pytest.mark.parametrize("entry", ["Sandbox", "serve"])
-def test_missing_extra(package: str, entry: str) -> None:
+def test_missing_extra() -> None:
     """Without the extra the import works, and the entry points say what to install."""
-    program = f"""
+    program = """
 import sys
-sys.modules[{package!r}] = None
-from stoqapp_sandbox import SandboxNotInstalledError, {entry}
-try:
-    {entry}()
-except SandboxNotInstalledError as error:
-    print(error)
+sys.modules |= dict.fromkeys(["uvicorn", "jsonschema_rs"])
+from stoqapp_sandbox import Sandbox, SandboxNotInstalledError, serve
+for entry in (Sandbox, serve):
+    try:
+        entry()
+    except SandboxNotInstalledError as error:
+        print(error)
 """
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
-    assert done.stdout == (
-        f"the sandbox needs the package '{package}': pip install 'stoqapp[sandbox]'\n"
-    )
+    command = [sys.executable, "-c", program]
+    said = subprocess.run(command, capture_output=True, timeout=HANG_SECONDS, check=True).stdout
+    line = rb"the sandbox needs the package '\w+': pip install 'stoqapp\[sandbox\]'\n"
+    assert re.fullmatch(rb"(%b){2}" % line, said)
     assert issubclass(SandboxNotInstalledError, ImportError)

@@ -1,22 +1,33 @@
 """What the sandbox keeps: every request, in memory or in a file that survives, until a reset."""
 
 import json
+import resource
 import signal
-import socket
 import sqlite3
-import subprocess
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
-from sending import HANG_SECONDS, HEADERS, PATH, STOQAPP, VALID, body, get, raw_from, send, started
+from sending import (
+    HANG_SECONDS,
+    PATH,
+    SHOP,
+    VALID,
+    body,
+    get,
+    head_of,
+    send,
+    send_many,
+    sent_raw,
+    started,
+)
 
 from stoqapp import ProcessedWithErrorsError, Stoq
+from stoqapp.cli import main
 from stoqapp.spec import INTENTS_PATH
 from stoqapp_sandbox import Sandbox, SandboxError
-from stoqapp_sandbox.service import Service
 
 REQUESTS = "/_sandbox/requests"
 
@@ -36,7 +47,7 @@ def test_requests_are_kept_as_they_came(sandbox: Sandbox) -> None:
     created, refused = send(sandbox), send(sandbox, b"\xff", X_Any="1")
     stored, wrong = get(sandbox, REQUESTS)
     assert (stored["number"], stored["method"], stored["path"]) == (1, "POST", PATH)
-    assert (stored["shop"], stored["status"], stored["fault"]) == (HEADERS[SHOP_NAME], 201, None)
+    assert (stored["shop"], stored["status"], stored["fault"]) == (SHOP, 201, None)
     assert (stored["body"].encode(), stored["answer"]) == (VALID, created.text)
     assert [stored["intent"]] == created.json()["intents"]
     assert (wrong["number"], wrong["status"], wrong["intent"]) == (2, 400, None)
@@ -47,13 +58,9 @@ def test_requests_are_kept_as_they_came(sandbox: Sandbox) -> None:
     )
 
 
-SHOP_NAME = "X-Shopify-Shop-Domain"
-
-
 def test_requests_can_be_followed(sandbox: Sandbox) -> None:
     """After a number come the later ones, as many as asked for, at most 100."""
-    for _ in range(103):
-        send(sandbox)
+    send_many(sandbox, [b"{"] * 103)
     assert [request["number"] for request in get(sandbox, f"{REQUESTS}?after=101")] == [102, 103]
     assert [request["number"] for request in get(sandbox, f"{REQUESTS}?limit=2")] == [1, 2]
     assert len(get(sandbox, f"{REQUESTS}?limit=1000")) == 100
@@ -69,14 +76,12 @@ def test_what_a_browser_asks_by_itself_is_not_kept(sandbox: Sandbox) -> None:
     assert listed == [("GET", PATH), ("POST", "/favicon.ico")]
 
 
-def test_old_refused_requests_keep_only_their_line() -> None:
+def test_old_refused_requests_keep_only_their_line(sandbox: Sandbox) -> None:
     """Of the refused, the newest 1,000 keep their bodies; what was stored keeps its body always."""
-    service = Service()
-    service.create_intent(HEADERS, VALID)
-    for _ in range(1002):
-        service.create_intent(HEADERS, b"{")
-    bodies = [row["body"] for after in range(0, 1003, 100) for row in service.requests(after)]
-    assert bodies == [VALID, None, None] + [b"{"] * 1000
+    send_many(sandbox, [VALID, *[b"{"] * 1002])
+    oldest = get(sandbox, f"{REQUESTS}?limit=5")
+    assert [VALID.decode(), None, None, "{", "{"] == [request["body"] for request in oldest]
+    assert oldest[1] == oldest[1] | {"status": 400, "headers": None, "answer": None, "curl": None}
 
 
 # -- a reset -------------------------------------------------------------------------------------
@@ -96,16 +101,10 @@ def test_a_request_that_crosses_a_reset(
     sandbox: Sandbox, sent: bytes, begin_anew: Callable[[Sandbox], object]
 ) -> None:
     """It is answered 503, leaves nothing behind, and meets no fault."""
-    named = "".join(f"{name}: {value}\r\n" for name, value in HEADERS.items())
-    head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: 100-continue\r\n"
-    head += f"{named}Content-Length: {len(sent)}\r\n\r\n"
-    with (
-        socket.create_connection(("127.0.0.1", sandbox.port), HANG_SECONDS) as crossing,
-        crossing.makefile("rb") as answer,
-    ):
-        send(sandbox)
-        crossing.sendall(head.encode())
-        # Sent once the sandbox waits for the body.
+    send(sandbox)
+    head = head_of(sent, Expect="100-continue", Connection="close")
+    with sent_raw(sandbox, head) as crossing, crossing.makefile("rb") as answer:
+        # Said once the sandbox waits for the body.
         assert answer.readline() == b"HTTP/1.1 100 Continue\r\n"
         begin_anew(sandbox)
         sandbox.fail_next(418)
@@ -147,28 +146,27 @@ def test_intents_customers_and_ids_survive(file: Path) -> None:
         assert subscribe(third.url, "ada")["id"] == "1"
 
 
-def test_answered_intents_survive_kills(file: Path) -> None:
-    """Whatever was answered is there after kill -9, time and again, and no id is given twice."""
-    answered: list[str] = []
-    for round_number in range(3):
-        with started("--state", file) as (running, url):
-            answered += [subscribe(url, f"{round_number}-{n}")["id"] for n in range(3)]
-            running.kill()
-            assert running.wait(HANG_SECONDS) == -signal.SIGKILL
-    assert [str(number) for number in range(1, 10)] == answered
+def test_answered_intents_survive_a_kill(file: Path) -> None:
+    """Whatever was answered is there after kill -9, and no id is given twice."""
+    with started("--state", file) as (running, url):
+        answered = [subscribe(url, f"{n}")["id"] for n in range(3)]
+        running.kill()
+        assert running.wait(HANG_SECONDS) == -signal.SIGKILL
     with Sandbox(state=file) as sandbox:
-        assert answered == [intent["id"] for intent in sandbox.intents]
+        assert answered == [intent["id"] for intent in sandbox.intents] == ["1", "2", "3"]
+        assert subscribe(sandbox.url, "ada")["id"] == "4"
 
 
 def test_the_next_may_start_while_the_one_before_ends(file: Path) -> None:
     """A sandbox waits a moment for the file of one that is on its way out."""
-    with started("--state", file) as (running, url):
-        subscribe(url, "ada")
-        running.send_signal(signal.SIGTERM)
-        with started("--state", file) as (_, next_url):
-            answer = httpx.get(f"{next_url}/_sandbox/intents", timeout=HANG_SECONDS)
-            assert len(answer.json()) == 1
-        assert running.wait(HANG_SECONDS) == 0
+    first, second = Sandbox(state=file), Sandbox(state=file)
+    with ThreadPoolExecutor(1) as thread:
+        with first:
+            subscribe(first.url, "ada")
+            starting = thread.submit(second.__enter__)
+        assert starting.result(HANG_SECONDS) is second
+    assert len(get(second, "/_sandbox/intents")) == 1
+    second.__exit__(None, None, None)
 
 
 def test_a_clean_end_leaves_one_file(file: Path) -> None:
@@ -179,18 +177,19 @@ def test_a_clean_end_leaves_one_file(file: Path) -> None:
     assert file.stat().st_mode & 0o777 == 0o600
 
 
-def refusal_of(file: Path) -> str:
-    """Return the one line with which the command refuses *file*."""
-    command = [STOQAPP, "sandbox", "--state", file]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=HANG_SECONDS, check=False)
-    assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (1, "", 1)
-    return ran.stderr
-
-
-def test_two_sandboxes_on_one_file(file: Path) -> None:
-    """The second one is refused, and the first one goes on."""
+def test_two_sandboxes_on_one_file(
+    file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The second one is refused in one line, and the first one goes on."""
+    connect = sqlite3.connect
+    # It does not wait for the first one to end.
+    monkeypatch.setattr(sqlite3, "connect", lambda *a, **more: connect(*a, **more | {"timeout": 0}))
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
     with Sandbox(state=file) as first:
-        assert "is in use, perhaps by another sandbox: end that one" in refusal_of(file)
+        assert 1 == main(["sandbox", "--state", str(file)])
+        said = capsys.readouterr()
+        assert ("", 1) == (said.out, said.err.count("\n"))
+        assert "is in use, perhaps by another sandbox: end that one" in said.err
         assert subscribe(first.url, "ada")["id"] == "1"
 
 
@@ -248,12 +247,11 @@ def test_a_file_that_cannot_be_used(file: Path, make: Callable[[Path], Any], say
     assert before == (file.read_bytes() if file.is_file() else None)
 
 
-@pytest.mark.parametrize("path", ["missing/state.sqlite", "", 7, b"state", "a\0b"])
-def test_a_path_that_cannot_be(tmp_path: Path, path: Any) -> None:
-    """A path that names no file in a folder that is there is refused."""
-    given = tmp_path / path if isinstance(path, str) and "/" in path else path
-    with pytest.raises(SandboxError, match="state"), Sandbox(state=given):
+def test_a_folder_that_is_missing(tmp_path: Path) -> None:
+    """A state file is made in a folder that is there; no folder is made."""
+    with pytest.raises(SandboxError, match="the state file"), Sandbox(state=tmp_path / "a" / "b"):
         pass
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_empty_file_becomes_a_state(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,14 +265,22 @@ def test_an_empty_file_becomes_a_state(file: Path, monkeypatch: pytest.MonkeyPat
     assert file.stat().st_size > 0
 
 
-def test_nothing_is_answered_that_could_not_be_stored(file: Path) -> None:
-    """Where the file cannot take it, the answer is a 500, and the intent is not there."""
+def test_nothing_is_answered_that_could_not_be_stored(
+    file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where the file cannot take it, the answer is a 500, and the log says where, not what."""
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    large = body(customer__name="Lovelace" * 100_000)
     with Sandbox(state=file) as sandbox:
         subscribe(sandbox.url, "ada")
-        store = sandbox._service.store
-        with store.use():
-            (pages,) = store._execute("PRAGMA page_count").fetchone()
-            store._execute(f"PRAGMA max_page_count = {pages}")
-        large = raw_from(body(customer__name="x" * 100_000))
-        assert send(sandbox, large).status_code == 500
+        # As on a full disk.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, usual[1]))
+        try:
+            refused = send(sandbox, large)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+        assert (500, ["error"]) == (refused.status_code, list(refused.json()))
+        assert "the sandbox itself failed: " in caplog.text
+        assert "Lovelace" not in caplog.text + refused.text
         assert len(sandbox.intents) == 1
+        assert send(sandbox, large).status_code == 201
