@@ -12,8 +12,8 @@ from record_cassettes import SCENARIOS, SHOP
 from stoqapp.spec import INTENTS_PATH, SHOP_HEADER
 from stoqapp_sandbox import Sandbox
 
-EXAMPLES = 150
-LEAST_JUDGED = 30
+EXAMPLES = 60
+LEAST_JUDGED = 8
 
 
 @pytest.fixture(scope="module")
