@@ -12,8 +12,8 @@ from record_cassettes import SCENARIOS, SHOP
 from stoqapp.spec import INTENTS_PATH, SHOP_HEADER
 from stoqapp_sandbox import Sandbox
 
-EXAMPLES = 60
-LEAST_JUDGED = 8
+EXAMPLES = 40
+LEAST_JUDGED = 5
 
 
 @pytest.fixture(scope="module")
