@@ -13,16 +13,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.exits import ROOT, Exit, Parser, RunError, ended, shown
+from pipeline.exits import ROOT, Exit, ended, parser, shown
 
-SPEC = ROOT / "openapi.json"
 CORRECTIONS = ROOT / "scripts" / "corrections.json"
 
 
-def parser() -> Parser:
-    """Return the parser of the command line."""
-    made = Parser(__doc__)
-    add = made.add_argument
+def regenerate(arguments: Sequence[str] | None) -> Exit:
+    """Do what the command line asks for."""
+    options = parser(__doc__)
+    add = options.add_argument
     add("--check", action="store_true", help="write nothing; list where the package differs")
     add("--spec", type=Path, metavar="FILE", help="another spec, as JSON; needs --output")
     add("--output", type=Path, metavar="DIR", help="the package folder, replaced as a whole")
@@ -30,24 +29,19 @@ def parser() -> Parser:
     add("--corrections", type=Path, metavar="FILE", help=text)
     text = "go on without the pieces that the generator cannot make, and list them"
     add("--partial", action="store_true", help=text)
-    return made
-
-
-def regenerate(arguments: Sequence[str] | None = None) -> Exit:
-    """Do what the command line asks for."""
-    chosen = parser().parse_args(arguments)
+    chosen = options.parse_args(arguments)
     if chosen.spec and not chosen.output:
-        raise RunError(Exit.USAGE, "--spec needs --output, the package folder to write")
-
+        options.error("--spec needs --output, the package folder to write")
+    # Here, so that --help works and a missing tool is told.
     from pipeline import corrections, document, package
 
     output = (chosen.output or package.OUTPUT).resolve()
     if not output.name.isidentifier():
-        raise RunError(Exit.USAGE, f"--output: {output.name!r} cannot be the name of a package")
+        options.error(f"--output: {output.name!r} cannot be the name of a package")
     if not chosen.check:
         package.repair(output)
         package.check_replaceable(output)
-    spec = chosen.spec or SPEC
+    spec = chosen.spec or ROOT / "openapi.json"
     patches = chosen.corrections or (None if chosen.spec else CORRECTIONS)
     content, found = document.read_document(spec)
     found = corrections.corrected(found, corrections.load(patches) if patches else [], spec.name)

@@ -3,7 +3,7 @@
 
 PAGE is a saved Markdown page, a raw OpenAPI file (JSON or YAML) or an https URL; several pages
 become one spec. Without PAGE, the page that openapi.json came from is read again
-(scripts/openapi_source.json).
+(scripts/openapi_source.json). The exit code tells the class of the change, written or not.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipeline import advice, changes, document, pages
-from pipeline.exits import ROOT, Exit, Parser, RunError, ended
+from pipeline.exits import ROOT, Exit, RunError, ended, parser
 from stoqapp.rules import RULES
 
 SPEC = ROOT / "openapi.json"
@@ -24,50 +24,41 @@ SOURCE = ROOT / "scripts" / "openapi_source.json"
 CORRECTIONS = ROOT / "scripts" / "corrections.json"
 
 
-def parser() -> Parser:
-    """Return the parser of the command line."""
-    made = Parser(__doc__)
-    add = made.add_argument
+def update(arguments: Sequence[str] | None) -> Exit:
+    """Do what the command line asks for."""
+    options = parser(__doc__)
+    add = options.add_argument
     add("pages", nargs="*", metavar="PAGE", help="see above")
-    add("--dry-run", action="store_true", help="write nothing; the exit code tells the class")
+    add("--dry-run", action="store_true", help="explain, and write nothing")
     add("--yes", action="store_true", help="write without asking")
     text = "then run scripts/regenerate.py and scripts/test as well"
     add("--all", action="store_true", help=text)
-    return made
-
-
-def update(arguments: Sequence[str] | None = None) -> Exit:
-    """Do what the command line asks for."""
-    chosen = parser().parse_args(arguments)
-    known = json.loads(SOURCE.read_bytes())["pages"]
-    read = [pages.read_page(name) for name in chosen.pages or [page["from"] for page in known]]
+    chosen = options.parse_args(arguments)
+    names = chosen.pages or [page["from"] for page in json.loads(SOURCE.read_bytes())["pages"]]
+    read = [pages.read_page(name) for name in names]
+    for page in read:
+        document.check(page.document, page.source)
     new = pages.merged(read)
-    document.check(new, " and ".join(page.source for page in read))
+    document.check(new, " and ".join(names))
     old = document.parsed(SPEC.read_bytes(), "openapi.json")
     found = changes.changes(old, new)
     explain(new, found)
-    if chosen.dry_run:
-        return {
-            None: Exit.DONE,
-            "prose": Exit.PROSE,
-            "compatible": Exit.COMPATIBLE,
-            "breaking": Exit.BREAKING,
-        }[changes.worst(found)]
-    if found and not chosen.yes and not agreed():
-        print("Nothing is written.")
-        return Exit.DIFFERS
-    if found:
+    severity = changes.worst(found)
+    if found and not chosen.dry_run:
+        if not chosen.yes and not agreed():
+            print("Nothing is written.")
+            return Exit.DIFFERS
         SPEC.write_text(json.dumps(new, indent=2, ensure_ascii=False) + "\n", "utf-8")
         today = datetime.datetime.now(datetime.UTC).date().isoformat()
         origin = [{"from": page.source, "date": today, "sha256": page.sha256} for page in read]
         SOURCE.write_text(json.dumps({"pages": origin}, indent=2) + "\n", "utf-8")
         print("Written: openapi.json and scripts/openapi_source.json.", flush=True)
-    commands = (["scripts/regenerate.py"], ["scripts/test"]) if chosen.all else ()
-    for command in commands:
-        words = [sys.executable, *command] if command[0].endswith(".py") else command
-        if subprocess.run(words, cwd=ROOT, check=False).returncode != 0:
-            raise RunError(Exit.TOOL, f"{command[0]} failed; see above what to edit, then go on")
-    return Exit.DONE
+    if chosen.all and not chosen.dry_run:
+        for command in ([sys.executable, "scripts/regenerate.py"], ["scripts/test"]):
+            if subprocess.run(command, cwd=ROOT, check=False).returncode != 0:
+                reason = f"{command[-1]} failed; see above what to edit, then go on"
+                raise RunError(Exit.TOOL, reason)
+    return Exit[severity.upper()] if severity else Exit.DONE
 
 
 def explain(new: dict[str, Any], found: list[changes.Change]) -> None:
@@ -88,7 +79,7 @@ def explain(new: dict[str, Any], found: list[changes.Change]) -> None:
     there = [rule.name for rule in RULES if not any(rule.name in each.rules for each in lost)]
     print(f"  still there: {', '.join(there) or 'none'}")
     print("Corrections:")
-    for name, state in advice.fitting(new, CORRECTIONS):
+    for name, state, _ in advice.fitting(new, CORRECTIONS):
         print(f"  {name}: {state}")
     print("To edit by hand:")
     for edit in list(advice.edits(found, new, CORRECTIONS)) or ["nothing"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from stoqapp.inputs import INPUTS
 from stoqapp.rules import RULES
 from stoqapp.spec import ANNOTATIONS, CHECKED, INTENTS_PATH, SHOP_HEADER, Spec
 
-FITS = ("applied", "done already")
+OPERATION = f"POST {INTENTS_PATH}"
 
 
 @frozen
@@ -32,47 +33,50 @@ def lost_words(document: dict[str, Any]) -> list[Lost]:
     """Return the words that rules quote and that `document` does not have at their place."""
     if (spec := _readable(document)) is None:
         return []
-    quoting: dict[tuple[str, str], list[str]] = {}
+    quoting = defaultdict(list)
     for rule in RULES:
         for quote in rule.quotes:
             if quote.words not in spec.words_at(quote.place):
-                quoting.setdefault((quote.place, quote.words), []).append(rule.name)
+                quoting[quote.place, quote.words].append(rule.name)
     return [
         Lost(tuple(names), place, words, one_line(spec.words_at(place)) or "nothing")
         for (place, words), names in quoting.items()
     ]
 
 
-def fitting(document: dict[str, Any], path: Path) -> Iterator[tuple[str, str]]:
-    """Yield each correction's name, and ``applied``, ``done already`` or why it does not fit."""
+def fitting(document: dict[str, Any], path: Path) -> Iterator[tuple[str, str, bool]]:
+    """Yield each correction's name, what becomes of it, and whether it fits."""
     document = corrections.without_ignored_headers(document)
     for correction in corrections.load(path):
         try:
             document, state = corrections.apply(document, correction, "the new spec")
         except RunError as error:
-            yield correction["name"], str(error)
+            yield correction["name"], str(error), False
         else:
-            yield correction["name"], state
+            yield correction["name"], state, True
 
 
 def edits(found: list[Change], document: dict[str, Any], path: Path) -> Iterator[str]:
     """Yield what a person has to edit; what the schemas state needs no edit."""
-    operation = f"POST {INTENTS_PATH}"
     for lost in lost_words(document):
         yield (
             f"overlays/stoqapp/rules.py, {', '.join(lost.rules)}: see whether the rule and its"
             f" message still hold, and quote the new words for {lost.place}"
         )
-    for name, state in fitting(document, path):
-        if state not in FITS:
+    for name, state, fits in fitting(document, path):
+        if not fits:
             yield f"scripts/corrections.json, {name}: {state}"
-    if _readable(document) is None:
-        yield f"overlays/stoqapp/spec.py: say where {operation} and its JSON body are now"
-    for path_of_field in _required_without_argument(document):
-        yield f"overlays/stoqapp/inputs.py: give {path_of_field}, which is required, a row"
+    if spec := _readable(document):
+        arguments = {row.path for row in INPUTS.values()}
+        for place, schema in spec.required.items():
+            # A field with one possible value is not asked for.
+            if len(schema.enum) != 1 and place not in arguments:
+                yield f"overlays/stoqapp/inputs.py: give {place}, which is required, a row"
+    else:
+        yield f"overlays/stoqapp/spec.py: say where {OPERATION} and its JSON body are now"
     for change in found:
-        if change.operation == operation:
-            yield from _edits_for(change)
+        if change.operation == OPERATION and (edit := _edit_for(change)):
+            yield edit
 
 
 def _readable(document: dict[str, Any]) -> Spec | None:
@@ -84,31 +88,18 @@ def _readable(document: dict[str, Any]) -> Spec | None:
         return None
 
 
-def _required_without_argument(document: dict[str, Any]) -> list[str]:
-    if (spec := _readable(document)) is None:
-        return []
-    rows = {row.path for row in INPUTS.values()}
-    # A field with one possible value is not asked for.
-    return [
-        path for path, schema in spec.required.items() if len(schema.enum) != 1 and path not in rows
-    ]
-
-
-def _edits_for(change: Change) -> Iterator[str]:
-    word = change.keyword.partition(" ")[0]
+def _edit_for(change: Change) -> str | None:
+    word, _, value = change.keyword.partition(" ")
     if change.part == f"header {SHOP_HEADER}" and change.kind == "gone":
-        yield "overlays/stoqapp/spec.py: say in SHOP_HEADER what names the shop now"
-    elif change.part == "credentials" and change.kind == "new":
-        yield f"overlays/stoqapp/settings.py: give the clients an argument for {change.keyword}"
-    elif change.part.startswith(("header", "query", "cookie")) and change.severity == "breaking":
-        yield f"overlays/stoqapp/settings.py: send the {change.part} as the spec now asks"
-    elif change.part != "request":
-        return
-    elif (change.field, word) == ("intent.channel", "enum"):
-        channel = change.keyword.partition(" ")[2]
+        return "overlays/stoqapp/spec.py: say in SHOP_HEADER what names the shop now"
+    if change.part == "credentials" and change.kind == "new":
+        return f"overlays/stoqapp/settings.py: give the clients an argument for {change.keyword}"
+    if change.part.startswith(("header", "query", "cookie")) and change.severity == "breaking":
+        return f"overlays/stoqapp/settings.py: send the {change.part} as the spec now asks"
+    if (change.part, change.field, word) == ("request", "intent.channel", "enum"):
         what = "take out" if change.kind == "gone" else "add, with its quote,"
-        yield f"overlays/stoqapp/rules.py, CHANNELS: {what} the channel {channel!r}"
-    elif change.kind == "gone":
-        return
-    elif word and word not in CHECKED | ANNOTATIONS and not word.startswith("x-"):
-        yield f"overlays/stoqapp/spec.py: {change.field} states {word}, which is not checked"
+        return f"overlays/stoqapp/rules.py, CHANNELS: {what} the channel {value!r}"
+    is_unchecked = word and word not in CHECKED | ANNOTATIONS and not word.startswith("x-")
+    if change.part == "request" and change.kind != "gone" and is_unchecked:
+        return f"overlays/stoqapp/spec.py: {change.field} states {word}, which is not checked"
+    return None

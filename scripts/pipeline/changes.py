@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any, Literal
 
 from attrs import frozen
@@ -19,12 +20,8 @@ PROSE = {
     *("tags", "operationId", "default"),
 }
 WHOLE = "the whole file"
-KINDS = {
-    "dictionary_item_added": "new",
-    "dictionary_item_removed": "gone",
-    "values_changed": "changed",
-    "type_changes": "changed",
-}
+# How a field below a schema is called.
+BELOW = {"items": "[]", "additionalProperties": "{}", "not": "(not)"}
 
 
 @frozen
@@ -53,42 +50,48 @@ class Change:
         """The class of the change for those who call the operation today."""
         word, sent = self.keyword.partition(" ")[0], not self.part.startswith("answer ")
         if self.operation == WHOLE:
-            return "breaking" if self.part == "server" else "prose"
-        if word in PROSE or word.startswith("x-") or self.part in PROSE:
+            return "breaking" if word == "server" else "prose"
+        if word in PROSE or word.startswith("x-"):
             return "prose"
-        if not self.part:
-            return "compatible" if self.kind == "new" else "breaking"
-        if self.part == "credentials":
-            return "compatible" if self.kind == "gone" else "breaking"
-        if not self.field and not word and not sent:
-            is_lost = self.kind == "gone" and self.part.startswith("answer 2")
-            return "breaking" if is_lost else "compatible"
-        if not word:
-            is_demand = isinstance(self.new, dict) and self.new.get("required") is True and sent
-            return "compatible" if self.kind == "new" and not is_demand else "breaking"
-        if word == "required":
-            return "breaking" if (self.new is True) == sent else "compatible"
-        if word == "enum":
-            return "compatible" if self.kind == "new" or not sent else "breaking"
         if word == "type":
             was, is_now = (set(str(side or "").split("|")) for side in (self.old, self.new))
             return "compatible" if (was <= is_now if sent else is_now <= was) else "breaking"
-        if sent:
-            return "compatible" if self.kind == "gone" else "breaking"
-        return "breaking" if word == "format" and self.kind != "gone" else "compatible"
+        if word == "required":
+            is_breaking = (self.new is True) == sent
+        elif word == "enum":
+            is_breaking = sent and self.kind != "new"
+        elif self.part == "credentials":
+            is_breaking = self.kind != "gone"
+        elif word and self.part != "request media":
+            # A bound, a pattern, a format.
+            is_breaking = self.kind != "gone" and (sent or word == "format")
+        elif self.field or sent:
+            stated = self.new.get("", self.new) if isinstance(self.new, dict) else {}
+            is_breaking = self.kind == "gone" or (sent and stated.get("required") is True)
+        else:
+            is_breaking = self.kind == "gone" and self.part.startswith("answer 2")
+        return "breaking" if is_breaking else "compatible"
+
+    def is_below(self, other: Change) -> bool:
+        """Return whether this is a field of one that came or went with it."""
+        is_near = (self.operation, self.part, self.kind) == (
+            other.operation,
+            other.part,
+            other.kind,
+        )
+        starts = tuple(other.field + mark for mark in ".[{(")
+        return is_near and not other.keyword and bool(other.field) and self.field.startswith(starts)
 
     def __str__(self) -> str:
         where = " ".join(filter(None, [self.part, self.field, self.keyword])) or "operation"
         if self.kind == "changed" and self.old != self.new:
             return f"changed: {where}: {_short(self.old)} -> {_short(self.new)}"
         value = self.old if self.kind == "gone" else self.new
-        told = f"{self.kind}: {where}"
-        if self.field and not self.keyword and isinstance(value, dict):
+        if self.field and not self.keyword:
             needs = "required" if value.get("required") else "optional"
-            return f"{told} ({needs}, {value.get('type', 'of any type')})"
-        return (
-            told if value in (None, True) or isinstance(value, dict) else f"{told}: {_short(value)}"
-        )
+            return f"{self.kind}: {where} ({needs}, {value.get('type', 'of any type')})"
+        is_told = value not in (None, True) and not isinstance(value, dict)
+        return f"{self.kind}: {where}: {_short(value)}" if is_told else f"{self.kind}: {where}"
 
 
 def changes(old: dict[str, Any], new: dict[str, Any]) -> list[Change]:
@@ -98,36 +101,20 @@ def changes(old: dict[str, Any], new: dict[str, Any]) -> list[Change]:
     """
     found = []
     compared = DeepDiff(_flat(old), _flat(new), view="tree", threshold_to_diff_deeper=0)
-    for kind, entries in compared.items():
+    for report, entries in compared.items():
+        kind = {"added": "new", "removed": "gone"}.get(report.rpartition("_")[2], "changed")
         for entry in entries:
-            operation, *path = map(str, entry.path(output_format="list"))
-            sides = {"old": entry.t1, "new": entry.t2}
-            sides.pop({"new": "old", "gone": "new"}.get(KINDS[kind], ""), None)
-            each_side = [(path, sides)]
-            if path[-1:] == ["properties"]:
-                # An object without fields that gets some, or the other way round.
-                [(side, fields)] = sides.items()
-                each_side = [([*path, name], {side: field}) for name, field in fields.items()]
-            for place, values in each_side:
-                found.append(Change(operation, *_place(place), KINDS[kind], **values))
+            path = [str(each) for each in entry.path(output_format="list")]
+            operation, part, field = (*path, "", "")[:3]
+            was = None if kind == "new" else entry.t1
+            is_now = None if kind == "gone" else entry.t2
+            keyword = " ".join(path[3:])
+            found.append(Change(operation, part, field, keyword, kind, was, is_now))
+    # A field that is new or gone stands for those below it.
+    found = [each for each in found if not any(each.is_below(other) for other in found)]
     if not found and old != new:
         found.append(Change(WHOLE, "written otherwise, with the same meaning", "", "", "changed"))
     return sorted(found, key=lambda each: (each.operation, each.part, each.field, each.keyword))
-
-
-def _place(path: list[str]) -> tuple[str, str, str]:
-    """Return the part, the field and the keyword that `path` leads to."""
-    names: list[str] = []
-    rest: list[str] = []
-    parts = iter(path[1:])
-    for part in parts:
-        if part == "properties":
-            names, rest = [*names, next(parts)], []
-        elif part == "items":
-            names, rest = [*names, "[]"], []
-        else:
-            rest.append(part)
-    return path[0] if path else "", ".".join(names).replace(".[]", "[]"), " ".join(rest)
 
 
 def worst(found: list[Change]) -> Class | None:
@@ -137,63 +124,86 @@ def worst(found: list[Change]) -> Class | None:
 
 
 def _flat(document: dict[str, Any]) -> dict[str, Any]:
-    """Return the operations of a spec in the form in which they are compared."""
+    """Return what is stated, by operation, part, field and keyword."""
     whole = {"server": (document.get("servers") or [{}])[0].get("url")}
     whole |= {key: document[key] for key in ("openapi", "info") if key in document}
-    operations: dict[str, Any] = {WHOLE: whole}
-    schemes = document.get("components", {}).get("securitySchemes", {})
+    flat: dict[str, Any] = {WHOLE: {"": {"": whole}}}
     for path, item in without_ignored_headers(document).get("paths", {}).items():
         for method in METHODS:
-            if method not in item:
-                continue
-            stated = _inlined(item[method], document)
-            shared = _inlined(item.get("parameters", []), document)
-            flat = {key: value for key, value in stated.items() if key in PROSE}
-            for each in [*shared, *stated.get("parameters", [])]:
-                flat[f"{each['in']} {each['name']}"] = each
-            if "requestBody" in stated:
-                body = dict(stated["requestBody"])
-                content = body.pop("content", {})
-                flat["request"] = {**_schema(content), **body}
-                flat["request media"] = dict.fromkeys(content, True)
-            for status, answer in stated.get("responses", {}).items():
-                content = answer.get("content", {})
-                schema = _schema(content)
-                flat[f"answer {status}"] = {**schema, "description": answer.get("description")}
-            required = stated.get("security", document.get("security", []))
-            names = [name for each in required for name in each]
-            flat["credentials"] = {name: schemes.get(name, {}) for name in names}
-            operations[f"{method.upper()} {path}"] = flat
-    return operations
-
-
-def _inlined(value: Any, document: dict[str, Any], within: tuple[str, ...] = ()) -> Any:
-    """Return `value` with references followed; a schema's lists of names become objects."""
-    if isinstance(value, list):
-        return [_inlined(item, document, within) for item in value]
-    if not isinstance(value, dict):
-        return value
-    if isinstance(target := value.get("$ref"), str):
-        if target in within:
-            return {"recursive": target}
-        return _inlined(resolve_pointer(document, target[1:]), document, (*within, target))
-    flat = {key: _inlined(item, document, within) for key, item in value.items()}
-    if isinstance(kinds := value.get("type"), str | list):
-        kinds = [kinds] if isinstance(kinds, str) else kinds
-        flat["type"] = "|".join(sorted({*kinds, *["null"] * bool(flat.pop("nullable", False))}))
-    if isinstance(value.get("enum"), list):
-        flat["enum"] = {
-            each if isinstance(each, str) else json.dumps(each): True for each in value["enum"]
-        }
-    if isinstance(value.get("required"), list):
-        for name in flat.pop("required"):
-            flat.setdefault("properties", {}).setdefault(name, {})["required"] = True
+            if method in item:
+                shared = item.get("parameters", [])
+                flat[f"{method.upper()} {path}"] = dict(_parts(item[method], shared, document))
     return flat
 
 
-def _schema(content: dict[str, Any]) -> dict[str, Any]:
-    schema: dict[str, Any] = next(iter(content.values()), {"schema": {}}).get("schema", {})
-    return schema
+def _parts(
+    operation: dict[str, Any], shared: list[Any], document: dict[str, Any]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each part of an operation, with what is stated of each of its fields."""
+    yield "", {"": {key: value for key, value in operation.items() if key in PROSE}}
+    for each in [*shared, *operation.get("parameters", [])]:
+        parameter = _followed(each, document)
+        yield f"{parameter['in']} {parameter['name']}", _stated(parameter, document)
+    if "requestBody" in operation:
+        body = _followed(operation["requestBody"], document)
+        yield "request", _stated(body, document)
+        yield "request media", {"": dict.fromkeys(body.get("content", {}), True)}
+    for status, answer in operation.get("responses", {}).items():
+        yield f"answer {status}", _stated(_followed(answer, document), document)
+    schemes = document.get("components", {}).get("securitySchemes", {})
+    required = operation.get("security", document.get("security", []))
+    yield "credentials", {"": {name: schemes.get(name) for each in required for name in each}}
+
+
+def _stated(part: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]:
+    """Return what is stated of each field of a parameter, request body or answer."""
+    own = {key: value for key, value in part.items() if key not in ("schema", "content", "headers")}
+    media: dict[str, Any] = next(iter(part.get("content", {}).values()), part)
+    fields = dict(_fields(media.get("schema", {}), document))
+    return fields | {"": fields[""] | own}
+
+
+def _fields(
+    schema: dict[str, Any],
+    document: dict[str, Any],
+    path: str = "",
+    within: tuple[str, ...] = (),
+    **more: bool,
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each field of a schema, with what is stated of it; lists of names become objects."""
+    if target := schema.get("$ref"):
+        if target in within:
+            yield path, {"recursive": target, **more}
+        else:
+            found = _followed(schema, document)
+            yield from _fields(found, document, path, (*within, target), **more)
+        return
+    stated = {key: value for key, value in schema.items() if key not in ("properties", "required")}
+    stated |= more
+    if kinds := stated.pop("type", None):
+        kinds = {kinds} if isinstance(kinds, str) else set(kinds)
+        stated["type"] = "|".join(sorted(kinds | {"null"} if stated.pop("nullable", 0) else kinds))
+    if "enum" in stated:
+        words = [each if isinstance(each, str) else json.dumps(each) for each in stated["enum"]]
+        stated["enum"] = dict.fromkeys(words, True)
+    named, required = schema.get("properties", {}), schema.get("required", [])
+    for name in {*named, *required}:
+        is_required = {"required": True} if name in required else {}
+        below = f"{path}.{name}".lstrip(".")
+        yield from _fields(named.get(name, {}), document, below, within, **is_required)
+    for key, mark in BELOW.items():
+        if isinstance(stated.get(key), dict):
+            yield from _fields(stated.pop(key), document, path + mark, within)
+    for key in ("allOf", "anyOf", "oneOf"):
+        for number, branch in enumerate(stated.pop(key, []), 1):
+            yield from _fields(branch, document, f"{path}({key} {number})", within)
+    yield path, stated
+
+
+def _followed(value: Any, document: dict[str, Any]) -> Any:
+    while "$ref" in value:
+        value = resolve_pointer(document, value["$ref"].removeprefix("#"))
+    return value
 
 
 def _short(value: Any) -> str:

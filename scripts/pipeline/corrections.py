@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-import jsonpatch
-import jsonpointer
+from jsonpatch import JsonPatch, JsonPatchException, apply_patch
+from jsonpointer import JsonPointer, JsonPointerException, resolve_pointer
 
 from pipeline.document import parsed, pointer
 from pipeline.exits import Exit, RunError, one_line, shown
@@ -24,12 +24,10 @@ def load(path: Path) -> list[dict[str, Any]]:
     try:
         corrections: list[dict[str, Any]] = parsed(path.read_bytes(), shown(path))
         for correction in corrections:
-            texts = [correction["name"], correction["reason"]]
-            operations = correction["operations"]
-            if not operations or not all(isinstance(text, str) for text in texts):
-                raise ValueError  # noqa: TRY301
-            jsonpatch.JsonPatch(operations)
-    except (TypeError, LookupError, ValueError, RunError, jsonpatch.JsonPatchException) as error:
+            if not (correction["name"] and correction["reason"] and correction["operations"]):
+                raise ValueError("an empty value")  # noqa: TRY301
+            JsonPatch(correction["operations"])
+    except (TypeError, LookupError, ValueError, RunError, JsonPatchException) as error:
         form = "a list of {name, reason, operations}, the operations a JSON Patch"
         raise RunError(Exit.CORRECTION, f"{shown(path)} is not {form}: {error}") from error
     return corrections
@@ -49,24 +47,20 @@ def apply(document: Any, correction: dict[str, Any], name: str) -> tuple[Any, St
     Places are looked up through ``$ref``. A ``test`` of a type also holds for a list of types
     with that one in it. A ``remove`` of what is gone is done already.
     """
-    result = document
+    result, removes = document, correction["operations"][-1]["op"] == "remove"
     for operation in correction["operations"]:
-        place = through_references(result, operation["path"])
-        found = jsonpointer.resolve_pointer(result, place, NOTHING)
-        kind, expected = operation["op"], operation.get("value")
-        if kind == "remove" and found is NOTHING:
+        kind, place = operation["op"], through_references(result, operation["path"])
+        found = resolve_pointer(result, place, NOTHING)
+        if found is NOTHING and removes and kind != "add":
             return document, "done already"
-        among = kind == "test" and place.endswith("/type") and isinstance(found, list)
-        if among and expected in found:
+        if kind == "test" and isinstance(found, list) and operation["value"] in found:
             continue
         try:
-            result = jsonpatch.apply_patch(result, [operation | {"path": place}])
-        except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException) as error:
-            removes = correction["operations"][-1]["op"] == "remove"
-            if removes and kind == "test" and found is NOTHING:
-                return document, "done already"
+            result = apply_patch(result, [operation | {"path": place}])
+        except (JsonPatchException, JsonPointerException) as error:
             is_there = "nothing" if found is NOTHING else one_line(json.dumps(found), 120)
-            wanted = f"expects {json.dumps(expected)} and" if kind == "test" else f"cannot {kind}:"
+            wanted = f"expects {json.dumps(operation.get('value'))} and"
+            wanted = wanted if kind == "test" else f"cannot {kind}:"
             raise RunError(
                 Exit.CORRECTION,
                 f"correction {correction['name']!r} does not fit {name}: at {place} it {wanted}"
@@ -85,12 +79,11 @@ def without_ignored_headers(document: Any) -> Any:
     document = copy.deepcopy(document)
     for item in document.get("paths", {}).values():
         for holder in (item, *item.values()):
-            if isinstance(holder, dict) and isinstance(holder.get("parameters"), list):
+            if isinstance(holder, dict) and "parameters" in holder:
                 holder["parameters"] = [
                     each
                     for each in holder["parameters"]
-                    if each.get("in") != "header"
-                    or str(each.get("name")).lower() not in IGNORED_HEADERS
+                    if each.get("in") != "header" or each["name"].lower() not in IGNORED_HEADERS
                 ]
     return document
 
@@ -98,11 +91,10 @@ def without_ignored_headers(document: Any) -> Any:
 def through_references(document: Any, place: str) -> str:
     """Return `place` with each object that is a ``$ref`` replaced by what it refers to."""
     reached = ""
-    parts = jsonpointer.JsonPointer(place).parts
-    for part in parts:
-        found = jsonpointer.resolve_pointer(document, reached, None)
-        while isinstance(found, dict) and isinstance(found.get("$ref"), str):
-            reached = found["$ref"][1:]
-            found = jsonpointer.resolve_pointer(document, reached, None)
+    for part in JsonPointer(place).parts:
+        found = resolve_pointer(document, reached, None)
+        while isinstance(found, dict) and "$ref" in found:
+            reached = found["$ref"].removeprefix("#")
+            found = resolve_pointer(document, reached, None)
         reached += pointer(part)
     return reached

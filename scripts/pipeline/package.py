@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import ast
 import contextlib
-import difflib
 import hashlib
 import importlib.metadata
 import io
-import json
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from openapi_python_client import Project
+from openapi_python_client.config import Config, ConfigFile, MetaType
+from openapi_python_client.parser import GeneratorData
+from openapi_python_client.parser.errors import ErrorLevel, GeneratorError
+
 from pipeline.exits import ROOT, Exit, RunError, one_line, shown
-from pipeline.typed_dicts import typed_dicts
+from pipeline.typed_dicts import fields_of, typed_dicts
 
 GENERATOR = "openapi-python-client"
 OUTPUT = ROOT / "generated" / "stoq_public_api_client"
@@ -29,26 +31,15 @@ HEADER = f"""\
 # To change it, change the spec or its corrections, and run scripts/regenerate.py.
 
 """
+# Names that the generator gives to things of its own in a model, and in a call.
+TAKEN_IN_MODELS = {
+    *("additional_keys", "additional_properties", "cls", "d", "field_dict", "from_dict"),
+    *("to_dict", "to_multipart"),
+}
+TAKEN_IN_CALLS = {"cookies", "headers", "params", "quote"}
 
 Tree = dict[str, bytes]
 """A package: what each file holds, by its path below the package, with forward slashes."""
-
-
-def pinned_tools() -> tuple[str, str]:
-    """Return the generator's release and the path of ruff; both must be as pyproject.toml pins."""
-    groups = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["dependency-groups"]
-    pins = dict(line.split("==") for line in groups["regenerate"] if "==" in line)
-    for tool in (GENERATOR, "ruff"):
-        try:
-            installed = importlib.metadata.version(tool)
-        except importlib.metadata.PackageNotFoundError:
-            installed = "nothing"
-        if installed != pins[tool]:
-            reason = f"{tool} is pinned to {pins[tool]}, and {installed} is installed"
-            raise RunError(Exit.TOOL, f"{reason}; run scripts/setup")
-    from ruff import find_ruff_bin  # type: ignore[import-untyped]
-
-    return pins[GENERATOR], str(find_ruff_bin())
 
 
 def build(document: dict[str, Any], spec_bytes: bytes, *, partial: bool) -> tuple[Tree, list[str]]:
@@ -57,60 +48,65 @@ def build(document: dict[str, Any], spec_bytes: bytes, *, partial: bool) -> tupl
     Unless `partial`, a piece that is left out stops the run. So does a module that cannot be
     imported, or that uses one name for two things.
     """
-    release, ruff = pinned_tools()
+    _check_pins()
     with tempfile.TemporaryDirectory(prefix="regenerate-") as folder:
         package = Path(folder) / "made_package"
-        left_out = _generate(document, Path(folder) / "spec.json", package)
+        data, left_out = _generate(document, package)
         if left_out and not partial:
             raise RunError(
                 Exit.SPEC,
                 f"{GENERATOR} would leave out {len(left_out)} of the spec's pieces:"
                 f" {'; '.join(left_out)}. Correct the spec, or go on without them: --partial",
             )
+        if clashes := _clashes(data):
+            reason = "these have the name of something generated; rename them by a correction"
+            raise RunError(Exit.SPEC, f"{reason}: {', '.join(dict.fromkeys(clashes))}")
         (package / "typed_dicts.py").write_text(
             '"""The request bodies as plain dicts, and what the package was made from."""\n\n'
-            f"{typed_dicts(document)}\n\n"
-            f'GENERATOR = "{GENERATOR} {release}"\n'
+            f"{typed_dicts(data)}\n\n"
+            f'GENERATOR = "{GENERATOR} {importlib.metadata.version(GENERATOR)}"\n'
             f'SPEC_SHA256 = "{hashlib.sha256(spec_bytes).hexdigest()}"\n',
             "utf-8",
         )
-        _judge(package)
         # No setting of the machine or of a surrounding project has a say.
         alone = ["--isolated", "--no-cache", "--no-respect-gitignore", "--quiet"]
         alone += ["--config", "exclude = []"]
         for words in (["check", "--fix-only", "--extend-select=I"], ["format"]):
-            _run([ruff, *words, ".", *alone], package)
-        modules = [
-            f"made_package.{path.relative_to(package).with_suffix('')}".replace("/", ".")
-            for path in package.rglob("*.py")
-        ]
-        program = f"import sys; sys.path.insert(0, '.'); import {', '.join(sorted(modules))}"
-        _run([sys.executable, "-B", "-c", program], Path(folder))
-        files = sorted(path for path in package.rglob("*") if path.is_file())
+            _run(["-P", "-m", "ruff", *words, ".", *alone], package)
+        files = {each.relative_to(package): each for each in package.rglob("*") if each.is_file()}
+        modules = [".".join(("made_package", *path.with_suffix("").parts)) for path in files]
+        _run(["-B", "-c", f"import {', '.join(sorted(modules))}"], Path(folder))
         tree = {
-            path.relative_to(package).as_posix(): HEADER.encode() + path.read_bytes()
-            for path in files
+            path.as_posix(): HEADER.encode() + each.read_bytes() for path, each in files.items()
         }
     return tree | {"py.typed": b""}, left_out
 
 
-def _generate(document: dict[str, Any], spec: Path, package: Path) -> list[str]:
-    from openapi_python_client import generate
-    from openapi_python_client.config import Config, ConfigFile, MetaType
-    from openapi_python_client.parser.errors import ErrorLevel
+def _check_pins() -> None:
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["dependency-groups"]
+    for tool, _, pin in (line.partition("==") for line in groups["regenerate"]):
+        if pin and pin != (installed := importlib.metadata.version(tool)):
+            reason = f"{tool} is pinned to {pin}, and {installed} is installed"
+            raise RunError(Exit.TOOL, f"{reason}; run scripts/setup")
 
-    spec.write_text(json.dumps(document), "ascii")
+
+def _generate(document: dict[str, Any], package: Path) -> tuple[GeneratorData, list[str]]:
     config = Config.from_sources(
         ConfigFile.load_from_path(Path(__file__).parents[1] / "generator.yml"),
         MetaType.NONE,
-        document_source=spec,
+        document_source=package,
         file_encoding="utf-8",
         overwrite=False,
         output_path=package,
     )
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            errors = generate(config=config)
+        data = GeneratorData.from_dict(document, config=config)
+        errors: Sequence[GeneratorError]
+        if isinstance(data, GeneratorError):
+            errors = [data]
+        else:
+            with contextlib.redirect_stdout(io.StringIO()):
+                errors = Project(openapi=data, config=config).build()
     except Exception as error:
         reason = f"{GENERATOR} crashed: {type(error).__name__}: {error}"
         raise RunError(Exit.TOOL, reason) from error
@@ -118,92 +114,55 @@ def _generate(document: dict[str, Any], spec: Path, package: Path) -> list[str]:
         re.sub(r"<\S+ object at 0x[0-9a-f]+>", "…", one_line(f"{each.header} {each.detail or ''}"))
         for each in errors
     ]
-    if any(each.level is ErrorLevel.ERROR for each in errors):
+    if isinstance(data, GeneratorError) or any(e.level is ErrorLevel.ERROR for e in errors):
         raise RunError(Exit.SPEC, f"{GENERATOR}: {'; '.join(lines)}")
-    return lines
+    return data, lines
 
 
-def _run(command: list[str], folder: Path) -> None:
+def _clashes(data: GeneratorData) -> list[str]:
+    found = [
+        f"the property {prop.name.get_untrusted_value()!r}"
+        for model in data.models
+        for prop in fields_of(model)
+        if prop.python_name in TAKEN_IN_MODELS
+    ]
+    for collection in data.endpoint_collections_by_tag.values():
+        for endpoint in collection.endpoints:
+            # The body is among them.
+            names = [each.python_name for each in endpoint.list_all_parameters()]
+            clashing = [name for name in names if name in TAKEN_IN_CALLS or names.count(name) > 1]
+            found += [f"the parameter {name!r} of {endpoint.name}" for name in clashing]
+    return found
+
+
+def _run(words: list[str], folder: Path) -> None:
+    command = [sys.executable, *words]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        last = (done.stderr or done.stdout).strip().splitlines()[-1:]
-        raise RunError(Exit.TOOL, f"{Path(command[0]).name}: {one_line(' '.join(last))}")
-
-
-def _judge(package: Path) -> None:
-    """Stop if a generated module does not compile, or binds a name of the spec twice."""
-    faults = []
-    for path in sorted(package.rglob("*.py")):
-        name = path.relative_to(package).as_posix()
-        source = path.read_text("utf-8")
-        try:
-            compile(source, name, "exec")
-        except SyntaxError as error:
-            faults.append(f"{name}: {error.msg}")
-        else:
-            clashes = [] if name == "typed_dicts.py" else _clashes(ast.parse(source))
-            faults += dict.fromkeys(f"{name}: {clash}" for clash in clashes)
-    if faults:
-        raise RunError(
-            Exit.SPEC,
-            f"{GENERATOR} makes no working module of these parts of the spec; remove them by a"
-            f" correction: {'; '.join(faults)}",
-        )
-
-
-def _clashes(module: ast.Module) -> Iterator[str]:
-    for node in ast.walk(module):
-        if isinstance(node, ast.ClassDef):
-            fields = _assigned(node.body)
-            functions = [each.name for each in node.body if isinstance(each, ast.FunctionDef)]
-            # Names that from_dict and to_dict give to what they work with.
-            taken = {*functions, "d", "cls", "field_dict"}
-            for name in fields:
-                if name in taken or fields.count(name) > 1:
-                    yield f"the property {name!r} has the name of something generated"
-        elif isinstance(node, ast.FunctionDef) and node.name == "_get_kwargs":
-            arguments = {each.arg for each in (*node.args.args, *node.args.kwonlyargs)}
-            for name in arguments & set(_assigned(node.body)):
-                yield f"the parameter {name!r} has the name of something generated"
-
-
-def _assigned(body: list[ast.stmt]) -> list[str]:
-    return [
-        each.target.id
-        for each in body
-        if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name)
-    ]
+        reason = one_line((done.stderr or done.stdout).strip().rpartition("\n")[2])
+        raise RunError(Exit.SPEC, f"the spec yields no package that can be imported: {reason}")
 
 
 def differences(tree: Tree, output: Path) -> list[str]:
-    """Return where what lies at `output` is not `tree`: a line each, with the changed lines."""
+    """Return a line for each file in which what lies at `output` is not `tree`."""
     lying = {
-        path.relative_to(output).as_posix(): path.read_bytes() if path.is_file() else b""
+        path.relative_to(output).as_posix(): path.read_bytes()
         for path in output.rglob("*")
-        if "__pycache__" not in path.parts and not path.is_dir()
+        if path.is_file() and "__pycache__" not in path.parts
     }
-    lines = []
-    for path in sorted(tree.keys() | lying.keys()):
-        if path not in lying:
-            lines.append(f"missing: {path}")
-        elif path not in tree:
-            lines.append(f"foreign: {one_line(path)}")
-        elif lying[path] != tree[path]:
-            was, is_now = (side[path].decode(errors="replace") for side in (lying, tree))
-            diff = list(difflib.unified_diff(was.splitlines(), is_now.splitlines(), n=0))[2:]
-            lines += [f"changed: {path}", *(f"    {one_line(line, 120)}" for line in diff[:20])]
-    return lines
+    states = {
+        path: "missing" if path not in lying else "changed" if path in tree else "foreign"
+        for path in sorted(tree.keys() | lying.keys())
+        if tree.get(path) != lying.get(path)
+    }
+    return [f"{state}: {path}" for path, state in states.items()]
 
 
 def check_replaceable(output: Path) -> None:
-    """Stop where `output` holds anything but a generated package; in generated/ git keeps it."""
-    if output.exists() and not output.is_dir():
-        raise RunError(Exit.OUTPUT, f"{shown(output)} is a file; name a new folder")
-    files = [path for path in output.rglob("*") if path.is_file() and path.suffix != ".pyc"]
-    for path in files if output != OUTPUT else []:
-        if path.name != "py.typed" and not path.read_bytes().startswith(HEADER.encode()):
-            reason = f"{shown(path)} is not of regenerate.py's making; name a new folder"
-            raise RunError(Exit.OUTPUT, reason)
+    """Stop where something lies at `output` that is not a package of this script's making."""
+    if output.exists() and not (output / "typed_dicts.py").is_file():
+        reason = f"{shown(output)} is not of regenerate.py's making; name a new folder"
+        raise RunError(Exit.OUTPUT, reason)
 
 
 def replace(output: Path, tree: Tree) -> None:
@@ -227,8 +186,7 @@ def repair(output: Path) -> None:
     if old.exists() and not output.exists():
         old.rename(output)
     for leftover in (new, old):
-        if leftover.exists():
-            shutil.rmtree(leftover)
+        shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _beside(output: Path) -> tuple[Path, Path]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import io
+import json
 import re
 import time
+from os.path import commonprefix
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,11 @@ class Page:
     def sha256(self) -> str:
         """The fingerprint of the page as it was read."""
         return hashlib.sha256(self.content).hexdigest()
+
+    @property
+    def server(self) -> str:
+        """The URL of the first server, without a slash at the end."""
+        return str((self.document.get("servers") or [{"url": ""}])[0]["url"]).rstrip("/")
 
 
 def read_page(source: str, client: httpx.Client | None = None) -> Page:
@@ -73,27 +79,27 @@ def find_openapi(content: bytes, name: str) -> Any:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise RunError(Exit.SPEC, f"{name}: byte {error.start} is not UTF-8") from error
-    if text.lstrip()[:1] == "{" or re.match(r"\s*(#.*\n|---\s*\n)*\s*(openapi|swagger):", text):
+    if re.match(r"\s*(\{|(#.*\n|---\s*\n|\s)*(openapi|swagger):)", text):
         return _parsed(text, name)
 
     from markdown_it import MarkdownIt
 
     blocks = [token for token in MarkdownIt().parse(text) if token.type in ("fence", "code_block")]
-    found: list[tuple[str, dict[str, Any]]] = []
+    found: dict[str, Any] = {}
     for block in blocks:
         if re.search(r"(^|[{,])\s*[\"']?openapi[\"']?\s*:", block.content, re.MULTILINE):
-            place = f"{name}, the block at line {(block.map or [0])[0] + 1}"
-            document = _parsed(block.content, place)
+            place = f"the block at line {(block.map or [0])[0] + 1}"
+            document = _parsed(block.content, f"{name}, {place}")
             if isinstance(document, dict) and "openapi" in document:
-                found.append((place, document))
+                found[place] = document
     if not found:
         reason = f"none of its {len(blocks)} code blocks is an OpenAPI document"
         raise RunError(Exit.SPEC, f"{name}: {reason}; save the page as Markdown (.md)")
-    for place, document in found[1:]:
-        if document != found[0][1]:
-            both = f"{found[0][0]} and {place.removeprefix(f'{name}, ')}"
-            raise RunError(Exit.SPEC, f"{both} hold different OpenAPI documents; keep one")
-    return found[0][1]
+    first, *others = found.values()
+    if any(other != first for other in others):
+        reason = f"{name}: {' and '.join(found)} hold different OpenAPI documents; keep one"
+        raise RunError(Exit.SPEC, reason)
+    return first
 
 
 def _parsed(text: str, place: str) -> Any:
@@ -103,13 +109,9 @@ def _parsed(text: str, place: str) -> Any:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
-    yaml = YAML(typ="safe", pure=True)
-    # In JSON a date is a string.
-    yaml.constructor.add_constructor(
-        "tag:yaml.org,2002:timestamp", lambda loader, node: loader.construct_scalar(node)
-    )
     try:
-        return yaml.load(io.StringIO(text))
+        # In JSON a date and the key of an object are strings.
+        return json.loads(json.dumps(YAML(typ="safe", pure=True).load(text), default=str))
     except YAMLError as error:
         raise RunError(Exit.SPEC, f"{place} is not YAML: {one_line(error)}") from error
 
@@ -121,61 +123,41 @@ def merged(pages: list[Page]) -> dict[str, Any]:
     begin with. A page's security goes to its own operations. What two pages name alike must be
     the same.
     """
-    if len(pages) == 1:
-        return pages[0].document
-    base = _common_server(pages)
-    first = pages[0].document
-    spec: dict[str, Any] = {key: first[key] for key in ("openapi", "info") if key in first}
-    spec |= {"servers": _servers(first, base), "paths": {}}
+    first, *others = pages
+    if not others:
+        return first.document
+    # Of lists, it compares the items.
+    base = "/".join(commonprefix([page.server.split("/") for page in pages]))  # noqa: RUF071
+    for page in others:
+        # "https:", "" and the host.
+        if page.server.split("/")[:3] != first.server.split("/")[:3]:
+            reason = f"{first.source} is served by {first.server}"
+            raise RunError(Exit.SPEC, f"{reason}, and {page.source} by {page.server}")
+        if (version := page.document.get("openapi")) != first.document.get("openapi"):
+            reason = f"{first.source} is OpenAPI {first.document.get('openapi')}"
+            raise RunError(Exit.SPEC, f"{reason}, and {page.source} is {version}: make them one")
+    server, *more = first.document.get("servers") or [{}]
+    spec: dict[str, Any] = {key: first.document[key] for key in ("openapi", "info")}
+    spec |= {"servers": [{**server, "url": base or "/"}, *more], "paths": {}}
     origin: dict[str, str] = {}
 
-    def put(holder: dict[str, Any], name: str, value: Any, what: str, page: Page) -> None:
+    def put(holder: dict[str, Any], name: str, value: Any, what: str) -> None:
+        source = origin.setdefault(what, page.source)
         if holder.setdefault(name, value) != value:
-            reason = f"{what} differs between {origin[what]} and {page.source}"
+            reason = f"{what} differs between {source} and {page.source}"
             raise RunError(Exit.SPEC, f"{reason}; rename it in one of them, or read one page")
-        origin.setdefault(what, page.source)
 
     for page in pages:
         document = copy.deepcopy(page.document)
-        if document.get("openapi") != spec["openapi"]:
-            reason = f"{pages[0].source} is OpenAPI {spec['openapi']}"
-            raise RunError(
-                Exit.SPEC,
-                f"{reason}, and {page.source} is {document.get('openapi')}: read them"
-                " as one version",
-            )
         for section, components in document.get("components", {}).items():
             held = spec.setdefault("components", {}).setdefault(section, {})
             for name, value in components.items():
-                put(held, name, value, f"components/{section}/{name}", page)
+                put(held, name, value, f"components/{section}/{name}")
         for path, item in document.get("paths", {}).items():
-            path = _server(page)[len(base) :] + path
+            rebased = page.server[len(base) :] + path
             for key, value in item.items():
-                if isinstance(value, dict) and "responses" in value and "security" in document:
+                if "responses" in value and "security" in document:
                     value.setdefault("security", document["security"])
-                put(spec["paths"].setdefault(path, {}), key, value, f"{key.upper()} {path}", page)
+                held = spec["paths"].setdefault(rebased, {})
+                put(held, key, value, f"{key.upper()} {rebased}")
     return spec
-
-
-def _server(page: Page) -> str:
-    servers = page.document.get("servers") or [{"url": "/"}]
-    return str(servers[0]["url"]).rstrip("/")
-
-
-def _servers(document: dict[str, Any], base: str) -> list[dict[str, Any]]:
-    return [{**document["servers"][0], "url": base}, *document["servers"][1:]]
-
-
-def _common_server(pages: list[Page]) -> str:
-    urls = [_server(page).split("/") for page in pages]
-    common = []
-    for parts in zip(*urls, strict=False):
-        if len(set(parts)) > 1:
-            break
-        common.append(parts[0])
-    # "https:", "" and the host.
-    if len(common) < 3:
-        other = next(page for page in pages if _server(page).split("/")[:3] != urls[0][:3])
-        reason = f"{pages[0].source} is served by {_server(pages[0])}"
-        raise RunError(Exit.SPEC, f"{reason}, and {other.source} by {_server(other)}")
-    return "/".join(common)

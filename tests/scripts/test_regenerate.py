@@ -20,7 +20,7 @@ from trees import ROOT, imported_from
 
 import regenerate
 from pipeline import corrections, package
-from pipeline.exits import MEANINGS, Exit
+from pipeline.exits import Exit
 
 PACKAGE = ROOT / "generated" / "stoq_public_api_client"
 SPEC_BYTES = (ROOT / "openapi.json").read_bytes()
@@ -159,10 +159,8 @@ def test_check_lists_every_difference(run: Runner, made: Path) -> None:
     code, said = run(pings(), "--check")
     assert Exit.DIFFERS == code
     assert broken == files_below(run.output)
-    assert ["foreign: by_hand.py", "changed: client.py", "missing: errors.py"] == [
-        line for line in said.splitlines() if line[0] != " " and ": " in line
-    ][:3]
-    assert "patience" in said
+    listed = ["foreign: by_hand.py", "changed: client.py", "missing: errors.py"]
+    assert listed == said.splitlines()[1:-1]
 
     assert (Exit.DONE, f"{run.output}: written (10 files)\n") == run(pings())
     assert files_below(made) == files_below(run.output)
@@ -171,12 +169,8 @@ def test_check_lists_every_difference(run: Runner, made: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "named"),
     [
-        (lambda output: output.write_text("photo"), "is a file"),
-        (lambda output: (output.mkdir(), (output / "cat.jpg").touch()), "cat.jpg is not of"),
-        (
-            lambda output: ((output / ".git").mkdir(parents=True), (output / ".git/HEAD").touch()),
-            ".git/HEAD is not of",
-        ),
+        (lambda output: output.write_text("photo"), "package is not of"),
+        (lambda output: (output.mkdir(), (output / "cat.jpg").touch()), "package is not of"),
     ],
 )
 def test_what_it_has_not_made_is_never_replaced(
@@ -233,18 +227,14 @@ BODY = {"in": "query", "name": "body", "schema": {"type": "string"}}
         (json.dumps(pings()).encode()[:-1], "Expecting"),
         (b"\xff{}", "utf-8"),
         (b'{"openapi": "3.0.3", "openapi": "3.1.0"}', "the key 'openapi' twice"),
-        (b'{"openapi": NaN}', "NaN is not JSON"),
+        (b'{"openapi": NaN}', "is not JSON: Out of range float values"),
         (rb'{"info": "\ud83d"}', "surrogates not allowed"),
         ([], "not OpenAPI 3.0.x or 3.1.x: it has no object"),
         (pings(version="3.2.0"), "3.2.0"),
         ({"openapi": "3.0.3"}, "the top: 'info' is a required property"),
         (pings({"type": "text"}), "text"),
         (pings({"not": NOT_THERE}), "schema/not/$ref leads to '#/components/schemas/Gone', which"),
-        (pings({"$ref": "other.json#/a"}), "schema/$ref leads to 'other.json#/a', another file"),
-        (
-            {**pings(), "components": {"schemas": {"A": {"$ref": "#/components/schemas/A"}}}},
-            "/components/schemas/A/$ref leads to '#/components/schemas/A', which leads back",
-        ),
+        (pings({"$ref": "other.json#/a"}), "schema/$ref leads to 'other.json#/a', which is not"),
         (
             pings({"type": "object", "properties": {"n": {"type": "integer", "default": "x"}}}),
             "/schema/properties/n/default: 'x' is not of type 'integer'",
@@ -255,17 +245,17 @@ BODY = {"in": "query", "name": "body", "schema": {"type": "string"}}
         ),
         (
             pings(requestBody=body({"type": "object"}), parameters=[BODY]),
-            "list_pings.py: duplicate argument 'body'",
+            "the parameter 'body' of list_pings",
         ),
         (
             pings(parameters=[{**BODY, "name": "params"}]),
-            "list_pings.py: the parameter 'params' has the name of something generated",
+            "rename them by a correction: the parameter 'params' of list_pings",
         ),
         (
             pings({"type": "object", "properties": {"to_dict": {"type": "string"}}}),
-            "the property 'to_dict' has the name of something generated",
+            "the property 'to_dict'",
         ),
-        (pings({"type": "object", "properties": {"d": {}, "e": {}}}), "the property 'd' has"),
+        (pings({"type": "object", "properties": {"d": {}, "e": {}}}), "the property 'd'"),
     ],
 )
 def test_an_unusable_spec_is_refused(spec: Any, named: str, run: Runner) -> None:
@@ -450,18 +440,17 @@ def test_missing_tools_are_named() -> None:
     ("arguments", "named"),
     [
         (["--spec", "other.json"], "--spec needs --output"),
-        (["--chekc"], "--chekc"),
         (["--output", "foo-bar"], "'foo-bar' cannot be the name of a package"),
     ],
 )
 def test_wrong_arguments(
     arguments: list[str], named: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Wrong arguments are told in one line."""
-    assert Exit.USAGE == regenerate.main(arguments)
-    line = capfd.readouterr().err
-    assert named in line
-    assert 1 == line.count("\n")
+    """What is wrong with an argument is told."""
+    with pytest.raises(SystemExit) as ended:
+        regenerate.main(arguments)
+    assert Exit.USAGE == ended.value.code
+    assert named in capfd.readouterr().err
 
 
 def test_help_lists_every_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
@@ -469,4 +458,4 @@ def test_help_lists_every_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         regenerate.main(["--help"])
     text = capsys.readouterr().out
-    assert [] == [code for code, meaning in MEANINGS.items() if f"{code:3}  {meaning}" not in text]
+    assert [] == [code for code in Exit if f"{code:3}  {code.meaning}" not in text]

@@ -19,6 +19,7 @@ import pytest
 from attrs import frozen
 from trees import ROOT, imported_from
 
+from pipeline.exits import Exit
 from stoqapp.spec import SPEC
 
 WALK = (ROOT / "docs" / "second-endpoint.md").read_text("utf-8")
@@ -83,10 +84,11 @@ def walked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pages = [str(root / name) for name in ("create-an-intent.md", "list-intents.md")]
     said = io.StringIO()
     with imported_from(*places(root)), redirect_stdout(said):
-        assert 0 == importlib.import_module("update_spec").main([*pages, "--yes"])
+        update = importlib.import_module("update_spec").main
+        assert Exit.COMPATIBLE == update([*pages, "--yes"])
         for step in STEPS:
             put(root, step)
-        assert 0 == importlib.import_module("regenerate").main([])
+        assert Exit.DONE == importlib.import_module("regenerate").main([])
     assert "compatible  new: operation" in said.getvalue()
     assert "To edit by hand:\n  nothing\n" in said.getvalue()
     return root
