@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
 from stoq_public_api_client.models import CreateIntentRequest, Customer, NewIntent
-from stoqapp import AsyncStoq, IntentCreated, Stoq
+from stoqapp import AsyncStoq, IntentCreated, Stoq, StoqError
 from stoqapp.spec import SPEC
+
+Outcome = IntentCreated | StoqError
 
 
 def rests_on(place: str, **stated: Any) -> pytest.MarkDecorator:
@@ -27,44 +29,78 @@ def email_request(**customer: Any) -> CreateIntentRequest:
     )
 
 
-class Caller:
-    """Calls one method of a client that lives for just that call, in one of the two modes.
+def outcome_of(call: Callable[[], IntentCreated]) -> Outcome:
+    try:
+        return call()
+    except StoqError as error:
+        return error
 
-    Does not wait between attempts: what a client would have waited is in `waits`.
+
+class Session:
+    """One client for several calls, in one of the two modes, behind one blocking interface.
+
+    Does not wait between attempts: what it would have waited is in *waits*.
     """
+
+    def __init__(self, mode: str, waits: list[float], **client: Any) -> None:
+        # Its requests cannot be made, and so it cannot be imported, where the spec has lost or
+        # gained a field that they need: what test_spec says of that must be heard all the same.
+        from record_cassettes import SHOP
+
+        async def do_not_wait(seconds: float) -> None:
+            waits.append(seconds)
+
+        settings: dict[str, Any] = {"shop": SHOP, "budget": None, "max_retries": 0} | client
+        self._runner = asyncio.Runner() if mode == "async" else None
+        self.stoq: Any = AsyncStoq(**settings) if self._runner else Stoq(**settings)
+        self.stoq._sleep = do_not_wait if self._runner else waits.append
+
+    def do(self, call: Callable[[Any], Any]) -> Any:
+        if self._runner is None:
+            return call(self.stoq)
+
+        async def in_loop() -> Any:
+            return await call(self.stoq)
+
+        return self._runner.run(in_loop())
+
+    def outcome(self, **client: Any) -> Outcome:
+        stoq = self.stoq.with_options(**client) if client else self.stoq
+        return outcome_of(lambda: self.do(lambda _: stoq.create_intent(email_request())))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.do(lambda stoq: stoq.close())
+        if self._runner is not None:
+            self._runner.close()
+
+
+class Caller:
+    """Makes clients of one of the two modes, or calls one method of a client for just that call."""
 
     def __init__(self, mode: str) -> None:
         self.mode = mode
         self.waits: list[float] = []
 
-    def __repr__(self) -> str:
-        return self.mode
+    def client(self, base_url: str | None = None, **client: Any) -> Session:
+        return Session(self.mode, self.waits, base_url=base_url, **client)
 
     def create_intent(
         self, request: CreateIntentRequest, call: Mapping[str, Any] | None = None, **client: Any
     ) -> IntentCreated:
-        return self._call(lambda stoq: stoq.create_intent(request, **call or {}), **client)
+        with self.client(**client) as session:
+            created: IntentCreated = session.do(
+                lambda stoq: stoq.create_intent(request, **call or {})
+            )
+        return created
 
     def subscribe(self, fields: dict[str, Any], **client: Any) -> IntentCreated:
-        return self._call(lambda stoq: stoq.subscribe(**fields), **client)
+        with self.client(**client) as session:
+            created: IntentCreated = session.do(lambda stoq: stoq.subscribe(**fields))
+        return created
 
-    def _call(self, call: Callable[[Any], Any], **client: Any) -> IntentCreated:
-        # Its requests cannot be made, and so it cannot be imported, where the spec has lost or
-        # gained a field that they need: what test_spec says of that must be heard all the same.
-        from record_cassettes import SHOP
-
-        settings = {"shop": SHOP, "budget": None, "max_retries": 0} | client
-        if self.mode == "sync":
-            with Stoq(**settings) as stoq:
-                stoq._sleep = self.waits.append
-                return call(stoq)
-
-        async def do_not_wait(seconds: float) -> None:
-            self.waits.append(seconds)
-
-        async def in_loop() -> IntentCreated:
-            async with AsyncStoq(**settings) as stoq:
-                stoq._sleep = do_not_wait
-                return await call(stoq)
-
-        return asyncio.run(in_loop())
+    def outcome(self, base_url: str | None = None, **client: Any) -> Outcome:
+        with self.client(base_url, **client) as session:
+            return session.outcome()

@@ -5,9 +5,8 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Generator, Iterator
-from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from calling import Caller
@@ -21,10 +20,6 @@ from stoqapp import Budget
 from stoqapp.spec import BASE_URL, INTENTS_PATH
 from stoqapp_sandbox import Sandbox
 from stoqapp_sandbox.cassettes import SHOWN_HEADERS, scrubbed_answer
-
-if TYPE_CHECKING:
-    from faults import FaultServer
-    from outcomes import Make
 
 # A slow machine must not decide a test; whatever profile is in force keeps its other settings.
 settings.register_profile(
@@ -107,22 +102,6 @@ def vcr_config(request: pytest.FixtureRequest, record_mode: str) -> dict[str, An
 def caller(request: pytest.FixtureRequest) -> Caller:
     """Both modes of the client, one test each."""
     return Caller(request.param)
-
-
-@pytest.fixture
-def session(caller: Caller) -> Iterator["Make"]:
-    """Make a client of either mode that lives for several calls, and is closed in the end."""
-    # It imports this module.
-    from outcomes import Session
-
-    with ExitStack() as stack:
-
-        def make(server: "FaultServer", **client: Any) -> Session:
-            made = Session(caller.mode, server, **client)
-            stack.callback(made.close)
-            return made
-
-        yield make
 
 
 @pytest.fixture

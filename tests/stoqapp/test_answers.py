@@ -49,20 +49,18 @@ ODD_BODIES = [
     b"5",
     b"[" * 100_000,
     b'{"intents": ' + b"9" * 5000 + b"}",
-    b'{"intents": null}',
     b'{"intents": ["1", null, 5]}',
     b'{"intents": {"id": "1"}}',
     b'{"errors": null}',
-    b'["1"]',
 ]
 
 
-@pytest.mark.parametrize("body", ODD_BODIES)
-def test_a_201_is_created_whatever_its_body(body: bytes) -> None:
+def test_a_201_is_created_whatever_its_body() -> None:
     """No body makes an error of a 201; what cannot be read stays in the answer."""
-    created = created_from_answer(answer(201, body), NOW)
-    assert (created.intents, created.messages) == ((), ())
-    assert created.answer.body == body
+    for body in ODD_BODIES:
+        created = created_from_answer(answer(201, body), NOW)
+        assert (created.intents, created.messages) == ((), ())
+        assert created.answer.body == body
 
 
 def test_what_a_201_says() -> None:
@@ -108,17 +106,11 @@ def test_every_other_status_is_an_error_of_its_class(
         ({"errors": "a"}, ("a",)),
         ({"errors": None}, ()),
         ({}, ()),
-        (
-            {"errors": {"email": ["is invalid", "is taken"]}},
-            ("email: is invalid", "email: is taken"),
-        ),
+        ({"errors": {"email": ["is bad", "is taken"]}}, ("email: is bad", "email: is taken")),
         ({"errors": [{"detail": "a"}, ["b"], 5]}, ("detail: a", "b")),
-        ({"error": "Not found"}, ("Not found",)),
-        ({"error": "a", "message": "b"}, ("a", "b")),
-        ({"message": "b", "errors": ["a"]}, ("a", "b")),
+        ({"message": "c", "errors": ["a"], "error": "b"}, ("a", "b", "c")),
         ({"errors": ["a"] * 1000}, ("a",) * 100),
         (["a"], ()),
-        ("a", ()),
     ],
 )
 def test_messages_are_read_leniently(content: Any, messages: tuple[str, ...]) -> None:
@@ -187,7 +179,6 @@ def test_only_the_header_says_that_a_503_was_turned_away(
         ([{"id": 9, "status": "a word of a later version"}], ("9",)),
         ([{"id": "9", "created_at": "soon", "notified_at": None, "channel": "fax"}], ("9",)),
         ([{"email": PERSON}, {"id": None}, {"id": True}, {"id": ""}, {"id": "9"}], ("9",)),
-        ([], ()),
     ],
 )
 def test_ids(intents: list[Any], ids: tuple[str, ...]) -> None:
@@ -210,12 +201,9 @@ SEPTEMBER = datetime(2026, 9, 1, 10, 0, tzinfo=UTC)
         ("2026-09-01T12:00:00+02:00", SEPTEMBER.astimezone(timezone(timedelta(hours=2)))),
         ("2026-09-01 10:00:00 EST", None),
         ("2026-02-30T10:00:00Z", None),
-        ("2026-09", None),
         ("10", None),
-        ("soon", None),
         ("9" * 400, None),
         (1788256800, None),
-        (None, None),
     ],
 )
 def test_created_at(text: object, moment: datetime | None) -> None:

@@ -6,29 +6,24 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint, entry_points
-from pathlib import Path
-from typing import Any
 
 import pytest
+from faults import FaultServer, Peer
 
 from stoqapp import Stoq, __version__
 from stoqapp.cli import main
-from stoqapp.inputs import INPUTS
 from stoqapp.readers import country_from
-from stoqapp.spec import SPEC
 from stoqapp_sandbox import Sandbox
 
 FIELDS = ["--shop", "demo", "--variant", "4711", "--product", "42"]
 EMAIL = ["--email", "ada@example.com"]
 ONCE = ["--max-retries", "0"]
 COMMANDS = ["create", *sorted(point.name for point in entry_points(group="stoqapp.commands"))]
-COMMAND = [sys.executable, "-m", "stoqapp"]
-HANG_SECONDS = 60
 
 
 def create(sandbox: Sandbox, *words: str) -> int:
@@ -61,63 +56,32 @@ def test_created(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
     assert change in report["changes"]
 
 
-def test_every_field_can_be_given(sandbox: Sandbox) -> None:
-    """Each argument of subscribe has its option, and its value arrives in its field."""
-    values: dict[str, tuple[str, Any]] = {
-        "variant": ("4711", 4711),
-        "product": ("gid://shopify/Product/42", 42),
-        "email": ("ada@example.com", "ada@example.com"),
-        "phone": ("(555) 010-9999", "15550109999"),
-        "push": ("push-token", "push-token"),
-        "channel": ("SMS", "sms"),
-        "quantity": ("2", 2),
-        "market": ("gid://shopify/Market/7", 7),
-        "name": ("Ada", "Ada"),
-        "country": ("US", country_from("us").value),
-        "country_code": ("1", "1"),
-        "locale": ("en", "en"),
-        "customer_id": ("1", "1"),
-        "customer_market": ("8", 8),
-        "shopify_customer_id": ("815", "815"),
-        "product_title": ("Lamp", "Lamp"),
-        "variant_title": ("Blue", "Blue"),
-        "variant_count": ("3", 3),
-        "vendor": ("Example", "Example"),
-        "sku": ("LAMP-BLUE", "LAMP-BLUE"),
-    }
-    given = [
-        word
-        for name, (value, _) in values.items()
-        if INPUTS[name].path in SPEC.fields
-        for word in (f"--{name.replace('_', '-')}", value)
-    ]
-    assert create(sandbox, *given, "--no-accepts-marketing") == 0
-    sent = {
-        f"{section}.{name}": value
-        for section, fields in sandbox.intents[0]["request"].items()
-        for name, value in fields.items()
-    }
-    expected = {INPUTS[name].path: value for name, (_, value) in values.items()}
-    expected = {path: value for path, value in expected.items() if path in SPEC.fields}
-    assert sent == expected | {"customer.accepts_marketing": False, "intent.source": "api"}
-    arguments = set(inspect.signature(Stoq.subscribe).parameters) - {"self"}
-    assert {*values, "accepts_marketing", "more", "timeout", "total_timeout"} == arguments
-
-
-def test_fields_without_an_option(sandbox: Sandbox) -> None:
-    """--more sends any field of the spec as JSON."""
-    assert (
-        create(sandbox, *EMAIL, "--channel", "email", "--more", 'customer.phone="15550109999"') == 0
-    )
-    assert sandbox.intents[0]["request"]["customer"]["phone"] == "15550109999"
-
-
-def test_contacts_from_standard_input(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A contact given as '-' is a line of standard input."""
+def test_fields_arrive(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Values of every type arrive, --more sends any field as JSON, and - is a line of input."""
     monkeypatch.setattr("sys.stdin", io.StringIO(" ada@example.com\ntoken\nother\n"))
-    assert create(sandbox, "--email", "-", "--push", "-", "--channel", "push") == 0
-    contacts = {"email": "ada@example.com", "push": "token"}
-    assert sandbox.intents[0]["request"]["customer"] == contacts
+    words = ["--email", "-", "--push", "-", "--phone", "(555) 010-9999", "--country", "US"]
+    words += ["--channel", "SMS", "--quantity", "2", "--market", "gid://shopify/Market/7"]
+    words += ["--no-accepts-marketing", "--sku", "LAMP", "--more", 'customer.locale="en"']
+    assert create(sandbox, *words) == 0
+    assert sandbox.intents[0]["request"] == {
+        "intent": {
+            "shopify_variant_id": 4711,
+            "shopify_product_id": 42,
+            "channel": "sms",
+            "quantity": 2,
+            "shopify_market_id": 7,
+            "source": "api",
+        },
+        "customer": {
+            "email": "ada@example.com",
+            "push": "token",
+            "phone": "15550109999",
+            "country": country_from("us").value,
+            "accepts_marketing": False,
+            "locale": "en",
+        },
+        "product": {"sku": "LAMP"},
+    }
 
 
 # -- outcomes --------------------------------------------------------------------------------------
@@ -126,12 +90,10 @@ def test_contacts_from_standard_input(sandbox: Sandbox, monkeypatch: pytest.Monk
 @pytest.mark.parametrize(
     ("status", "headers", "code", "outcome", "carried_out"),
     [
-        (200, {}, 3, "refused", False),
         (404, {}, 3, "refused", False),
         (429, {}, 6, "turned away", False),
         (500, {}, 5, "unknown", None),
         (503, {"Retry-After": "7"}, 6, "turned away", False),
-        (302, {}, 5, "unknown", None),
     ],
 )
 def test_other_answers(
@@ -181,24 +143,17 @@ def test_messages_name_options_and_hosts(
     assert " .messages" not in said
 
 
-@pytest.mark.parametrize(
-    ("intent", "shown"),
-    [
-        ('{"id": 1, "x": NaN}', "1"),
-        ('{"id": 1, "x": ' + "[" * 900 + "]" * 900 + "}", "1"),
-        (r'{"id": "\u001b[2J\ud800"}', r"\x1b[2J\ud800"),
-    ],
-)
 def test_a_created_intent_that_is_hard_to_print(
-    sandbox: Sandbox, capsys: pytest.CaptureFixture[str], intent: str, shown: str
+    sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Whatever a 201 holds, the intent is created, and what is printed can be read."""
-    sandbox.fail_next(201, body='{"intents": [' + intent + "]}")
-    assert create(sandbox, *EMAIL) == 0
-    assert capsys.readouterr().out.startswith(f"created: intent {shown}\n")
-    sandbox.fail_next(201, body='{"intents": [' + intent + "]}")
-    assert create(sandbox, *EMAIL, "--json") == 0
-    report = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    intent = r'{"id": "\u001b[2J\ud800", "x": NaN, "y": ' + "[" * 900 + "]" * 900 + "}"
+    for words in ([], ["--json"]):
+        sandbox.fail_next(201, body='{"intents": [' + intent + "]}")
+        assert create(sandbox, *EMAIL, *words) == 0
+    said, report = capsys.readouterr().out.split("\n", 1)
+    assert said == r"created: intent \x1b[2J\ud800"
+    report = json.loads(report.partition("\n")[2], parse_constant=pytest.fail)
     assert ("created", True) == (report["outcome"], report["carried_out"])
 
 
@@ -215,22 +170,17 @@ def test_a_created_intent_that_is_hard_to_print(
         (["verify", "--product", "2"], "are required: --variant, --email; see stoqapp verify"),
         (["create", *FIELDS, "--email"], "--email: needs a value"),
         (["create", *FIELDS, "--name", "-secret"], "given as --name=VALUE"),
-        (["create", *FIELDS, "-esecret@example.com"], "unknown option;"),
         (["create", *FIELDS, "--secret@example.com"], "unknown option;"),
         (["create", *FIELDS, "--product-titel", "secret"], "(did you mean --product-title?)"),
         (["create", *FIELDS, "secret@example.com"], "stray argument"),
-        (["create", *FIELDS, "--emial=secret"], "option --emial (did you mean --email?);"),
         (["create", *FIELDS, "--accepts-marketing=secret"], "takes no value"),
-        (["create", *FIELDS, "--channel", "secret"], "--channel: must be email, sms or push;"),
         (["create", *FIELDS, "--channel", "emial"], "sms or push (did you mean email?);"),
         (["create", *FIELDS, "--quantity", "secret@example.com"], "--quantity: must be a whole"),
-        (["create", *FIELDS, "--quantity", "9" * 5000], "--quantity: must be a whole"),
         (["create", *FIELDS, "--quantity", "0", *EMAIL], "\n  --quantity must be at least 1"),
         (["create", *FIELDS, "--more", "secret"], "--more: must be the path of a field"),
         (["create", *FIELDS, *EMAIL, "--more", "customer.phne=1"], "'customer.phone'"),
         (["create", *FIELDS, "--email", "-"], "--email: standard input holds no line"),
         (["create", *FIELDS], "give email, phone or push"),
-        (["create", *FIELDS, *EMAIL, "--channel", "sms"], "--phone is needed"),
         (["create", *FIELDS, "--phone", "5550109999"], "--phone does not say whose"),
         (["create", "--variant", "1", "--product", "2", *EMAIL], "no shop"),
         (["--print-completion", "bahs"], "zsh or fish (did you mean bash?); see stoqapp --help"),
@@ -256,8 +206,6 @@ def test_usage_and_broken_rules(
     ("words", "error"),
     [
         (["create", *FIELDS, "--json", "--quantity", "secret"], "UsageError"),
-        (["create", *FIELDS, "--json", "--nmae=secret"], "UsageError"),
-        (["create", *FIELDS, *EMAIL, "--json", "--timeout", "secret"], "ConfigurationError"),
         (["create", *FIELDS, "--json"], "InvalidIntentError"),
     ],
 )
@@ -290,13 +238,8 @@ def test_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     codes = re.findall(r"^  (\d+) +\w", text, re.MULTILINE)
     assert codes[:3] == ["0", "1", "2"]
     assert len(codes) == len(set(codes))
-    if command in ([], ["create"]):
-        assert codes == ["0", "1", "2", "3", "4", "5", "6", "130"]
-
-
-def test_the_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
-    """stoqapp --help names the commands of all entry points."""
-    assert set(COMMANDS) <= set(re.findall(r"^    ([a-z]+) ", help_of(capsys), re.MULTILINE))
+    if not command:
+        assert set(COMMANDS) <= set(re.findall(r"^    ([a-z]+) ", text, re.MULTILINE))
 
 
 def test_completion(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -324,20 +267,26 @@ def test_a_package_that_is_missing(
 # -- signals and streams ---------------------------------------------------------------------------
 
 
-def test_a_termination(tmp_path: Path) -> None:
+def test_a_termination(capsys: pytest.CaptureFixture[str]) -> None:
     """SIGTERM during a call, like Ctrl-C, says that the intent may be on the list."""
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        command = [*COMMAND, "create", *FIELDS, *EMAIL, "--json", "--base-url", url]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-            connection, _ = silent.accept()
-            with connection:
-                assert connection.recv(1) == b"P"
-                process.send_signal(signal.SIGTERM)
-                out, err = process.communicate(timeout=HANG_SECONDS)
-    assert process.returncode == 130
-    assert err == b"stoqapp create: interrupted; the intent may be on the list\n"
-    report = json.loads(out)
+    main_thread = threading.main_thread().ident
+    assert main_thread is not None
+
+    def terminates(peer: Peer) -> None:
+        peer.read_request()
+        signal.pthread_kill(main_thread, signal.SIGTERM)
+        peer.wait_until_left()
+
+    before = signal.signal(signal.SIGTERM, lambda *_: pytest.fail("not handled"))
+    try:
+        with FaultServer(terminates) as server:
+            words = [*FIELDS, *EMAIL, "--json", "--base-url", server.url()]
+            assert main(["create", *words]) == 130
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    said = capsys.readouterr()
+    assert said.err == "stoqapp create: interrupted; the intent may be on the list\n"
+    report = json.loads(said.out)
     assert (report["outcome"], report["carried_out"]) == ("interrupted", None)
 
 
@@ -359,19 +308,14 @@ def deaf(request: pytest.FixtureRequest) -> Iterator[io.TextIOWrapper | None]:
 
 @pytest.mark.parametrize("name", ["stdout", "stderr"])
 @pytest.mark.parametrize(
-    ("words", "status", "code"),
-    [
-        (["--json"], 201, 0),
-        (["--json"], 404, 3),
-        (["--show-words"], 404, 3),
-    ],
+    ("words", "status", "code"), [("--json", 201, 0), ("--show-words", 404, 3)]
 )
 def test_the_exit_code_tells_the_outcome_whoever_reads(
     sandbox: Sandbox,
     monkeypatch: pytest.MonkeyPatch,
     deaf: io.TextIOWrapper | None,
     name: str,
-    words: list[str],
+    words: str,
     status: int,
     code: int,
 ) -> None:
@@ -381,33 +325,32 @@ def test_the_exit_code_tells_the_outcome_whoever_reads(
     other = io.StringIO()
     monkeypatch.setattr(sys, "stderr" if name == "stdout" else "stdout", other)
     monkeypatch.setattr(sys, name, deaf)
-    assert create(sandbox, *EMAIL, *words) == code
-    if name == "stderr" and words == ["--json"]:
-        assert json.loads(other.getvalue())["outcome"] == ("created" if code == 0 else "refused")
-
-
-def test_a_process_whose_output_is_not_read() -> None:
-    """Also at the end of the interpreter, a pipe that is not read any more is not a failure."""
-    reader, writer = os.pipe()
-    os.close(reader)
-    ran = subprocess.run(
-        [*COMMAND, "--version"], stdout=writer, stderr=subprocess.PIPE, check=False
-    )
-    os.close(writer)
-    assert (ran.returncode, ran.stderr) == (0, b"")
+    assert create(sandbox, *EMAIL, words) == code
+    if name == "stderr" and words == "--json":
+        assert json.loads(other.getvalue())["outcome"] == "created"
 
 
 def test_it_runs_as_a_module() -> None:
-    """``python -m stoqapp`` is the same command, and STOQ_LOG asks for its log."""
+    """``python -m stoqapp`` is the same command, STOQ_LOG asks for its log.
+
+    Also at the end of the interpreter, a pipe that is not read any more is not a failure.
+    """
+    command = [sys.executable, "-m", "stoqapp", "create", *FIELDS, *EMAIL, *ONCE, "--json"]
+    reader, writer = os.pipe()
+    os.close(reader)
     ran = subprocess.run(
-        [*COMMAND, "create", *FIELDS, *EMAIL, *ONCE, "--base-url", "http://127.0.0.1:1"],
+        [*command, "--base-url", "http://127.0.0.1:1"],
         env=os.environ | {"STOQ_LOG": "Debug"},
-        capture_output=True,
+        stdout=writer,
+        stderr=subprocess.PIPE,
         text=True,
         check=False,
     )
+    os.close(writer)
     assert ran.returncode == 4
     assert "stoqapp DEBUG attempt 1 to 127.0.0.1: " in ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert "BrokenPipe" not in ran.stderr
 
 
 def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,36 +1,28 @@
 """Stoq and AsyncStoq: what is sent, and what comes back, in both modes."""
 
-import asyncio
+import inspect
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from calling import Caller, email_request
+from faults import FaultServer
+from outcomes import YES
 
 from record_cassettes import SHOP
-from stoqapp import (
-    AsyncStoq,
-    Budget,
-    ClientClosedError,
-    InvalidIntentError,
-    ServerError,
-    Stoq,
-)
+from stoqapp import AsyncStoq, Budget, ClientClosedError, InvalidIntentError, Stoq
 from stoqapp.body import plain
 from stoqapp_sandbox import Sandbox
 
 
-def test_a_broken_rule_sends_nothing(caller: Caller, sandbox: Sandbox) -> None:
+def test_a_broken_rule_sends_nothing(caller: Caller) -> None:
     """A request that breaks rules never reaches the service."""
-    request = email_request(email=" ", country="U")
-    with pytest.raises(InvalidIntentError) as caught:
-        caller.create_intent(request, base_url=sandbox.base_url)
-    assert [violation.path for violation in caught.value.violations] == [
-        "customer.country",
-        "customer.email",
+    with FaultServer(YES) as server, pytest.raises(InvalidIntentError) as caught:
+        caller.create_intent(email_request(email=" ", country="U"), base_url=server.url())
+    assert ["customer.country", "customer.email"] == [
+        violation.path for violation in caught.value.violations
     ]
-    sandbox.fail_next(503)
-    with pytest.raises(ServerError):
-        caller.create_intent(email_request(), base_url=sandbox.base_url)
+    assert server.connections == 0
 
 
 def test_what_was_checked_is_what_is_sent(caller: Caller, sandbox: Sandbox) -> None:
@@ -56,17 +48,23 @@ def test_the_default_deadline_holds_a_window_of_the_budget(
 def test_a_closed_client_takes_no_points(caller: Caller) -> None:
     """A call on a closed client ends before it asks the budget."""
     budget = Budget(points=2)
-
-    async def closed_async() -> None:
-        async with AsyncStoq(SHOP, budget=budget) as stoq:
-            pass
-        await stoq.create_intent(email_request())
-
-    def closed() -> None:
-        with Stoq(SHOP, budget=budget) as stoq:
-            pass
-        stoq.create_intent(email_request())
-
-    with pytest.raises(ClientClosedError):
-        closed() if caller.mode == "sync" else asyncio.run(closed_async())
+    with caller.client(budget=budget) as client:
+        client.do(lambda stoq: stoq.close())
+        assert type(client.outcome()) is ClientClosedError
     assert budget.take(SHOP) == 0
+
+
+def test_both_clients_are_one_promise() -> None:
+    """The two clients have the same public methods, which AsyncStoq's callers await."""
+
+    def public(client: type) -> dict[str, Any]:
+        methods = inspect.getmembers(client, inspect.isfunction)
+        return {name: method for name, method in methods if not name.startswith("_")}
+
+    def signatures(client: type) -> dict[str, Any]:
+        return {name: inspect.signature(method) for name, method in public(client).items()}
+
+    assert signatures(Stoq) == signatures(AsyncStoq)
+    assert inspect.signature(Stoq) == inspect.signature(AsyncStoq)
+    awaited = [name for name, to in public(AsyncStoq).items() if inspect.iscoroutinefunction(to)]
+    assert [name for name in public(Stoq) if name != "with_options"] == awaited

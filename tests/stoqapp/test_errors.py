@@ -50,7 +50,7 @@ ERRORS = [
     NotSentError("nothing was sent: no network"),
     BudgetExhaustedError("nothing was sent: no room", {"retry_after": 30.5}),
     OutcomeUnknownError("the request was sent"),
-    *map(answered, [200, 302, 404, 418, 429, 500]),
+    *map(answered, [302, 404, 418, 429, 500]),
     answered(503, retry_after="3"),
     answered(429, request_id=PERSON),
     after_a_call(answered(404)),

@@ -4,6 +4,7 @@ import inspect
 from typing import Any, Literal, get_args
 
 import pytest
+from attrs import frozen
 
 from stoq_public_api_client.models.new_intent_channel import NewIntentChannel
 from stoqapp import AsyncStoq, Change, InvalidIntentError, Stoq, check
@@ -82,7 +83,6 @@ PUSH = {"push": "push-token"}
         ({}, None),
         ({"email": " "}, None),
         (EMAIL | PHONE, None),
-        (EMAIL | PUSH, None),
         (PHONE | PUSH, None),
     ],
 )
@@ -93,13 +93,6 @@ def test_channel(given: dict[str, Any], channel: str | None) -> None:
     else:
         body = prepared_body(**given)
         assert (channel, []) == (body["intent"]["channel"], check(body))
-
-
-def test_country_code_of_another_phone_number() -> None:
-    """A country code at odds with the phone number's own is refused, wherever the customer is."""
-    fields = {"phone": "+44 7911 123456", "country": "us"}
-    expected = [("usable_input", "customer.phone")]
-    assert expected == violations(**fields, country_code="1")
 
 
 def test_a_customer_may_be_abroad() -> None:
@@ -125,16 +118,15 @@ def test_nothing_stands_for_not_given(nothing: Any) -> None:
     assert prepare(**given) == prepare(**(optional | given))
 
 
+@frozen
 class Scalar:
     """A value of another library's type, as NumPy has them."""
 
+    value: object
     dtype = "any"
 
-    def __init__(self, value: object) -> None:
-        self._value = value
-
     def item(self) -> object:
-        return self._value
+        return self.value
 
 
 class Index:
@@ -157,11 +149,9 @@ def test_numbers_of_other_libraries() -> None:
         locale=Scalar(float("nan")),
     )
     expected = {"push": "token", "shopify_customer_id": "815", "accepts_marketing": False}
-    assert expected == body["customer"]
-    assert (4711, 3, 2) == tuple(
-        body["intent"][name] for name in ("shopify_variant_id", "shopify_product_id", "quantity")
-    )
-    assert {"variant_count": 3} == body["product"]
+    assert (expected, {"variant_count": 3}) == (body["customer"], body["product"])
+    expected = {"shopify_variant_id": 4711, "shopify_product_id": 3, "quantity": 2}
+    assert expected.items() <= body["intent"].items()
 
 
 def test_more() -> None:
@@ -177,7 +167,6 @@ def test_more() -> None:
     ("more", "path", "reason"),
     [
         ({"customer.emial": "en"}, "more", "did you mean 'customer.email'"),
-        ({"locale": "en"}, "more", "that the API does not have"),
         ({5: "en"}, "more", "that the API does not have"),
         ({"customer": {}}, "more", "that the API does not have"),
         ({"customer.push": "other"}, "customer.push", "given twice"),
@@ -192,24 +181,17 @@ def test_more_that_is_unusable(more: dict[str, object], path: str, reason: str) 
 
 def test_everything_wrong_is_reported_at_once() -> None:
     """Unusable inputs and the rules that the rest breaks come in one error, each path once."""
-    assert violations(
-        variant="LAMP", product=0, phone="12", country="USA", quantity=0, accepts_marketing="yes"
-    ) == [
+    wrong: dict[str, Any] = {"variant": "LAMP", "product": 0, "phone": "12", "country": "USA"}
+    wrong |= {"quantity": 0, "accepts_marketing": "yes", "locale": "e\u200bn"}
+    assert violations(**wrong) == [
         ("usable_input", "intent.shopify_variant_id"),
         ("usable_input", "customer.phone"),
         ("usable_input", "customer.country"),
         ("type", "customer.accepts_marketing"),
         ("positive_id", "intent.shopify_product_id"),
         ("positive_quantity", "intent.quantity"),
+        ("characters", "customer.locale"),
     ]
-
-
-@pytest.mark.parametrize("name", ["email", "push", "customer_id", "country_code"])
-def test_invisible_characters_inside_an_input(name: str) -> None:
-    """An invisible character within an address, id, token or code is refused by check."""
-    inside = "ada\u200b@example.com"
-    body = prepared_body(**{"push": "token", "channel": "push", name: inside})
-    assert ["characters"] == [violation.rule for violation in check(body)]
 
 
 def test_changes() -> None:
@@ -244,9 +226,3 @@ def test_the_signature_and_its_help(method: Any) -> None:
     assert 1 == parameters["quantity"].default
     with pytest.raises(TypeError, match=r"subscribe.*'emial'"):
         prepare(variant=1, product=2, emial="ada@example.com")  # type: ignore[call-arg]
-
-
-def test_async_subscribe_is_a_coroutine_function() -> None:
-    """An error of the inputs is raised where the call is awaited."""
-    assert inspect.iscoroutinefunction(AsyncStoq.subscribe)
-    assert not inspect.iscoroutinefunction(Stoq.subscribe)

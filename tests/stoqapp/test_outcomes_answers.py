@@ -19,11 +19,12 @@ from faults import (
 )
 from outcomes import (
     CUT,
+    GO_ON,
     HURRIED,
-    IMPATIENT,
     INTENT,
     NO,
     ONE,
+    PARTLY,
     TAKEN,
     Expected,
     Row,
@@ -44,10 +45,13 @@ from stoqapp import (
 )
 from stoqapp.http.attempt import LARGEST_BODY_BYTES
 
-limited = partial(refused, RateLimitedError, 429)
+CHUNKED, GZIP = b"Transfer-Encoding: chunked", b"Content-Encoding: gzip"
+ZIPPED = compressed(INTENT)
+FULL = b" " * LARGEST_BODY_BYTES
+CAPPED = created(complete=False, body=FULL)
 
 
-def gz(body: bytes, label: bytes = b"gzip") -> bytes:
+def encoded(body: bytes, label: bytes = b"gzip") -> bytes:
     return http(201, body, b"Content-Encoding: " + label)
 
 
@@ -55,19 +59,12 @@ def in_chunks(body: bytes, *headers: bytes) -> bytes:
     return unframed(201, CHUNKED, *headers, body=body)
 
 
-FULL = b" " * LARGEST_BODY_BYTES
-CAPPED = Expected(IntentCreated, complete=False, body=FULL)
-CHUNKED, GZIP = b"Transfer-Encoding: chunked", b"Content-Encoding: gzip"
-ZIPPED = compressed(INTENT)
-
-FRAMINGS = rows_of(
-    ("empty", http(201), created(body=b"")),
+BODIES = rows_of(
     ("HTML", http(201, b"<html>Created</html>"), created(body=b"<html>Created</html>")),
     ("shorter than it says", answers_and_closes(http(201, INTENT, length=500)), CUT),
     ("longer than it says", http(201, INTENT, length=10), created(body=INTENT[:10])),
     ("resets", answers_and_resets(http(201, INTENT, length=500)), CUT),
-    ("hangs", answers_and_hangs(http(201, INTENT, length=500)), CUT, IMPATIENT),
-    ("never begins", answers_and_hangs(http(201, length=500)), CUT, IMPATIENT),
+    ("hangs", answers_and_hangs(http(201, INTENT, length=500)), CUT, PARTLY),
     ("trickles", trickles(http(201, length=2000), b"x" * 2000), CUT, HURRIED),
     ("until the end", answers_and_closes(unframed(body=INTENT)), ONE),
     ("until a reset", answers_and_resets(unframed(body=b"{")), CUT),
@@ -76,43 +73,30 @@ FRAMINGS = rows_of(
     ("in chunks", in_chunks(chunked(INTENT[:9], INTENT[9:])), ONE),
     ("chunk extension, trailer", in_chunks(chunked(INTENT, end=b"0;a=b\r\nX: 1\r\n\r\n")), ONE),
     ("last chunk missing", answers_and_closes(in_chunks(chunked(INTENT, end=b""))), CUT),
-    ("chunks reset", answers_and_resets(in_chunks(b"ff\r\n{")), CUT),
     ("chunk size garbage", in_chunks(b"2\r\n{}\r\nzz\r\n"), CUT),
-    ("chunk size enormous", answers_and_closes(in_chunks(b"f" * 30 + b"\r\n{}")), CUT),
     ("chunk longer than it says", in_chunks(b"1\r\n{}\r\n0\r\n\r\n"), CUT),
     ("trailer garbage", in_chunks(b"2\r\n{}\r\n0\r\n:\r\n\r\n"), CUT),
     ("chunks without end", floods(in_chunks(b""), chunked(b" " * 9000, end=b"")), CUT),
     ("chunks and a length", http(201, chunked(INTENT), CHUNKED, length=3), ONE),
     ("as large as the cap", http(201, FULL), created(body=FULL)),
     ("one byte over the cap", http(201, FULL + b" "), CAPPED),
-    ("gzip", gz(ZIPPED), created(intents=1, body=INTENT)),
-    ("x-gzip", gz(compressed(INTENT), b"X-GZIP"), ONE),
-    ("gzip of two members", gz(compressed(INTENT[:9]) + compressed(INTENT[9:])), ONE),
-    ("gzip, second member cut", gz(ZIPPED + ZIPPED[:-9]), CUT),
-    ("deflate", gz(compressed(INTENT, zlib.MAX_WBITS), b"deflate"), ONE),
-    ("bare deflate", gz(compressed(INTENT, -zlib.MAX_WBITS), b"deflate"), ONE),
-    ("encoding none", gz(INTENT, b"none"), ONE),
+    ("gzip", encoded(ZIPPED), created(intents=1, body=INTENT)),
+    ("x-gzip", encoded(ZIPPED, b"X-GZIP"), ONE),
+    ("gzip of two members", encoded(compressed(INTENT[:9]) + compressed(INTENT[9:])), ONE),
+    ("gzip, second member cut", encoded(ZIPPED + ZIPPED[:-9]), CUT),
+    ("deflate", encoded(compressed(INTENT, zlib.MAX_WBITS), b"deflate"), ONE),
+    ("bare deflate", encoded(compressed(INTENT, -zlib.MAX_WBITS), b"deflate"), ONE),
+    ("encoding none", encoded(INTENT, b"none"), ONE),
     ("gzip in chunks", in_chunks(chunked(*[bytes([byte]) for byte in ZIPPED]), GZIP), ONE),
-    ("no gzip", gz(INTENT), CUT),
-    ("gzip cut", gz(ZIPPED[:-12]), CUT),
-    ("gzip with a wrong sum", gz(ZIPPED[:-8] + bytes(8)), CUT),
-    ("gzip and connection cut", answers_and_closes(http(201, ZIPPED[:20], GZIP, length=99)), CUT),
-    ("gzip empty", gz(b""), Expected(IntentCreated, body=b"")),
-    ("gzip, then junk", gz(ZIPPED + b"junk"), Expected(IntentCreated, complete=False, intents=1)),
-    ("brotli", gz(b"\x0b\x02\x80{}\x03", b"br"), CUT),
-    ("bad encoding label", gz(INTENT, b"\xff\xfe"), Expected(IntentCreated, body=INTENT)),
-    ("gzip over the cap", gz(compressed(8 * FULL)), CAPPED),
+    ("no gzip", encoded(INTENT), CUT),
+    ("gzip cut", encoded(ZIPPED[:-12]), CUT),
+    ("gzip with a wrong sum", encoded(ZIPPED[:-8] + bytes(8)), CUT),
+    ("gzip empty", encoded(b""), Expected(IntentCreated, body=b"")),
+    ("gzip, then junk", encoded(ZIPPED + b"junk"), created(complete=False, intents=1)),
+    ("brotli", encoded(b"\x0b\x02\x80{}\x03", b"br"), CUT),
+    ("bad encoding label", encoded(INTENT, b"\xff\xfe"), Expected(IntentCreated, body=INTENT)),
+    ("gzip over the cap", encoded(compressed(8 * FULL)), CAPPED),
 )
-
-
-@pytest.mark.parametrize("row", FRAMINGS, ids=lambda row: row.name)
-def test_a_201_however_its_body_comes(row: Row, caller: Caller) -> None:
-    """A body is read as it is framed and compressed; one that is cut or odd undoes no 201."""
-    row.run(caller)
-
-
-EARLY = http(103, b"", b"Link: </a>", length=None)
-GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 def answers_before_the_request(peer: Peer) -> None:
@@ -123,89 +107,64 @@ def answers_before_the_request(peer: Peer) -> None:
 
 ODD_HEADERS = [
     b"Set-Cookie: =;;=\xff; Expires=0; Max-Age=x; Domain=..",
-    b'Set-Cookie: a=b; Version=z; Port="q"',
     b"X-RateLimit-Remaining: -1",
     b"X-RateLimit-Reset: " + b"9" * 500,
+    b"Content-Type: a/b; charset=\xff;;",
+    b"Location: http://[",
 ]
 
 HEADS = rows_of(
-    ("after many 1xx", answers(GO_ON * 100, EARLY, http(201, INTENT)), ONE),
+    ("after many 1xx", answers(GO_ON * 100, http(103, length=None), http(201, INTENT)), ONE),
     ("in pieces", answers(*[bytes([byte]) for byte in http(201, INTENT)]), ONE),
     ("before the request", answers_before_the_request, ONE),
     ("bare line feeds", http(201, INTENT).replace(b"\r\n", b"\n"), ONE),
     ("no space after it", http(201, INTENT, reason=b"").replace(b"201 \r", b"201\r"), ONE),
     ("reason not ASCII", http(201, INTENT, reason="Erzeugt ☂".encode()), ONE),
     ("folded header", http(201, INTENT, b"X-Long: a\r\n  b"), ONE),
-    ("header not ASCII", http(201, INTENT, b"X-Odd: \xff\xc3\xa4\x80"), ONE),
     ("many headers", http(201, INTENT, *[b"X-%d: 1" % n for n in range(2000)]), ONE),
     ("header of 90 KiB", http(201, INTENT, b"X-Odd: " + b"a" * 90 * 1024), ONE),
-    ("odd cookies and numbers", http(201, INTENT, *ODD_HEADERS), ONE),
-    ("wrong content type", http(201, INTENT, b"Content-Type: a/b; charset=\xff;;"), ONE),
-    ("with a location", http(201, INTENT, b"Location: http://["), ONE),
+    ("odd headers", http(201, INTENT, *ODD_HEADERS), ONE),
     ("and closes", answers_and_closes(http(201, INTENT, b"Connection: close")), ONE),
     ("and resets", answers_and_resets(http(201, INTENT)), ONE),
-    (
-        "HTTP/1.0 kept alive",
-        http(201, INTENT, b"Connection: keep-alive", version=b"HTTP/1.0"),
-        ONE,
-    ),
 )
-
-
-@pytest.mark.parametrize("row", HEADS, ids=lambda row: row.name)
-def test_a_201_however_its_head_is_written(row: Row, caller: Caller) -> None:
-    """A head that can be read is read, whatever is odd about it."""
-    row.run(caller)
 
 
 def head(line: bytes) -> bytes:
     return b"HTTP/1.1 201 Created\r\n" + line + b"\r\nContent-Length: 0\r\n\r\n"
 
 
-STATUS_ALONE = Expected(IntentCreated, complete=False, intents=0, body=b"")
 # Where the connection stays open, the client must see by itself that it is not HTTP.
-STATUS_LINES = rows_of(
-    *[
-        (name, script, STATUS_ALONE, *client)
-        for name, script, *client in [
-            ("nothing more", answers_and_closes(b"HTTP/1.1 201 Created\r\n")),
-            ("headers without end", answers_and_closes(head(b"X: 1")[:-2])),
-            ("resets in the headers", answers_and_resets(head(b"X: 1")[:-9])),
-            ("hangs in the headers", answers_and_hangs(head(b"X: 1")[:-2]), IMPATIENT),
-            (
-                "headers trickle",
-                trickles(head(b"X: 1")[:-2], b"X: " + b"a" * 2000),
-                HURRIED,
-            ),
-            ("headers of 200 KiB", answers_and_hangs(head(b"X: " + b"a" * 200 * 1024)[:-4])),
-            ("headers without mercy", floods(head(b"X: 1")[:-2], b"X: 1\r\n" * 999)),
-            ("header without a colon", answers_and_hangs(head(b"nonsense"))),
-            ("header with a NUL", answers_and_hangs(head(b"X: a\0b"))),
-            ("header with a carriage return", answers_and_hangs(head(b"X: a\rb"))),
-            ("first header folded", answers_and_hangs(head(b" X: 1"))),
-            ("length negative", answers_and_hangs(http(201, b"{}", length=-2))),
-            ("two lengths", answers_and_hangs(http(201, b"{}", b"Content-Length: 1"))),
-            ("unheard-of framing", answers_and_closes(unframed(201, b"Transfer-Encoding: a"))),
-            ("after a 100", answers_and_closes(GO_ON + b"HTTP/1.1 201 Created\r\n")),
-        ]
-    ],
+STATUS_LINES = {
+    "nothing more": answers_and_closes(b"HTTP/1.1 201 Created\r\n"),
+    "headers without end": answers_and_closes(head(b"X: 1")[:-2]),
+    "resets in the headers": answers_and_resets(head(b"X: 1")[:-9]),
+    "headers of 200 KiB": answers_and_hangs(head(b"X: " + b"a" * 200 * 1024)[:-4]),
+    "headers without mercy": floods(head(b"X: 1")[:-2], b"X: 1\r\n" * 999),
+    "header without a colon": answers_and_hangs(head(b"nonsense")),
+    "header with a NUL": answers_and_hangs(head(b"X: a\0b")),
+    "first header folded": answers_and_hangs(head(b" X: 1")),
+    "length negative": answers_and_hangs(http(201, b"{}", length=-2)),
+    "two lengths": answers_and_hangs(http(201, b"{}", b"Content-Length: 1")),
+    "unheard-of framing": answers_and_closes(unframed(201, b"Transfer-Encoding: a")),
+    "after a 100": answers_and_closes(GO_ON + b"HTTP/1.1 201 Created\r\n"),
+}
+STATUS_ALONE = created(complete=False, intents=0, body=b"")
+TORN_HEADS = rows_of(
+    *[(name, script, STATUS_ALONE) for name, script in STATUS_LINES.items()],
+    ("hangs in the headers", answers_and_hangs(head(b"X: 1")[:-2]), STATUS_ALONE, PARTLY),
     (
         "a wait in a head that is cut",
         answers_and_closes(b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 7\r\nX-Rate"),
-        limited(retry_after=7.0, complete=False),
+        refused(RateLimitedError, 429, retry_after=7.0, complete=False),
     ),
 )
 
-
-@pytest.mark.parametrize("row", STATUS_LINES, ids=lambda row: row.name)
-def test_a_status_line_decides_alone(row: Row, caller: Caller) -> None:
-    """What follows the status line may be cut, too large or no HTTP: the status still counts."""
-    row.run(caller)
-
-
-refusal = partial(refused, UnprocessableIntentError)
+refusal = partial(refused, UnprocessableIntentError, 422)
 with_errors = partial(refused, ProcessedWithErrorsError, 200)
-odd = partial(Expected, UnexpectedAnswerError, None)
+
+
+def odd(status: int, **answer: object) -> Expected:
+    return Expected(UnexpectedAnswerError, None, status=status, **answer)
 
 
 def answers_too_early(peer: Peer) -> None:
@@ -216,31 +175,26 @@ def answers_too_early(peer: Peer) -> None:
 
 
 OTHERS = rows_of(
-    *[
-        (f"302 to {place!r}", http(302, b"", b"Location: " + place), odd(302))
-        for place in [b"http://127.0.0.1:1/", b"http://[", b"http://a:b/", b"mailto:a", b"\xff//"]
-    ],
+    ("302 elsewhere", http(302, b"", b"Location: http://127.0.0.1:1/"), odd(302)),
+    ("302 to nothing that is a URL", http(302, b"", b"Location: http://["), odd(302)),
     ("307 to nowhere", http(307, NO), odd(307, complete=True)),
     ("200 gzip", http(200, compressed(TAKEN), GZIP), with_errors(messages=("is already waiting",))),
     ("200 cut", answers_and_closes(http(200, TAKEN[:-4], length=99)), with_errors(messages=())),
     ("413 before the body was read", answers_too_early, refused(PayloadTooLargeError, 413)),
-    ("422 cut", answers_and_resets(http(422, NO, length=99)), refusal(422, complete=False)),
-    ("422 a bomb", http(422, compressed(4 * FULL), GZIP), refusal(422, complete=False)),
-    (
-        "503 hangs",
-        answers_and_hangs(http(503, NO, b"Retry-After: 5", length=99)),
-        refused(ServerError, 503, complete=False),
-        IMPATIENT,
-    ),
+    ("422 cut", answers_and_resets(http(422, NO, length=99)), refusal(complete=False)),
+    ("503 cut", answers_and_closes(http(503, length=9)), Expected(ServerError, complete=False)),
     ("204", http(204, length=None), odd(204, body=b"")),
     ("204 with a body", answers_and_closes(http(204, NO)), odd(204)),
-    ("304 with a body", answers_and_closes(http(304, NO)), odd(304)),
     ("101", unframed(101, b"Upgrade: h2c", b"Connection: Upgrade"), odd(101)),
     ("999", http(999, NO), odd(999, messages=("No",))),
 )
 
 
-@pytest.mark.parametrize("row", OTHERS, ids=lambda row: row.name)
-def test_every_other_answer_is_an_error_of_its_status(row: Row, caller: Caller) -> None:
-    """Each other status is an error, whole or cut; no redirect is followed."""
+@pytest.mark.parametrize("row", [*BODIES, *HEADS, *TORN_HEADS, *OTHERS], ids=lambda row: row.name)
+def test_the_status_line_decides(row: Row, caller: Caller) -> None:
+    """A 201 is a created intent and each other status its error, whatever head and body are.
+
+    A body is read as it is framed and compressed; what follows the status line may be cut, too
+    large or no HTTP. No redirect is followed.
+    """
     row.run(caller)

@@ -16,74 +16,52 @@ from stoqapp.readers import phone_from
     [
         # With "+", whatever the country.
         ("+1 (555) 010-9999", None, None, "15550109999"),
-        ("+1.555.010.9999", "gb", None, "15550109999"),
         ("+447700900123", None, None, "447700900123"),
         ("＋１５５５０１０９９９９", None, None, "15550109999"),
-        ("+1\u00a0555\u2011010\u20119999", None, None, "15550109999"),
         ("+49\u2212171\u22121234567", None, None, "491711234567"),
-        ("+1\u00b7555\u00b7010\u00b79999", None, None, "15550109999"),
         ("+1\t555 010 9999", None, None, "15550109999"),
         ("\u200e+1 555 010 9999\u200f", None, None, "15550109999"),
         ("(+44) 20 7946 0958", None, None, "442079460958"),
-        ("[+44] 20 7946 0958", None, None, "442079460958"),
         ("+44 (0)7911 123456", None, None, "447911123456"),
         ("+48 (0)512 345 678", None, None, "48512345678"),
-        ("+49 0171 1234567", None, None, "491711234567"),
         ("+39 06 1234 5678", None, None, "390612345678"),
         ("tel:+49-171-1234567", None, None, "491711234567"),
         ("tel:0171-1234567;phone-context=+49", None, None, "491711234567"),
         # With the international prefix of the country, or 00.
         ("00447911123456", None, None, "447911123456"),
         ("0044 7911 123456", "us", None, "447911123456"),
-        ("0049 (0)171 1234567", None, None, "491711234567"),
         ("0039 06 12345678", "de", None, "390612345678"),
-        ("00 1 555 010 9999", None, None, "15550109999"),
         ("00 1 555 010 9999", "de", None, "15550109999"),
         ("011 44 7911 123456", "us", None, "447911123456"),
         ("0011 65 8123 4567", "au", None, "6581234567"),
-        ("001 65 8123 4567", "hk", None, "6581234567"),
         ("010 65 8123 4567", "jp", None, "6581234567"),
         ("8 10 44 7911 123456", "ru", None, "447911123456"),
         # The API's own form.
         ("447911123456", None, None, "447911123456"),
-        ("966501234567", None, None, "966501234567"),
         ("491711234567", "de", None, "491711234567"),
         ("491711234567", "de", "49", "491711234567"),
-        ("4915112345678", "de", None, "4915112345678"),
-        ("493023125000", "de", None, "493023125000"),
         ("62812345678", "id", None, "62812345678"),
-        ("62812345678", None, "62", "62812345678"),
         ("447911123456", "gb", None, "447911123456"),
-        ("447700900123", "gb", None, "447700900123"),
         ("15550109999", "us", None, "15550109999"),
         ("4741234567", "us", None, "4741234567"),
         ("4915112345678", "us", None, "4915112345678"),
-        ("393331234567", "it", None, "393331234567"),
         ("5511912345678", "br", None, "5511912345678"),
-        ("79161234567", "ru", None, "79161234567"),
         # National, with the country or the country code.
         ("(555) 010-9999", "us", None, "15550109999"),
-        ("5550109999", "us", None, "15550109999"),
         ("07911 123456", "gb", None, "447911123456"),
         ("07911 123456", "UK", None, "447911123456"),
         ("07911 123456", None, "44", "447911123456"),
-        ("07911 123456", None, "+44", "447911123456"),
         ("07911 123456", "us", "44", "447911123456"),
         ("07911 123456", None, "gb", "447911123456"),
         ("1 868 291 1234", None, "1-868", "18682911234"),
-        ("0501234567", "sa", None, "966501234567"),
         ("٠١٠١٢٣٤٥٦٧٨", "eg", None, "201012345678"),
-        ("०९८१०१२३४५६", "in", None, "919810123456"),
         ("1711234567", "de", None, "491711234567"),
         ("1711234567.0", "de", None, "491711234567"),
-        ("(0)171 1234567", "de", None, "491711234567"),
         ("010 1234 5678", "kr", None, "821012345678"),
         ("8 916 123-45-67", "ru", None, "79161234567"),
         ("06 12345678", "it", None, "390612345678"),
-        ("612 34 56 78", "es", None, "34612345678"),
         ("0 11 91234-5678", "br", None, "5511912345678"),
         ("15550109999", "cn", None, "8615550109999"),
-        ("13912345678", "cn", None, "8613912345678"),
         ("2015550123", "us", None, "12015550123"),
     ],
 )
@@ -98,10 +76,8 @@ def test_phone_from(given: str, country: str | None, code: str | None, expected:
     ("given", "country", "reason"),
     [
         ("5550109999", None, "whose number"),
-        ("2125550123", None, "whose number"),
         ("15550109999", None, "whose number"),
         ("07911123456", None, "whose number"),
-        ("(555) 010-9999", None, "whose number"),
         ("", None, "whose number"),
         ("07911 123456", "aq", "ISO 3166-1"),
         ("07911 123456", "zz", "whose number"),
@@ -112,20 +88,14 @@ def test_phone_from(given: str, country: str | None, code: str | None, expected:
         ("07700 900123", "gb", "not a valid"),
         ("1711234567.05", "ch", "several|not a valid"),
         ("4.91712E+11", "de", "letters"),
-        ("+0044791", None, "not a valid"),
         ("+", None, "not a valid"),
-        ("00", None, "not a valid"),
         ("+1555010999999999", None, "not a valid"),
         ("+1 555 010 9999 ext. 5", None, "extension"),
         ("+1 555 010 9999/8", None, "second number"),
         ("+1 555 010 9999, +1 555 010 9998", None, "second number"),
-        ("+1 555 010 9999\n+1 555 010 9998", None, "second number"),
         ("0171 1234567/8", "de", "slash"),
-        ("tel:+1-555-010-9999;ext=5", None, "extension"),
         ("1-800-FLOWERS", "us", "letters"),
-        ("1555010999²", "us", "letters"),
         ("447911123456\x00", "gb", "more than a number"),
-        (15550109999, None, "quotes"),
         (15550109999.0, None, "quotes"),
         (None, None, "string"),
         (phonenumbers.parse("+15550109999"), None, "PhoneNumberFormat.E164"),
@@ -158,21 +128,20 @@ def test_the_country_code_beside_a_number(code: str, passes: bool) -> None:
 REGIONS = sorted(phonenumbers.SUPPORTED_REGIONS - {"AC", "TA"})
 
 
-@pytest.mark.parametrize("region", REGIONS)
-def test_a_number_of_each_country(region: str) -> None:
+def test_a_number_of_each_country() -> None:
     """A country's example number is read from each way that it is written in."""
-    kind = phonenumbers.PhoneNumberType.MOBILE
-    number = phonenumbers.example_number_for_type(region, kind) or phonenumbers.example_number(
-        region
-    )
+    mobile = phonenumbers.PhoneNumberType.MOBILE
     forms = phonenumbers.PhoneNumberFormat
-    expected = phonenumbers.format_number(number, forms.E164)[1:]
-    for form in (forms.E164, forms.INTERNATIONAL, forms.RFC3966):
-        assert expected == phone_from(phonenumbers.format_number(number, form)).value
-    assert expected == phone_from(f"00{expected}").value
-    assert expected == phone_from(expected, region).value
-    national = phonenumbers.format_number(number, forms.NATIONAL)
-    assert expected == phone_from(national, region).value
+    for region in REGIONS:
+        number = phonenumbers.example_number_for_type(region, mobile)
+        number = number or phonenumbers.example_number(region)
+        expected = phonenumbers.format_number(number, forms.E164)[1:]
+        for form in (forms.E164, forms.INTERNATIONAL, forms.RFC3966):
+            assert expected == phone_from(phonenumbers.format_number(number, form)).value
+        assert expected == phone_from(f"00{expected}").value
+        assert expected == phone_from(expected, region).value
+        national = phonenumbers.format_number(number, forms.NATIONAL)
+        assert expected == phone_from(national, region).value
 
 
 @given(st.text("0123456789", min_size=5, max_size=15), st.sampled_from(REGIONS))

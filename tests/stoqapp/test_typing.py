@@ -30,6 +30,7 @@ from stoqapp import (
     check,
     check_shop,
 )
+from stoqapp import Stok  # attr-defined reportAttributeAccessIssue
 from stoqapp.bulk.send import Drained, drain
 from stoqapp.outbox import Item, Outbox, SqliteOutbox
 from stoqapp_sandbox import Sandbox
