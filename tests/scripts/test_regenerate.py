@@ -119,9 +119,8 @@ def test_callers_get_the_documented_names() -> None:
     from stoq_public_api_client.typed_dicts import CreateIntentRequestDict
 
     for function in (create_intent.sync_detailed, create_intent.asyncio_detailed):
-        assert ["client", "body", "x_shopify_shop_domain"] == [
-            *inspect.signature(function).parameters
-        ]
+        arguments = list(inspect.signature(function).parameters)
+        assert ["client", "body", "x_shopify_shop_domain"] == arguments
     names = {"CreateIntentRequest", "Customer", "NewIntent", "Product", "IntentsCreated"}
     assert names | {"CreatedIntent", "ProcessedWithErrors"} <= set(models.__all__)
     assert {"intent", "customer"} <= CreateIntentRequestDict.__required_keys__
