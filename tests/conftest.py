@@ -12,14 +12,10 @@ import pytest
 from calling import Caller
 from hypothesis import HealthCheck, settings
 from vcr import VCR
-from vcr.cassette import Cassette
 from vcr.persisters.filesystem import FilesystemPersister
-from vcr.request import Request
 
 from stoqapp import Budget
-from stoqapp.spec import BASE_URL, INTENTS_PATH
 from stoqapp_sandbox import Sandbox
-from stoqapp_sandbox.cassettes import SHOWN_HEADERS, scrubbed_answer
 
 # A slow machine must not decide a test; whatever profile is in force keeps its other settings.
 settings.register_profile(
@@ -53,49 +49,6 @@ def pytest_terminal_summary(
 def pytest_recording_configure(vcr: VCR) -> None:
     """Load and save cassettes as vcrpy does, with their metadata, which pytest-recording drops."""
     vcr.register_persister(FilesystemPersister)
-
-
-@pytest.fixture(scope="session")
-def vcr_cassette_dir() -> str:
-    """The folder of all cassettes."""
-    from record_cassettes import CASSETTES
-
-    return str(CASSETTES)
-
-
-@pytest.fixture
-def recorded_service(request: pytest.FixtureRequest, record_mode: str) -> str:
-    """The base URL that is in the cassette; while recording, that of a sandbox in its place."""
-    if record_mode == "none":
-        cassette: Cassette = request.getfixturevalue("vcr")
-        return str(cassette.requests[0].uri).removesuffix(INTENTS_PATH)
-    from record_cassettes import RATE_LIMIT
-
-    sandbox: Sandbox = request.getfixturevalue("stoq_sandbox")
-    sandbox.configure(rate_limit=RATE_LIMIT)
-    request.node.callspec.params["scenario"].prepare(sandbox)
-    return sandbox.base_url
-
-
-@pytest.fixture
-def vcr_config(request: pytest.FixtureRequest, record_mode: str) -> dict[str, Any]:
-    """Compare what the spec asks for, keep only what may be kept, and record only the sandbox."""
-    service = BASE_URL
-    if record_mode != "none":
-        if "recorded_service" not in request.fixturenames:
-            pytest.skip("only replays")
-        service = request.getfixturevalue("recorded_service")
-
-    def shown(sent: Request) -> Request:
-        uri = sent.uri.replace(service, BASE_URL)
-        headers = {name: sent.headers[name] for name in SHOWN_HEADERS if name in sent.headers}
-        return Request(sent.method, uri, sent.body, headers)
-
-    return {
-        "match_on": ["method", "uri", "body", "headers"],
-        "before_record_request": shown,
-        "before_record_response": scrubbed_answer,
-    }
 
 
 @pytest.fixture(params=["sync", "async"])

@@ -46,12 +46,6 @@ def test_recording_anew(
     ]
 
 
-def test_recording_one(into: list[str], tmp_path: Path) -> None:
-    """A named scenario is recorded alone."""
-    assert 0 == main([*into, "duplicate"])
-    assert ["duplicate"] == names_in(tmp_path)
-
-
 @pytest.mark.parametrize(
     ("changed", "said"),
     [

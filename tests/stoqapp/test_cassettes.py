@@ -10,15 +10,25 @@ import pytest
 import yaml
 from calling import Caller
 from vcr.cassette import Cassette
+from vcr.request import Request
 
-from record_cassettes import CASSETTES, COMMAND, SCENARIOS, SHOP, Scenario, main, was_live
+from record_cassettes import (
+    CASSETTES,
+    COMMAND,
+    RATE_LIMIT,
+    SCENARIOS,
+    SHOP,
+    Scenario,
+    main,
+    was_live,
+)
 from stoq_public_api_client import Client
 from stoq_public_api_client.api.intents import create_intent
 from stoq_public_api_client.models import CreateIntentRequest
 from stoqapp import AnswerError, NotSentError, Stoq, check
-from stoqapp.spec import INTENTS_PATH
+from stoqapp.spec import BASE_URL, INTENTS_PATH
 from stoqapp_sandbox import Sandbox
-from stoqapp_sandbox.cassettes import LEFT_OUT, scrubbed_answer
+from stoqapp_sandbox.cassettes import LEFT_OUT, SHOWN_HEADERS, scrubbed_answer
 
 # Each cassette as it is committed, and each that can be recorded live as it is then.
 CASES = [(one, "committed") for one in SCENARIOS]
@@ -70,6 +80,39 @@ def vcr_cassette_dir(origin: str, request: pytest.FixtureRequest, tmp_path: Path
         yield str(tmp_path)
         [path] = tmp_path.iterdir()
         assert (CASSETTES / path.name).read_bytes() == path.read_bytes()
+
+
+@pytest.fixture
+def recorded_service(request: pytest.FixtureRequest, record_mode: str) -> str:
+    """The base URL that is in the cassette; while recording, that of a sandbox in its place."""
+    if record_mode == "none":
+        cassette: Cassette = request.getfixturevalue("vcr")
+        return str(cassette.requests[0].uri).removesuffix(INTENTS_PATH)
+    if "scenario" not in request.fixturenames:
+        pytest.skip("only replays")
+    sandbox: Sandbox = request.getfixturevalue("stoq_sandbox")
+    sandbox.configure(rate_limit=RATE_LIMIT)
+    request.getfixturevalue("scenario").prepare(sandbox)
+    return sandbox.base_url
+
+
+@pytest.fixture
+def vcr_config(request: pytest.FixtureRequest, record_mode: str) -> dict[str, Any]:
+    """Compare what the spec asks for, keep only what may be kept, and record only the sandbox."""
+    service = BASE_URL
+    if record_mode != "none" and "recorded_service" in request.fixturenames:
+        service = request.getfixturevalue("recorded_service")
+
+    def shown(sent: Request) -> Request:
+        uri = sent.uri.replace(service, BASE_URL)
+        headers = {name: sent.headers[name] for name in SHOWN_HEADERS if name in sent.headers}
+        return Request(sent.method, uri, sent.body, headers)
+
+    return {
+        "match_on": ["method", "uri", "body", "headers"],
+        "before_record_request": shown,
+        "before_record_response": scrubbed_answer,
+    }
 
 
 @pytest.fixture(autouse=True)

@@ -11,12 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from faults import FaultServer, Peer, answers, closed_port, http
 
 from stoqapp.__main__ import main
 from stoqapp_sandbox import ASSUMPTIONS, Sandbox
-from stoqapp_sandbox.cassettes import scrubbed_answer
 from stoqapp_sandbox.verify.probes import NOT_ASKED, PROBES
 from stoqapp_sandbox.verify.replay import Traits, explanation, replayed
 
@@ -28,14 +26,13 @@ CATALOG = {"demo.myshopify.com": {"132435": [986745]}}
 # The service counts points, as the vendor says; the sandbox does so where it is told to.
 AS_THE_VENDOR: dict[str, Any] = {"rate_enforced": "yes"}
 
-ASKED = [name for name, entry in ASSUMPTIONS.items() if entry.is_switch and name not in NOT_ASKED]
-ALTERNATIVES = [
-    *[(name, choice) for name in ASKED for choice in list(ASSUMPTIONS[name].choices)[1:]],
-    ("rate_points", 1000),
-    ("rate_write", 3),
+ALTERNATIVES: list[tuple[str, str | int]] = [
+    (name, choice)
+    for name, entry in ASSUMPTIONS.items()
+    for choice in entry.choices
+    if name not in NOT_ASKED and choice != AS_THE_VENDOR.get(name, entry.default)
 ]
-ALTERNATIVES.remove(("rate_enforced", "yes"))
-ALTERNATIVES.append(("rate_enforced", "no"))
+ALTERNATIVES += [("rate_points", 1000), ("rate_write", 3)]
 
 
 class Terminal(io.StringIO):
@@ -88,7 +85,7 @@ def test_one_switch_is_named_exactly(name: str, choice: str | int) -> None:
 
 def test_several_switches_are_named(service: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
     """Things that the service does otherwise at once are all named, and nothing is left over."""
-    others = {"duplicate": "409", "unknown_shop": "401", "created_intent": "id", "rate_points": 500}
+    others = {"duplicate": "409", "created_intent": "id", "rate_points": 500}
     service.configure(assume=AS_THE_VENDOR | others, catalog=CATALOG)
     code, report = reported(capsys, service.base_url)
     assert (1, others, {}) == (code, report["explanation"], report["unexplained"])
@@ -103,13 +100,6 @@ def test_the_expected_holds(service: Sandbox, capsys: pytest.CaptureFixture[str]
     assert told.endswith(
         "The sandbox that answers most alike: stoqapp sandbox --assume rate_enforced=yes\n"
     )
-
-
-def test_another_expectation(service: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
-    """--assume says what to expect; what then holds is not a deviation."""
-    service.configure(assume=AS_THE_VENDOR | {"duplicate": "409"}, catalog=CATALOG)
-    assert 0 == verify(service.base_url, *OPTIONS, "--yes", "--assume", "duplicate=409")
-    assert "--assume rate_enforced=yes --assume duplicate=409" in capsys.readouterr().out
 
 
 def test_what_is_not_asked_is_told(service: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
@@ -210,7 +200,7 @@ def test_no_connection(capsys: pytest.CaptureFixture[str]) -> None:
     with closed_port() as port:
         code, report = reported(capsys, f"http://127.0.0.1:{port}", *OPTIONS)
     assert (4, {}) == (code, report["answers"])
-    assert "was sent" in report["reason"] or "connect" in report["reason"].lower()
+    assert report["reason"].startswith("nothing was sent")
 
 
 def test_a_rate_limit_ends_the_run(service: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
@@ -221,7 +211,8 @@ def test_a_rate_limit_ends_the_run(service: Sandbox, capsys: pytest.CaptureFixtu
 
 
 def test_points_are_left_to_the_shop(service: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
-    """The run ends before it uses up the points that the shop's storefront needs."""
+    """The run ends before it uses up the points that the shop's storefront needs. What --assume
+    says is expected is not told as a deviation."""
     service.configure(assume=AS_THE_VENDOR | {"rate_points": 20}, catalog=CATALOG)
     code, report = reported(capsys, service.base_url, *ALL_OPTIONS, "--assume", "rate_points=20")
     assert "less than a tenth of the shop's points is left in this window" == report["reason"]
@@ -283,17 +274,11 @@ def test_words_are_shown_on_request(service: Sandbox, capsys: pytest.CaptureFixt
 
 
 def test_cassettes_of_a_run(service: Sandbox, tmp_path: Path) -> None:
-    """--record keeps a cassette of each probe, with a made-up request and a scrubbed answer."""
+    """--record keeps a cassette of each probe, with a made-up request."""
     folder = tmp_path / "new" / "folder"
     assert 0 == verify(service.base_url, *ALL_OPTIONS, "--yes", "--record", str(folder))
     assert {f"{probe.name}.yaml" for probe in PROBES} == {path.name for path in folder.iterdir()}
-    for path in folder.iterdir():
-        text = path.read_text("utf-8")
-        assert [] == found_in(text)
-        [exchange] = yaml.safe_load(text)["interactions"]
-        answer = exchange["response"]
-        answer["body"]["string"] = answer["body"]["string"].encode()
-        assert answer == scrubbed_answer(answer)
+    assert [] == found_in(" ".join(path.read_text("utf-8") for path in folder.iterdir()))
 
 
 def test_a_folder_that_cannot_be_made(service: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,9 +8,8 @@ from stoqapp.inputs import INPUTS
 # The inputs of the SDK that are options here, and whether each is required.
 GIVEN: Final = {"variant": True, "product": True, "email": True, "phone": False, "market": False}
 
-_EXAMPLES: Final = """\
-examples:
-  stoqapp verify --shop demo --variant 4711 --product 42 --email YOUR-ADDRESS
+_EXAMPLE: Final = """\
+example:
   stoqapp verify --shop demo --variant 4711 --product 42 --email YOUR-ADDRESS \\
     --yes --json --record answers
 
@@ -36,7 +35,7 @@ def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
         description="Ask the service, with 14 to 17 requests, whether it does what the sandbox"
         " assumes. Says first what it will send, and asks. Take a sold-out variant for which you"
         " are not on the list, and contacts of yours. Needs the extra: stoqapp[sandbox].",
-        epilog=_EXAMPLES + _EXIT_CODES,
+        epilog=_EXAMPLE + _EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

@@ -56,5 +56,5 @@ _TABLE: Final = tomllib.loads(
     files("stoqapp_sandbox.verify").joinpath("probes.toml").read_text("utf-8")
 )
 # Switches that no probe tells of, each with the reason.
-NOT_ASKED: Final[Mapping[str, str]] = _TABLE.pop("not_asked")
+NOT_ASKED: Final[dict[str, str]] = _TABLE.pop("not_asked")
 PROBES: Final = tuple(Probe(name, **row) for name, row in _TABLE.items())

@@ -115,26 +115,20 @@ def replayed(service: Traits, values: Values, shop: str, assume: Values) -> Trai
 
 def differences(service: Traits, sandbox: Traits) -> Differences:
     """Return the traits that are not the same."""
-    found = {}
+    found: Differences = {}
     for name, ours in service.items():
         theirs = sandbox.get(name, {})
-        pairs = {
-            trait: [ours.get(trait, "none"), theirs.get(trait, "none")] for trait in ours | theirs
-        }
-        if unlike := {trait: pair for trait, pair in pairs.items() if pair[0] != pair[1]}:
-            found[name] = unlike
+        for trait in ours | theirs:
+            pair = [ours.get(trait, "none"), theirs.get(trait, "none")]
+            if pair[0] != pair[1]:
+                found.setdefault(name, {})[trait] = pair
     return found
 
 
 def explanation(service: Traits, expected: Values, replay: Callable[..., Traits]) -> dict[str, Any]:
-    """Return what else to assume so that a sandbox answers most like the service.
+    """Return what to assume besides *expected* so that *replay* answers most like *service*.
 
     Adds the switch that explains most, and the first of several, as long as one explains anything.
-
-    Args:
-        service: What was answered.
-        expected: What is assumed in any case.
-        replay: Returns what a sandbox answers that assumes its arguments.
     """
 
     def unlike(found: Values) -> int:

@@ -57,7 +57,8 @@ def verify(arguments: argparse.Namespace) -> int:
     if arguments.record:
         cassette_of([], "sandbox")
         Path(arguments.record).mkdir(parents=True, exist_ok=True)
-    probes = [one for one in PROBES if not one.needs or values[one.needs] is not None]
+    lacking = {one.name: one.needs for one in PROBES if one.needs and values[one.needs] is None}
+    probes = [probe for probe in PROBES if probe.name not in lacking]
     aside = mention if arguments.json else show
     where = f"{settings.base_url} for {settings.shop}"
     aside(f"{len(probes)} requests will be sent to {where}, in this order:")
@@ -69,7 +70,10 @@ def verify(arguments: argparse.Namespace) -> int:
         return _NOTHING_SENT
     log = Log()
     code, reason = _sent(probes, values, settings, log)
-    report = _report(log, values, settings.shop, expected) | {"reason": reason}
+    report = _report(log, values, settings.shop, expected) | {
+        "not_asked": NOT_ASKED | {name: f"it needs --{needs}" for name, needs in lacking.items()},
+        "reason": reason,
+    }
     show(json.dumps(report, indent=2) if arguments.json else "\n".join(_lines(report)))
     if arguments.show_words:
         aside("\n".join(_words(log.answers, values)))
@@ -132,7 +136,6 @@ def _end_after(probe: Probe, answer: Answer | None, log: Log) -> tuple[int, str]
 
 def _report(log: Log, values: Values, shop: str, expected: Values) -> dict[str, Any]:
     """Return the findings in values of JSON; they hold nothing of the customer's."""
-
     answers = log.all_traits()
 
     @cache
@@ -144,9 +147,6 @@ def _report(log: Log, values: Values, shop: str, expected: Values) -> dict[str, 
     assume = {name: value for name, value in best.items() if str(value) != DEFAULTS[name]}
     options = [f"--assume {name}={value}" for name, value in assume.items()]
     unexplained = differences(answers, replay(**best))
-    lacking = {
-        one.name: f"it needs --{one.needs}" for one in PROBES if values.get(one.needs, 0) is None
-    }
     return {
         "answers": answers,
         "differences": differences(answers, replay(**expected)),
@@ -154,7 +154,6 @@ def _report(log: Log, values: Values, shop: str, expected: Values) -> dict[str, 
         "unexplained": {n: ASSUMPTIONS[n].instead if n in ASSUMPTIONS else "" for n in unexplained},
         "assume": assume,
         "command": " ".join(["stoqapp sandbox", *options]),
-        "not_asked": {**NOT_ASKED, **lacking},
         "unanswered": [name for name, traits in answers.items() if not traits],
     }
 
