@@ -34,7 +34,7 @@ python_use_unqualified_type_names = True
 nitpick_ignore_regex = [
     ("py:.*", r"(asyncio|collections|datetime|os|pathlib|sqlite3|ssl|typing)\..*"),
     # What signatures name besides.
-    ("py:class", r"(stoq_public_api_client\.types\.)?Unset|NewIntent(Channel|Source)"),
+    ("py:class", r"(stoq_public_api_client\.\w+\.)?(Literal|Unset)|NewIntent(Channel|Source)"),
     ("py:class", r".*\.(settings\.Changes|options\.Options|cells\.Moment)"),
 ]
 
