@@ -18,30 +18,18 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Self
-
-from attrs import field, frozen
+from typing import NamedTuple, Self
 
 from stoqapp_sandbox.delivery import reset_when_closed
 
 Script = Callable[["Peer"], object]
 
 
-@frozen
-class Request:
-    """A request as it was read.
-
-    Attributes:
-        head: Request line and headers, with the empty line at their end.
-        body: As many bytes as ``Content-Length`` says.
-    """
+class Request(NamedTuple):
+    """Request line and headers with the empty line at their end; as much body as they announce."""
 
     head: bytes
-    body: bytes = field(repr=False)
-
-
-class PeerLeftError(OSError):
-    """The client closed the connection while something was expected of it."""
+    body: bytes
 
 
 class Peer(threading.Thread):
@@ -56,7 +44,7 @@ class Peer(threading.Thread):
         self._closed = False
 
     def read_head(self) -> bytes:
-        """Read a request's line and headers, but nothing of its body that was not there yet."""
+        """Read a request's line and headers, and nothing that is sent after them."""
         while b"\r\n\r\n" not in self._read:
             self._read_more()
         head, _, self._read = self._read.partition(b"\r\n\r\n")
@@ -77,11 +65,10 @@ class Peer(threading.Thread):
     def _read_more(self) -> None:
         more = self.sock.recv(65536)
         if not more:
-            raise PeerLeftError
+            raise ConnectionResetError
         self._read += more
 
     def send(self, *pieces: bytes) -> None:
-        """Send each piece by itself."""
         for piece in pieces:
             self.sock.sendall(piece)
 
@@ -93,10 +80,7 @@ class Peer(threading.Thread):
                 self._read_more()
 
     def flood(self, data: bytes) -> None:
-        """Send the same again and again, as fast as it is taken, until the client leaves.
-
-        A client that never does is let go after a while, so that its test fails, and ends.
-        """
+        """Send the same again and again, until the client leaves, or its test has failed."""
         ends = time.monotonic() + 6
         while time.monotonic() < ends:
             self.sock.sendall(data)
@@ -112,20 +96,17 @@ class Peer(threading.Thread):
         select.select([self.sock], [], [])
 
     def close(self) -> None:
-        """Close the connection in order."""
         self._closed = True
         with suppress(OSError):
             self.sock.shutdown(socket.SHUT_WR)
         self.sock.close()
 
     def reset(self) -> None:
-        """Close the connection with a reset."""
         self._closed = True
         reset_when_closed(self.sock)
         self.sock.close()
 
     def run(self) -> None:
-        """Run the scripts of this connection, one after the other."""
         try:
             self._script(self)
             while not self._closed:
@@ -144,12 +125,8 @@ class Peer(threading.Thread):
 class FaultServer:
     """Listens on a loopback port until it is closed.
 
-    Attributes:
-        requests: Every request that was read whole.
-        connections: How many connections were accepted.
-        ended: Released once for each connection that is over.
-        stopping: Set when the server closes.
-        broken: What went wrong in scripts; closing the server raises it.
+    *requests* are those that were read whole, *connections* those that were accepted. *ended* is
+    released once for each connection that is over. Closing raises what went *broken* in scripts.
     """
 
     def __init__(self, *scripts: Script, receive_bytes: int | None = None) -> None:
@@ -171,13 +148,10 @@ class FaultServer:
         self._acceptor.start()
 
     def url(self, scheme: str = "http") -> str:
-        """Return the base URL that leads here."""
         return f"{scheme}://127.0.0.1:{self.port}/api/v1"
 
     def will(self, *scripts: Script) -> None:
-        """Do this from now on."""
-        with self._lock:
-            self._scripts = list(scripts)
+        self._scripts = list(scripts)
 
     def next_script(self) -> Script:
         """Return the script that is next, which is used up unless it is the last one."""
@@ -198,8 +172,7 @@ class FaultServer:
             self._peers.append(peer)
             peer.start()
 
-    def close(self) -> None:
-        """Cut every connection and stop listening; raise what went wrong in scripts."""
+    def __exit__(self, *exc_info: object) -> None:
         self.stopping.set()
         socket.create_connection(("127.0.0.1", self.port)).close()
         self._acceptor.join()
@@ -213,9 +186,6 @@ class FaultServer:
 
     def __enter__(self) -> Self:
         return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
 
 
 def http(

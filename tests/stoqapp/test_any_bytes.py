@@ -2,12 +2,12 @@
 
 import json
 import re
-import zlib
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from calling import Caller, Session
-from faults import FaultServer, answers, answers_and_closes, compressed
+from faults import FaultServer, answers, answers_and_closes, chunked, compressed, http
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -28,65 +28,42 @@ def both() -> Iterator[Both]:
         yield server, (sync, asynchronous)
 
 
-# The parts of an answer -----------------------------------------------------------------------
+def dicts_of(values: st.SearchStrategy[Any], *names: str) -> st.SearchStrategy[Any]:
+    return st.fixed_dictionaries({}, optional=dict.fromkeys(names, values))
 
-json_values = st.recursive(
+
+json_values: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
-    lambda inner: (
-        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4)
-    ),
+    lambda inner: st.lists(inner, max_size=4) | dicts_of(inner, "id", "email", "created_at"),
     max_leaves=12,
 )
-said = st.fixed_dictionaries(
-    {},
-    optional=dict.fromkeys(("intents", "errors", "error", "message", "retry_after"), json_values),
-)
+said = dicts_of(json_values, "intents", "errors", "message", "retry_after")
+texts = (json_values | said).map(json.dumps)
 bodies = st.one_of(
     st.binary(max_size=200),
-    st.builds(lambda value: json.dumps(value).encode(), json_values | said),
-    st.builds(lambda value: compressed(json.dumps(value).encode()), said),
-    st.builds(lambda value: compressed(json.dumps(value).encode(), zlib.MAX_WBITS), said),
-    st.builds(lambda value: b"%x\r\n%b\r\n0\r\n\r\n" % (len(value), value), st.binary(max_size=50)),
+    texts.map(str.encode),
+    texts.map(lambda text: compressed(text.encode())),
+    st.binary(max_size=50).map(chunked),
 )
 NAMES = (
-    b"Connection Content-Encoding Content-Type Date Location Retry-After Set-Cookie"
-    b" X-RateLimit-Limit X-RateLimit-Remaining X-RateLimit-Reset X-Request-Id"
+    b"Connection Content-Encoding Content-Length Content-Type Date Location Retry-After Set-Cookie"
+    b" Transfer-Encoding X-RateLimit-Remaining X-RateLimit-Reset X-Request-Id"
 ).split()
-FRAMING = [b"Content-Length", b"Transfer-Encoding"]
 VALUES = (
-    b"|0|-1|2|99999999999999999999|1e999|nan|close|keep-alive|upgrade|chunked|gzip|deflate|none"
-    b"|identity|br, gzip|Sun, 06 Nov 2033 08:49:37 GMT|Sun, 99 Nov 99999 99:99:99 GMT|http://["
-    b"|http://xn--a/|mailto:a|//"
-    b"|a=b; Expires=Sun, 06 Nov 99999 08:49:37 GMT; Max-Age=9; Domain=.; Port="
+    b"|0|-1|2|99999999999999999999|1e999|nan|close|upgrade|chunked|gzip|deflate|br, gzip|http://["
+    b"|Sun, 06 Nov 2033 08:49:37 GMT|Sun, 99 Nov 99999 99:99:99 GMT|a=b; Max-Age=9; Domain=.; Port="
 ).split(b"|")
-wild_headers = st.lists(
-    st.tuples(
-        st.sampled_from(NAMES + FRAMING) | st.binary(max_size=12),
-        st.sampled_from(VALUES) | st.binary(max_size=20),
-    ),
-    max_size=5,
-)
-
-
-def written(
-    status: object,
-    headers: list[tuple[bytes, bytes]],
-    body: bytes,
-    reason: bytes = b"So",
-    version: bytes = b"HTTP/1.1",
-) -> bytes:
-    lines = [b" ".join([version, str(status).encode(), reason])]
-    lines += [name + b": " + value for name, value in headers]
-    return b"\r\n".join([*lines, b"", body])
-
-
+header_lines = st.tuples(
+    st.sampled_from(NAMES) | st.binary(max_size=12),
+    st.sampled_from(VALUES) | st.binary(max_size=20),
+).map(b": ".join)
 wild_answers = st.builds(
-    written,
+    lambda status, body, headers, **line: http(status, body, *headers, length=None, **line),
     st.integers(-1, 1100) | st.sampled_from([100, 101, 103, 200, 201, 201, 204, 304, 429, 503]),
-    wild_headers,
     bodies,
-    st.binary(max_size=10),
-    st.sampled_from([b"HTTP/1.1", b"HTTP/1.0", b"HTTP/2", b"HTTP/1.2", b"http/1.1", b""]),
+    st.lists(header_lines, max_size=5),
+    reason=st.binary(max_size=10),
+    version=st.sampled_from([b"HTTP/1.1", b"HTTP/1.0", b"HTTP/2", b"http/1.1", b""]),
 )
 
 
@@ -94,12 +71,10 @@ wild_answers = st.builds(
 def mutated(draw: st.DrawFn) -> bytes:
     """An answer in which some bytes were cut out, put in, or doubled."""
     answer = draw(wild_answers)
-    for _ in range(draw(st.integers(1, 3))):
-        start = draw(st.integers(0, len(answer)))
-        end = draw(st.integers(start, min(len(answer), start + 20)))
-        new = draw(st.binary(max_size=6) | st.just(answer[start:end] * 2))
-        answer = answer[:start] + new + answer[end:]
-    return answer
+    start = draw(st.integers(0, len(answer)))
+    end = draw(st.integers(start, min(len(answer), start + 20)))
+    new = draw(st.binary(max_size=6) | st.just(answer[start:end] * 2))
+    return answer[:start] + new + answer[end:]
 
 
 @settings(

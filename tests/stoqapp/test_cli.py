@@ -37,9 +37,6 @@ def help_of(capsys: pytest.CaptureFixture[str], *command: str) -> str:
     return capsys.readouterr().out
 
 
-# -- what is sent ----------------------------------------------------------------------------------
-
-
 def test_created(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
     """A created intent ends with 0; its id and what was changed are printed, or one JSON object."""
     assert create(sandbox, "--email", " ada@example.com") == 0
@@ -52,8 +49,7 @@ def test_created(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
     report = json.loads(capsys.readouterr().out)
     assert (report["outcome"], report["carried_out"], report["status"]) == ("created", True, 201)
     assert report["intents"][0]["email"] == "grace@example.com"
-    change = {"path": "customer.email", "description": "surrounding space removed"}
-    assert change in report["changes"]
+    assert report["changes"][0]["path"] == "customer.email"
 
 
 def test_fields_arrive(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,9 +78,6 @@ def test_fields_arrive(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Non
         },
         "product": {"sku": "LAMP"},
     }
-
-
-# -- outcomes --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -157,9 +150,6 @@ def test_a_created_intent_that_is_hard_to_print(
     assert ("created", True) == (report["outcome"], report["carried_out"])
 
 
-# -- what is not understood ------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -174,7 +164,7 @@ def test_a_created_intent_that_is_hard_to_print(
         (["create", *FIELDS, "--product-titel", "secret"], "(did you mean --product-title?)"),
         (["create", *FIELDS, "secret@example.com"], "stray argument"),
         (["create", *FIELDS, "--accepts-marketing=secret"], "takes no value"),
-        (["create", *FIELDS, "--channel", "emial"], "sms or push (did you mean email?);"),
+        (["create", *FIELDS, "--channel", "emial"], "(did you mean email?);"),
         (["create", *FIELDS, "--quantity", "secret@example.com"], "--quantity: must be a whole"),
         (["create", *FIELDS, "--quantity", "0", *EMAIL], "\n  --quantity must be at least 1"),
         (["create", *FIELDS, "--more", "secret"], "--more: must be the path of a field"),
@@ -202,27 +192,17 @@ def test_usage_and_broken_rules(
     assert "ada@" not in said.err
 
 
-@pytest.mark.parametrize(
-    ("words", "error"),
-    [
-        (["create", *FIELDS, "--json", "--quantity", "secret"], "UsageError"),
-        (["create", *FIELDS, "--json"], "InvalidIntentError"),
-    ],
-)
-def test_the_json_of_what_was_not_sent(
-    capsys: pytest.CaptureFixture[str], words: list[str], error: str
-) -> None:
+def test_the_json_of_what_was_not_sent(capsys: pytest.CaptureFixture[str]) -> None:
     """With --json, errors of usage have the form and the stream of all others."""
-    assert main(words) == 2
-    said = capsys.readouterr()
-    report = json.loads(said.out)
-    assert ("invalid", False, error) == (report["outcome"], report["carried_out"], report["error"])
-    assert report["message"]
-    assert report["attempts"] == 0
-    assert "secret" not in said.out + said.err
-
-
-# -- help and commands -----------------------------------------------------------------------------
+    wrong = {"UsageError": ["--quantity", "secret"], "InvalidIntentError": ["--name", "secret"]}
+    for error, words in wrong.items():
+        assert main(["create", *FIELDS, "--json", *words]) == 2
+        said = capsys.readouterr()
+        report = json.loads(said.out)
+        assert ("invalid", False) == (report["outcome"], report["carried_out"])
+        assert (error, 0) == (report["error"], report["attempts"])
+        assert report["message"]
+        assert "secret" not in said.out + said.err
 
 
 @pytest.mark.parametrize(
@@ -262,9 +242,6 @@ def test_a_package_that_is_missing(
     assert main(["broken"]) == 1
     assert capsys.readouterr().err == "stoqapp broken: needs the package 'is_missing'\n"
     assert "--email" in help_of(capsys, "create")
-
-
-# -- signals and streams ---------------------------------------------------------------------------
 
 
 def test_a_termination(capsys: pytest.CaptureFixture[str]) -> None:

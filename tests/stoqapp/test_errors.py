@@ -96,14 +96,13 @@ def test_errors_tell_nothing_of_a_person(error: StoqError) -> None:
 
 
 @pytest.mark.parametrize("kind", [StoqError, NotSentError, RateLimitedError, ServerError])
-@pytest.mark.parametrize(
-    "args",
-    [(), ("text",), (5,), ("text", "text"), ("text", {"status": "x", "retry_after": "soon"})],
-)
-def test_odd_args_make_an_error_all_the_same(kind: type[StoqError], args: tuple[Any, ...]) -> None:
+def test_odd_args_make_an_error_all_the_same(kind: type[StoqError]) -> None:
     """What a result store made of the args can be read or not, and never raises."""
-    error = kind(*args)
-    assert (str(error) + repr(error), error.status, error.retry_after)[1:] == (None, None)
+    odd_state = {"status": "x", "retry_after": "soon"}
+    for args in ((), ("text",), (5,), ("text", "text"), ("text", odd_state)):
+        error = kind(*args)
+        assert str(error) + repr(error)
+        assert (error.status, error.retry_after) == (None, None)
 
 
 def test_what_an_error_is_as_json() -> None:
@@ -131,7 +130,6 @@ def test_what_an_error_is_as_json() -> None:
     ("headers", "request_id", "told"),
     [
         ({"x-request-id": UUID}, UUID, UUID),
-        ({"x-request-id": "req_7"}, "req_7", None),
         ({"x-request-id": PERSON}, PERSON, None),
         ({"request-id": "7"}, "7", None),
         ({"cf-ray": "8f2a-FRA"}, "8f2a-FRA", None),
