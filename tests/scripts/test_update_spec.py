@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -370,19 +371,15 @@ def test_a_move_behind_a_reference_changes_nothing() -> None:
 class Command:
     """Runs update_spec.py in process on a spec and a provenance file of its own."""
 
-    def __init__(self, folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
-        self.folder, self._capfd = folder, capfd
-        self.spec, self.source = folder / "openapi.json", folder / "openapi_source.json"
+    def __init__(self, capfd: pytest.CaptureFixture[str]) -> None:
+        self._capfd = capfd
+        self.spec, self.source = Path("openapi.json"), Path("openapi_source.json")
         self.spec.write_text(json.dumps(SPEC, indent=2) + "\n", "utf-8")
-        self.source.write_text('{"pages": [{"from": "gone.md"}]}', "utf-8")
+        self.source.write_text('{"pages": [{"from": "page.md"}]}', "utf-8")
 
-    def page(self, spec: dict[str, Any], name: str = "page.md") -> str:
-        """Write a page with `spec` in it; return its path."""
-        path = self.folder / name
-        path.write_text(page_with(json.dumps(spec, separators=(",", ":"))), "utf-8")
-        return str(path)
-
-    def __call__(self, *arguments: str) -> tuple[int, str]:
+    def __call__(self, spec: dict[str, Any], *arguments: str) -> tuple[int, str]:
+        """Write a page with `spec` in it; return the exit code and what was printed."""
+        Path("page.md").write_text(page_with(json.dumps(spec)), "utf-8")
         code = update_spec.main(arguments)
         printed = self._capfd.readouterr()
         return code, printed.out + printed.err
@@ -392,7 +389,8 @@ class Command:
 def command(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Command:
-    made = Command(tmp_path, capfd)
+    monkeypatch.chdir(tmp_path)
+    made = Command(capfd)
     monkeypatch.setattr(update_spec, "SPEC", made.spec)
     monkeypatch.setattr(update_spec, "SOURCE", made.source)
     return made
@@ -409,24 +407,26 @@ def with_tags() -> dict[str, Any]:
 def test_nothing_new(command: Command) -> None:
     """A page that says what openapi.json says changes no file."""
     before = command.spec.read_bytes(), command.source.read_bytes()
-    for arguments in ([], ["--yes"], ["--dry-run"]):
-        code, said = command(command.page(SPEC), *arguments)
+    for arguments in (["page.md", "--yes"], ["--dry-run"]):
+        code, said = command(SPEC, *arguments)
         assert (Exit.DONE, "Nothing new: openapi.json says what the page says.\n") == (code, said)
     assert before == (command.spec.read_bytes(), command.source.read_bytes())
 
 
-def test_a_dry_run_tells_the_class_by_its_exit_code(command: Command) -> None:
-    """CI learns whether there is something new, and how grave it is, and nothing is written."""
-    before = command.spec.read_bytes()
-    prose = {**SPEC, "info": {"title": "STOQ API", "version": "1.0.1"}}
-    breaking = {**SPEC, "servers": [{"url": "https://api.stoqapp.com/v2"}]}
-    for spec, code in (
-        (prose, Exit.PROSE),
+@pytest.mark.parametrize(
+    ("spec", "code"),
+    [
+        ({**SPEC, "info": {"title": "STOQ API", "version": "1.0.1"}}, Exit.PROSE),
         (with_tags(), Exit.COMPATIBLE),
-        (breaking, Exit.BREAKING),
-    ):
-        assert code == command(command.page(spec), "--dry-run")[0]
-    assert before == command.spec.read_bytes()
+        ({**SPEC, "servers": [{"url": "https://api.stoqapp.com/v2"}]}, Exit.BREAKING),
+    ],
+)
+def test_a_dry_run_tells_the_class_by_its_exit_code(
+    spec: dict[str, Any], code: Exit, command: Command
+) -> None:
+    """CI learns whether there is something new, and how grave it is, and nothing is written."""
+    assert code == command(spec, "--dry-run")[0]
+    assert SPEC == json.loads(command.spec.read_bytes())
 
 
 @pytest.mark.parametrize(("answer", "is_written"), [("y\n", True), ("\n", False), ("", False)])
@@ -434,36 +434,22 @@ def test_it_asks_before_it_writes(
     answer: str, is_written: bool, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Only a yes writes the spec; without an answer nothing is written."""
-    (command.folder / "answer").write_text(answer)
-    with (command.folder / "answer").open() as stdin:
-        monkeypatch.setattr("sys.stdin", stdin)
-        code, said = command(command.page(with_tags()))
+    monkeypatch.setattr("sys.stdin", io.StringIO(answer))
+    code, said = command(with_tags())
     assert (Exit.COMPATIBLE if is_written else Exit.DIFFERS) == code
     assert "compatible  new: request customer.test_tags (optional, array)" in said
     assert (with_tags() if is_written else SPEC) == json.loads(command.spec.read_bytes())
 
 
 def test_what_is_written(command: Command) -> None:
-    """--yes writes the spec pretty-printed in the page's order, and where it came from."""
-    path = command.page(with_tags())
-    assert Exit.COMPATIBLE == command(path, "--yes")[0]
+    """The spec, pretty-printed in the order of the page it came from; and which page that was."""
+    assert Exit.COMPATIBLE == command(with_tags(), "--yes")[0]
     pretty = json.dumps(with_tags(), indent=2, ensure_ascii=False) + "\n"
     assert pretty.encode() == command.spec.read_bytes()
     [origin] = json.loads(command.source.read_bytes())["pages"]
-    assert ("page.md", hashlib.sha256(Path(path).read_bytes()).hexdigest()) == (
-        origin["from"],
-        origin["sha256"],
-    )
+    sha256 = hashlib.sha256(Path("page.md").read_bytes()).hexdigest()
+    assert ("page.md", sha256) == (origin["from"], origin["sha256"])
     assert 10 == len(origin["date"])
-
-
-def test_without_a_page_it_reads_the_one_that_the_spec_came_from(
-    command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The provenance file says which page."""
-    command.page(with_tags(), "gone.md")
-    monkeypatch.chdir(command.folder)
-    assert Exit.COMPATIBLE == command("--dry-run")[0]
 
 
 @pytest.mark.parametrize(
@@ -475,29 +461,22 @@ def test_without_a_page_it_reads_the_one_that_the_spec_came_from(
     ],
 )
 def test_a_failure_is_one_line(
-    arguments: list[str],
-    code: Exit,
-    said: str,
-    command: Command,
-    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str], code: Exit, said: str, command: Command
 ) -> None:
     """What cannot be read or understood ends in one line and an exit code."""
-    command.page({"openapi": "3.0.3", "info": {}, "paths": {}})
-    monkeypatch.chdir(command.folder)
-    found, line = command(*arguments)
+    found, line = command({"openapi": "3.0.3", "info": {}, "paths": {}}, *arguments)
     assert (code, 1) == (found, line.count("\n"))
     assert said in line
 
 
 def test_all_runs_the_chain(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     """--all writes, then runs regenerate.py and test, and stops where one of them fails."""
-    monkeypatch.setattr(update_spec, "ROOT", command.folder)
-    scripts = command.folder / "scripts"
-    scripts.mkdir()
-    (scripts / "regenerate.py").write_text("print('regenerated')")
-    (scripts / "test").write_text("#!/bin/sh\necho tested\nexit 1\n")
-    (scripts / "test").chmod(0o755)
-    code, said = command(command.page(with_tags()), "--all", "--yes")
+    monkeypatch.setattr(update_spec, "ROOT", Path.cwd())
+    Path("scripts").mkdir()
+    Path("scripts/regenerate.py").write_text("print('regenerated')")
+    Path("scripts/test").write_text("#!/bin/sh\necho tested\nexit 1\n")
+    Path("scripts/test").chmod(0o755)
+    code, said = command(with_tags(), "--all", "--yes")
     assert Exit.TOOL == code
     assert "regenerated\ntested\n" in said
     assert said.endswith("scripts/test failed; see above what to edit, then go on\n")
