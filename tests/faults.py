@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import NamedTuple, Self
 
-from stoqapp_sandbox.delivery import reset_when_closed
+from stoqapp_sandbox.connection import reset_when_closed
 
 Script = Callable[["Peer"], object]
 

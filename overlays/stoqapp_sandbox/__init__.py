@@ -16,7 +16,6 @@ __all__ = [
     "Sandbox",
     "SandboxError",
     "SandboxNotInstalledError",
-    "UnusableFaultError",
     "UnusableOptionError",
     "serve",
 ]
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
         PortInUseError,
         SandboxError,
         SandboxNotInstalledError,
-        UnusableFaultError,
         UnusableOptionError,
     )
     from stoqapp_sandbox.server import Sandbox, serve

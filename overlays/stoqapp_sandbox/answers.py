@@ -1,28 +1,29 @@
-"""HTTP requests and answers as plain values, and the JSON in them."""
+"""HTTP requests and answers as plain values, the JSON in them, and the forms of errors."""
 
 import json
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from http import HTTPStatus
 from typing import Any, Final, Literal, NoReturn
 
 from attrs import field, frozen
 
 from stoqapp_sandbox.assumptions import DEFAULTS, Assumptions
 
-_DEEPEST: Final = 100
+NOT_FOUND: Final = "Not found"
+PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
+
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
+
+Sends = Literal["all", "half of the head", "half of the body", "nothing", "garbage"]
+Ends = Literal["open", "closed", "reset"]
 
 
 @frozen
 class Request:
-    """An HTTP request.
+    """An HTTP request, with names of headers in lower case.
 
-    Attributes:
-        method: Like ``"POST"``.
-        path: Path without the query.
-        headers: By lower-case name; repeated ones joined with ``", "``.
-        body: None where it was larger than the sandbox reads.
-        query: What follows the ``?``.
+    Its *body* is None where it was larger than the sandbox reads, its *generation* where it begins
+    in the present one (see `Service`). *reached_at* is the address that the connection came to.
     """
 
     method: str
@@ -30,67 +31,43 @@ class Request:
     headers: Mapping[str, str] = field(repr=False)
     body: bytes | None = field(repr=False)
     query: str = ""
-
-
-@frozen
-class Delivery:
-    """How an answer goes out.
-
-    Attributes:
-        sends: Which part of it.
-        ends: What happens to the connection then.
-        wait_seconds: Delay before the first byte.
-        seconds_per_byte: Delay after each byte; 0 sends all at once.
-    """
-
-    sends: Literal["all", "half of the head", "half of the body", "nothing", "garbage"] = "all"
-    ends: Literal["open", "closed", "reset"] = "open"
-    wait_seconds: float = 0.0
-    seconds_per_byte: float = 0.0
-
-    @property
-    def has_status(self) -> bool:
-        """Whether the caller receives the status line."""
-        return self.sends not in ("nothing", "garbage")
-
-
-USUAL_DELIVERY: Final = Delivery()
+    generation: int | None = None
+    reached_at: str = "localhost"
 
 
 @frozen
 class Answer:
-    """An HTTP answer.
+    """An HTTP answer with names of headers in lower case, and how it goes out.
 
-    Attributes:
-        status: The status code.
-        body: The bytes of the body.
-        headers: By lower-case name.
-        delivery: How it goes out.
+    *sends* says which part of it, *ends* what happens to the connection then. *parts* stand in
+    place of the body where it is sent bit by bit; an empty part sends nothing.
     """
 
     status: int
     body: bytes = field(repr=False)
     headers: Mapping[str, str]
-    delivery: Delivery = USUAL_DELIVERY
+    sends: Sends = "all"
+    ends: Ends = "open"
+    wait_seconds: float = 0.0
+    seconds_per_byte: float = 0.0
+    parts: AsyncIterator[str] | None = None
+
+    @property
+    def is_received(self) -> bool:
+        """Whether the caller receives the status line."""
+        return self.sends not in ("nothing", "garbage")
 
 
 class UnreadableJsonError(ValueError):
-    """The bytes are not JSON that the sandbox reads. The message repeats none of them."""
+    """The bytes are not JSON in UTF-8 that can be written again; the message repeats none."""
 
 
 def json_from_bytes(raw: bytes) -> Any:
-    """Read the JSON of a body.
-
-    Raises:
-        UnreadableJsonError: The bytes are not UTF-8, not JSON, nested deeper than 100 levels,
-            or hold what cannot be written as JSON again.
-    """
+    """Read the JSON of a body; raises UnreadableJsonError."""
     try:
-        value = _DECODER.decode(raw.decode("utf-8"))
+        value = _DECODER.decode(raw.decode())
         if b"\\u" in raw:
-            json_text(value).encode("utf-8")
-    except UnreadableJsonError:
-        raise
+            json_text(value).encode()
     except UnicodeDecodeError as error:
         raise UnreadableJsonError(f"must be UTF-8: byte {error.start} is not") from None
     except UnicodeEncodeError:
@@ -98,54 +75,28 @@ def json_from_bytes(raw: bytes) -> Any:
     except json.JSONDecodeError as error:
         place = f"line {error.lineno} column {error.colno}"
         raise UnreadableJsonError(f"must be JSON: {error.msg} at {place}") from None
-    except ValueError:
-        raise UnreadableJsonError("must hold no number that is too large") from None
-    except RecursionError:
-        raise UnreadableJsonError(f"must not be nested deeper than {_DEEPEST} levels") from None
-    if raw.count(b"[") + raw.count(b"{") > _DEEPEST and _is_deeper(value, _DEEPEST):
-        raise UnreadableJsonError(f"must not be nested deeper than {_DEEPEST} levels")
+    except (ValueError, RecursionError):
+        raise UnreadableJsonError(
+            "must be JSON without NaN, Infinity, numbers of thousands of digits, and deep nesting"
+        ) from None
     return value
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise UnreadableJsonError(f"must be JSON, which has no {name}")
+def _refuse_constant(_name: str) -> NoReturn:
+    raise ValueError
 
 
-def _finite(digits: str) -> float:
-    number = float(digits)
-    if math.isinf(number):
-        raise ValueError
-    return number
-
-
-_DECODER: Final = json.JSONDecoder(parse_float=_finite, parse_constant=_refuse_constant)
-
-
-def _is_deeper(value: object, levels: int) -> bool:
-    layer = [value]
-    while layer and levels:
-        layer = [
-            inner
-            for outer in layer
-            if isinstance(outer, list | dict)
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-        ]
-        levels -= 1
-    return any(isinstance(one, list | dict) for one in layer)
+_DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def json_text(value: Any) -> str:
-    """Return *value* as JSON.
-
-    Raises:
-        TypeError, ValueError: It has no form in JSON.
-    """
+    """Return *value* as JSON; raises TypeError or ValueError where it has no form in JSON."""
     return _ENCODER.encode(value)
 
 
 def json_answer(status: int, content: Any, headers: Mapping[str, str] | None = None) -> Answer:
     """Return an answer with a JSON body; raises as `json_text` does."""
-    body = json_text(content).encode("utf-8")
+    body = json_text(content).encode()
     return Answer(status, body, {"content-type": "application/json", **(headers or {})})
 
 
@@ -154,11 +105,11 @@ def messages_answer(
 ) -> Answer:
     """Return an answer that lists *messages*, each as ``field: what is wrong``."""
     shape = assumptions["processed_body"] if status < 400 else "list"
+    if shape == "list":
+        return json_answer(status, {"errors": list(messages)})
     if shape in ("text", "error"):
         name = "errors" if shape == "text" else shape
         return json_answer(status, {name: "; ".join(messages)})
-    if shape == "list":
-        return json_answer(status, {"errors": list(messages)})
     by_field: dict[str, list[str]] = {}
     for message in messages:
         path, _, reason = message.partition(": ")

@@ -1,4 +1,4 @@
-"""The HTTP face of the sandbox: an ASGI app that decides nothing about an intent."""
+"""What the sandbox answers beside the API: the page, and what is below ``/_sandbox``."""
 
 import json
 import logging
@@ -10,9 +10,10 @@ from functools import partial
 from typing import Any, Final
 from urllib.parse import parse_qs
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from stoqapp_sandbox.answers import (
+    NOT_FOUND,
     Answer,
     Request,
     UnreadableJsonError,
@@ -21,28 +22,16 @@ from stoqapp_sandbox.answers import (
     json_from_bytes,
     messages_answer,
 )
-from stoqapp_sandbox.delivery import Receive, Scope, Send, client_left, deliver
-from stoqapp_sandbox.errors import UnusableFaultError
+from stoqapp_sandbox.errors import UnusableOptionError
 from stoqapp_sandbox.faults import fault_from
-from stoqapp_sandbox.page import CONTROL, HEADERS, detail, is_private, page_files, refusal, view
-from stoqapp_sandbox.scripted import NOT_FOUND
-from stoqapp_sandbox.service import BODY_LIMIT, Service
+from stoqapp_sandbox.page.guard import CONTROL, HEADERS, is_private, refusal
+from stoqapp_sandbox.page.views import detail, page_files, view
+from stoqapp_sandbox.service import Service
 
 _BREATH_SECONDS: Final = 0.2
-_SILENT_BREATHS: Final = 75
 _MOST_REQUESTS: Final = 100
 
 logger = logging.getLogger("stoqapp_sandbox")
-
-
-@frozen
-class _Stream:
-    media_type: str
-    parts: Callable[[Receive], AsyncIterator[str]]
-
-
-def _same(answer: Answer, _request: Request) -> Answer:
-    return answer
 
 
 class App:
@@ -67,10 +56,10 @@ class App:
     def __init__(self, service: Service, host: str) -> None:
         self._service = service
         self._host = host
-        self._routes: dict[tuple[str, str], Callable[[Request], Answer | _Stream]] = {
+        self._routes: dict[tuple[str, str], Callable[[Request], Answer]] = {
             ("GET", "/requests"): self._requests,
-            ("GET", "/intents"): lambda _: _Stream("application/json", self._intents),
-            ("GET", "/events"): lambda _: _Stream("text/event-stream", self._events),
+            ("GET", "/intents"): lambda _: _stream("application/json", self._intents()),
+            ("GET", "/events"): lambda _: _stream("text/event-stream", self._events()),
             ("GET", "/assumptions"): lambda _: json_answer(
                 200, service.settings.assumptions.report()
             ),
@@ -80,40 +69,17 @@ class App:
             ("DELETE", "/faults"): self._clear_faults,
         }
         for path, answer in page_files(service).items():
-            self._routes["GET", path.removeprefix(CONTROL)] = partial(_same, answer)
+            self._routes["GET", path.removeprefix(CONTROL)] = partial(lambda one, _: one, answer)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request of ASGI."""
-        generation = self._service.generation
-        headers: dict[str, str] = {}
-        for raw_name, raw_value in scope["headers"]:
-            name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
-            headers[name] = f"{headers[name]}, {value}" if name in headers else value
-        body = bytearray()
-        # Also a body that is too large is read to its end: a client that is still sending when
-        # the connection closes would not see the answer.
-        while (message := await receive())["type"] == "http.request":
-            if len(body) <= BODY_LIMIT:
-                body += message["body"]
-            if not message["more_body"]:
-                break
-        else:
-            return
-        request = Request(
-            scope["method"],
-            scope["path"],
-            headers,
-            bytes(body) if len(body) <= BODY_LIMIT else None,
-            scope["query_string"].decode("latin-1"),
-        )
+    @property
+    def generation(self) -> int:
+        """The generation of a request that begins now, see `Service`."""
+        return self._service.generation
+
+    def __call__(self, request: Request) -> Answer:
+        """Answer a request."""
         try:
-            if is_private(request.path):
-                found = self._own(request, scope)
-            else:
-                found = self._service.answer(request, generation)
-            if isinstance(found, _Stream):
-                await self._stream(found, request.method, receive, send)
-                return
+            return self._own(request) if is_private(request.path) else self._service.answer(request)
         except Exception as error:  # noqa: BLE001 - its text may repeat what a customer sent
             place = traceback.extract_tb(error.__traceback__)[-1]
             # No traceback: it ends with the exception's text.
@@ -121,16 +87,13 @@ class App:
                 "the sandbox itself failed: %s at %s:%s",
                 *(type(error).__name__, place.filename, place.lineno),
             )
-            found = error_answer(500, "The sandbox itself failed; its log says where")
-        await deliver(found, request.method, scope, receive, send)
+            return error_answer(500, "The sandbox itself failed; its log says where")
 
-    def _own(self, request: Request, scope: Scope) -> Answer | _Stream:
+    def _own(self, request: Request) -> Answer:
         """Answer a request for the sandbox's own part."""
-        reached_at, _ = scope.get("server") or ("localhost", None)
         path = request.path.removeprefix(CONTROL)
         method = "GET" if request.method == "HEAD" else request.method
-        found: Answer | _Stream
-        if refused := refusal(request.headers, reached_at, self._host):
+        if refused := refusal(request, self._host):
             found = refused
         elif route := self._routes.get((method, path)):
             found = route(request)
@@ -138,35 +101,18 @@ class App:
             found = error_answer(405, "Method Not Allowed", {"allow": ", ".join(known)})
         else:
             found = error_answer(404, NOT_FOUND)
-        if isinstance(found, Answer):
-            return evolve(found, headers={**found.headers, **HEADERS})
-        return found
+        return evolve(found, headers={**found.headers, **HEADERS})
 
-    async def _stream(self, stream: _Stream, method: str, receive: Receive, send: Send) -> None:
-        headers = {"content-type": stream.media_type, **HEADERS}
-        start = [(name.encode(), value.encode()) for name, value in headers.items()]
-        await send({"type": "http.response.start", "status": 200, "headers": start})
-        if method != "HEAD":
-            async for part in stream.parts(receive):
-                await send({"type": "http.response.body", "body": part.encode(), "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
-
-    async def _events(self, receive: Receive) -> AsyncIterator[str]:
+    async def _events(self) -> AsyncIterator[str]:
         yield "retry: 1000\n\n"
-        shown, silent = -1, 0
+        shown = ""
         while True:
-            if (changes := self._service.changes) != shown:
-                shown, silent = changes, 0
-                yield f"data: {json.dumps(view(self._service))}\n\n"
-            elif silent == _SILENT_BREATHS:
-                silent = 0
-                # A write is what finds out that the other side has gone without a word.
-                yield ": still here\n\n"
-            if await client_left(receive, _BREATH_SECONDS):
-                return
-            silent += 1
+            now = json.dumps(view(self._service))
+            yield "" if now == shown else f"data: {now}\n\n"
+            shown = now
+            await sleep(_BREATH_SECONDS)
 
-    async def _intents(self, _receive: Receive) -> AsyncIterator[str]:
+    async def _intents(self) -> AsyncIterator[str]:
         for part in self._service.intents_json():
             yield part
             # Other requests have their turn.
@@ -179,8 +125,10 @@ class App:
             if name not in ("after", "limit") or not re.fullmatch("[0-9]{1,18}", value):
                 return messages_answer(400, [f"{name}: give after and limit, whole numbers"])
         base_url = f"http://{request.headers.get('host', '')}"
-        rows = self._service.requests(int(asked["after"]), min(int(asked["limit"]), _MOST_REQUESTS))
-        return json_answer(200, [detail(row, base_url) for row in rows])
+        after, limit = int(asked["after"]), min(int(asked["limit"]), _MOST_REQUESTS)
+        store = self._service.store
+        with store.use():
+            return json_answer(200, [detail(row, base_url) for row in store.requests(after, limit)])
 
     def _reset(self, _request: Request) -> Answer:
         self._service.reset()
@@ -190,7 +138,7 @@ class App:
         return json_answer(200, {"faults": self._service.faults.listed()})
 
     def _clear_faults(self, request: Request) -> Answer:
-        self._service.clear_faults()
+        self._service.faults.clear()
         return self._faults(request)
 
     def _add_fault(self, request: Request) -> Answer:
@@ -198,9 +146,13 @@ class App:
             words: Any = json_from_bytes(request.body or b"")
             if not isinstance(words, dict):
                 return messages_answer(400, ['body: must be an object like {"fault": "garbage"}'])
-            self._service.add_fault(fault_from(words.pop("fault", None), words))
+            self._service.faults.add(fault_from(words.pop("fault", None), words))
         except UnreadableJsonError as error:
             return messages_answer(400, [f"body: {error}"])
-        except UnusableFaultError as error:
+        except UnusableOptionError as error:
             return messages_answer(400, [str(error)])
         return self._faults(request)
+
+
+def _stream(media_type: str, parts: AsyncIterator[str]) -> Answer:
+    return Answer(200, b"", {"content-type": media_type}, parts=parts)

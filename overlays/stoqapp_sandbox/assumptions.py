@@ -2,8 +2,8 @@
 
 import math
 import tomllib
-from collections.abc import Iterator, Mapping
-from importlib.resources import files
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final, Literal, Self
 
 from attrs import asdict, field, frozen
@@ -29,10 +29,6 @@ class Bounds:
         return f"{kind} from {self.least:g} to {self.most:.10g}"
 
 
-def _bounds(given: Mapping[str, Any] | None) -> Bounds | None:
-    return Bounds(**given) if given else None
-
-
 @frozen
 class Assumption:
     """One thing taken for granted: a switch with choices, a switch with a number, or a statement.
@@ -51,7 +47,7 @@ class Assumption:
     about: str
     trust: Literal["vendor", "observed", "assumed"]
     choices: Mapping[str, str] = field(factory=dict)
-    number: Bounds | None = field(default=None, converter=_bounds)
+    number: Bounds | None = None
     instead: str = ""
 
     @property
@@ -65,42 +61,38 @@ class Assumption:
         return self.number.default if self.number else next(iter(self.choices), "")
 
     def value_from(self, given: object) -> str | float:
-        """Return the choice or number that *given* names, a str or a number.
-
-        Raises:
-            UnusableOptionError: It names none; the message lists what can be given.
-        """
-        if self.number:
-            try:
-                number = float(given) if isinstance(given, str | int | float) else math.nan
-            except (ValueError, OverflowError):
-                number = math.nan
-            # A comparison with NaN is False.
-            if isinstance(given, bool) or not self.number.holds(number):
-                raise UnusableOptionError(f"assumption {self.name} must be {self.number}")
-            return int(number) if number.is_integer() else number
-        choice = given if isinstance(given, str) else repr(given)
-        if choice not in self.choices:
-            raise UnusableOptionError(
-                f"assumption {self.name} must be one of {', '.join(self.choices)}"
-            )
-        return choice
+        """Return the choice or number that *given* names; raises UnusableOptionError."""
+        if self.number is None:
+            choice = given if isinstance(given, str) else repr(given)
+            if choice not in self.choices:
+                known = ", ".join(self.choices)
+                raise UnusableOptionError(f"assumption {self.name} must be one of {known}")
+            return choice
+        try:
+            number = math.nan if isinstance(given, bool) else float(given)  # type: ignore[arg-type]
+        except (TypeError, ValueError, OverflowError):
+            number = math.nan
+        # A comparison with NaN is False.
+        if not self.number.holds(number):
+            raise UnusableOptionError(f"assumption {self.name} must be {self.number}")
+        return int(number) if number.is_integer() else number
 
 
-ASSUMPTIONS: Final[Mapping[str, Assumption]] = {
-    name: Assumption(name, **entry)
-    for name, entry in tomllib.loads(
-        files("stoqapp_sandbox").joinpath("assumptions.toml").read_text("utf-8")
-    ).items()
-}
+def _table() -> dict[str, Assumption]:
+    text = Path(__file__).with_name("assumptions.toml").read_text("utf-8")
+    table = {}
+    for name, row in tomllib.loads(text).items():
+        number = Bounds(**row["number"]) if "number" in row else None
+        table[name] = Assumption(name, **row | {"number": number})
+    return table
+
+
+ASSUMPTIONS: Final[Mapping[str, Assumption]] = _table()
 _SWITCHES: Final = {name: entry for name, entry in ASSUMPTIONS.items() if entry.is_switch}
 
 
-@frozen
-class Assumptions:
-    """A choice or number for each switch of `ASSUMPTIONS`."""
-
-    _values: Mapping[str, str | float]
+class Assumptions(dict[str, Any]):
+    """A choice (str) or number for each switch of `ASSUMPTIONS`, by name."""
 
     @classmethod
     def of(cls, given: Mapping[str, Any] | None = None) -> Self:
@@ -122,25 +114,10 @@ class Assumptions:
             chosen[name] = _SWITCHES[name].value_from(value)
         return cls(chosen)
 
-    def __getitem__(self, name: str) -> str:
-        """Return the choice for the switch *name*."""
-        return str(self._values[name])
-
-    def number(self, name: str) -> float:
-        """Return the number of the switch *name*."""
-        return float(self._values[name])
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
-
-    def keys(self) -> Iterator[str]:
-        """Return the names, so that ``dict(assumptions)`` gives what `of` takes."""
-        return iter(self)
-
     def report(self) -> dict[str, dict[str, Any]]:
         """Return the whole table by name, in values of JSON, with ``value`` and ``default``."""
         return {
-            name: {**asdict(entry), "value": self._values.get(name), "default": entry.default}
+            name: {**asdict(entry), "value": self.get(name), "default": entry.default}
             for name, entry in ASSUMPTIONS.items()
         }
 

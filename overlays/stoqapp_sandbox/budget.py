@@ -2,13 +2,10 @@
 
 import math
 from collections.abc import Callable
-from typing import Final
 
 from attrs import define, field
 
 from stoqapp_sandbox.assumptions import Assumptions
-
-_READ: Final = 1
 
 
 @define(eq=False)
@@ -24,22 +21,21 @@ class Budget:
         """Count a request; return the vendor's headers, if any, and whether it is refused."""
         if self.assumptions["rate_enforced"] == "no":
             return {}, False
-        cost = _READ if method == "GET" else int(self.assumptions.number("rate_write"))
-        points = int(self.assumptions.number("rate_points"))
-        seconds = self.assumptions.number("rate_window")
+        cost = 1 if method == "GET" else self.assumptions["rate_write"]
+        points, seconds = self.assumptions["rate_points"], self.assumptions["rate_window"]
         window = self.clock() // seconds
         if window != self._window:
             self._window, self._spent = window, {}
         spent = self._spent.get(shop, 0)
-        refused = spent + cost > points
-        self._spent[shop] = spent = spent if refused else spent + cost
+        is_refused = spent + cost > points
+        self._spent[shop] = spent = spent if is_refused else spent + cost
         return {
             "x-ratelimit-limit": str(points),
             "x-ratelimit-remaining": str(points - spent),
             "x-ratelimit-reset": str(math.ceil((window + 1) * seconds)),
-        }, refused
+        }, is_refused
 
     def seconds_left(self) -> int:
         """Return the whole seconds until the window ends, at least 1."""
-        seconds = self.assumptions.number("rate_window")
+        seconds: float = self.assumptions["rate_window"]
         return max(1, math.ceil(seconds - self.clock() % seconds))

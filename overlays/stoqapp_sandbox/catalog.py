@@ -12,17 +12,15 @@ from stoqapp.errors import UnusableInputError
 from stoqapp.readers import Kind, id_from, shop_from
 from stoqapp_sandbox.errors import SandboxError, UnusableOptionError
 
-_FORM: Final = '{"demo.myshopify.com": {"42": [4711, 4712]}}'
+_FORM: Final = 'an object like {"demo.myshopify.com": {"42": [4711, 4712]}}'
 
 
 @frozen
 class Catalog:
     """What exists; everything where nothing is said.
 
-    Attributes:
-        shops: Host names of the shops in lower case; None for every host name.
-        products: For each shop the product of each variant; under the empty name, for all other
-            shops. Without an entry, every variant is there under every product.
+    *shops* are host names in lower case; None has every host name. *products* has, for each shop,
+    the product of each variant; under the empty name, for all other shops.
     """
 
     shops: frozenset[str] | None = None
@@ -30,12 +28,9 @@ class Catalog:
 
     @classmethod
     def of(cls, shops: Any = None, catalog: Any = None) -> Self:
-        """Return what these options of `stoqapp_sandbox.Sandbox` describe.
+        """Return what these options of `Sandbox` describe, and raise as that does.
 
-        Raises:
-            UnusableOptionError: It makes no sense; the message says where, as a JSON pointer or
-                line.
-            SandboxError: The file cannot be read.
+        The message says where, as a JSON pointer or line.
         """
         named = None
         if shops is not None:
@@ -50,16 +45,17 @@ class Catalog:
             source = f"catalog {os.fspath(catalog)}"
             catalog = _json_from(Path(catalog), source)
         if not isinstance(catalog, Mapping):
-            raise UnusableOptionError(
-                f"{source}: must be an object like {_FORM}, or a products.json"
-            )
+            raise UnusableOptionError(f"{source}: must be {_FORM}, or a products.json")
         if isinstance(catalog.get("products"), list):
             listed = _of_a_storefront(catalog["products"], source)
             return cls(named, {"": _of_a_shop(listed, f"{source}: /products")})
         products: dict[str, dict[int, int]] = {"": {}}
         for shop, listed in catalog.items():
-            name = _shop(shop, f"{source}: /{shop}")
-            products.setdefault(name, {}).update(_of_a_shop(listed, f"{source}: /{shop}"))
+            place = f"{source}: /{shop}"
+            name = _shop(shop, place)
+            if named is not None and name not in named:
+                raise UnusableOptionError(f"{place}: is not among the shops; add it to them")
+            products.setdefault(name, {}).update(_of_a_shop(listed, place))
         return cls(frozenset(products) - {""} if named is None else named, products)
 
     def has_shop(self, shop: str) -> bool:
@@ -86,9 +82,8 @@ def _json_from(path: Path, source: str) -> Any:
     except OSError as error:
         raise SandboxError(f"{source}: cannot be read ({error.strerror})") from None
     except json.JSONDecodeError as error:
-        raise UnusableOptionError(
-            f"{source}: line {error.lineno} column {error.colno}: is not JSON ({error.msg})"
-        ) from None
+        place = f"line {error.lineno} column {error.colno}"
+        raise UnusableOptionError(f"{source}: {place}: is not JSON ({error.msg})") from None
     except (ValueError, RecursionError):
         raise UnusableOptionError(f"{source}: must be JSON in UTF-8") from None
 
@@ -105,19 +100,18 @@ def _of_a_storefront(products: list[Any], source: str) -> dict[Any, list[Any]]:
 def _of_a_shop(listed: Any, place: str) -> dict[int, int]:
     """Return the product of each variant."""
     if not isinstance(listed, Mapping):
-        raise UnusableOptionError(f"{place}: must be an object like {_FORM}")
+        raise UnusableOptionError(f"{place}: must be {_FORM}")
     found: dict[int, int] = {}
     for given, variants in listed.items():
         product = _id(given, "Product", f"{place}/{given}")
         if not isinstance(variants, list | tuple):
             raise UnusableOptionError(f"{place}/{given}: must be a list of ids of variants")
         for index, one in enumerate(variants):
-            variant = _id(one, "ProductVariant", f"{place}/{given}/{index}")
+            at = f"{place}/{given}/{index}"
+            variant = _id(one, "ProductVariant", at)
             if found.setdefault(variant, product) != product:
-                raise UnusableOptionError(
-                    f"{place}/{given}/{index}: the variant belongs to product {found[variant]}"
-                    " already"
-                )
+                known = found[variant]
+                raise UnusableOptionError(f"{at}: the variant belongs to product {known} already")
     return found
 
 

@@ -5,12 +5,8 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from stoqapp.terminal import complain, show
+from stoqapp.terminal import show
 from stoqapp_sandbox.faults import KINDS, OPTIONS, SHAPES
-
-ENDED: Final = 0
-FAILED: Final = 1
-USAGE: Final = 2
 
 _EXAMPLES: Final = """\
 examples:
@@ -97,34 +93,24 @@ def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Serve until a signal comes and return the exit code."""
-    from stoqapp_sandbox import SandboxError, UnusableFaultError, UnusableOptionError, serve
+    """Serve until a signal comes and return the exit code; raises as `stoqapp_sandbox.serve`."""
+    from stoqapp_sandbox import serve
 
     given = {name: getattr(arguments, name) for name in _OPTIONS}
     options = {name: value for name, value in given.items() if value is not None}
     if "list" in options.get("assume", ()):
         show(listed_assumptions())
-        return ENDED
-    try:
-        if "assume" in options:
-            options["assume"] = assumed_from(options["assume"])
-        if "shops" in options:
-            options["shops"] = ",".join(options["shops"])
-        if "port" in options:
-            options["port"] = _number(options["port"])
-        if "rate_limit" in options:
-            options["rate_limit"] = tuple(map(_number, options["rate_limit"].split("/")))
-        serve(**options)
-    except UnusableFaultError as error:
-        complain("stoqapp sandbox", f"--fault: {error}")
-        return USAGE
-    except UnusableOptionError as error:
-        complain("stoqapp sandbox", str(error))
-        return USAGE
-    except SandboxError as error:
-        complain("stoqapp sandbox", str(error))
-        return FAILED
-    return ENDED
+        return 0
+    if "assume" in options:
+        options["assume"] = assumed_from(options["assume"])
+    if "shops" in options:
+        options["shops"] = ",".join(options["shops"])
+    if "port" in options:
+        options["port"] = _number(options["port"])
+    if "rate_limit" in options:
+        options["rate_limit"] = tuple(map(_number, options["rate_limit"].split("/")))
+    serve(**options)
+    return 0
 
 
 def _number(text: str) -> int | float | str:

@@ -5,8 +5,7 @@
     SandboxError                  root; a StoqError
     ├── PortInUseError            another program listens there
     ├── SandboxNotInstalledError  the extra [sandbox] is missing (also an ImportError)
-    └── UnusableOptionError       an option has an unusable value (also a ValueError)
-        └── UnusableFaultError    a fault has an unusable value
+    └── UnusableOptionError       an option or fault has an unusable value (also a ValueError)
 """
 
 from stoqapp.errors import StoqError
@@ -43,8 +42,4 @@ class SandboxNotInstalledError(SandboxError, ImportError):
 
 
 class UnusableOptionError(SandboxError, ValueError):
-    """An option has an unusable value; the message names the option and what it can be."""
-
-
-class UnusableFaultError(UnusableOptionError):
-    """A fault has an unusable value; the message names the part that is wrong."""
+    """An option or fault has an unusable value; the message says which, and what it can be."""

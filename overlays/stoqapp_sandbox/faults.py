@@ -8,21 +8,34 @@ import json
 import random
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
+from threading import Lock
 from typing import Any, Final, TypedDict
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
-from stoqapp_sandbox.answers import Delivery, json_text
-from stoqapp_sandbox.errors import UnusableFaultError
+from stoqapp_sandbox.answers import (
+    NOT_FOUND,
+    PHRASES,
+    Answer,
+    Ends,
+    Sends,
+    error_answer,
+    json_text,
+    messages_answer,
+    rate_limited_answer,
+)
+from stoqapp_sandbox.assumptions import Assumptions
+from stoqapp_sandbox.errors import UnusableOptionError
 
-SCRIPTED: Final = "Scripted by the sandbox"
-WITHOUT_BODY: Final = (204, 304)
-
-_TABLE: Final = tomllib.loads(files("stoqapp_sandbox").joinpath("faults.toml").read_text("utf-8"))
+_SCRIPTED: Final = "Scripted by the sandbox"
+_WITHOUT_BODY: Final = (204, 304)
+_REDIRECTS: Final = (301, 302, 303, 307, 308)
+_SCHEDULE: Final = ("times", "after", "every", "probability")
 _NUMBER: Final = re.compile(r"-?[0-9]{1,19}(\.[0-9]{1,19})?")
+_TABLE: Final = tomllib.loads(Path(__file__).with_name("faults.toml").read_text("utf-8"))
 
 
 @frozen
@@ -31,9 +44,10 @@ class Kind:
 
     name: str
     about: str
-    value: str
-    stores: bool
-    delivery: Delivery
+    value: str = ""
+    stores: bool = True
+    sends: Sends = "all"
+    ends: Ends = "open"
 
     @property
     def written(self) -> str:
@@ -41,16 +55,7 @@ class Kind:
         return f"{self.name}={self.value}" if self.value else self.name
 
 
-KINDS: Final = {
-    name: Kind(
-        name,
-        row["about"],
-        row.get("value", ""),
-        row.get("stores", True),
-        Delivery(row.get("sends", "all"), row.get("ends", "open")),
-    )
-    for name, row in _TABLE["kinds"].items()
-}
+KINDS: Final = {name: Kind(name, **row) for name, row in _TABLE["kinds"].items()}
 # What each option does.
 OPTIONS: Final[Mapping[str, str]] = {name: row["about"] for name, row in _TABLE["options"].items()}
 # Media type and body of an odd 201, by shape.
@@ -58,7 +63,6 @@ SHAPES: Final[Mapping[str, tuple[str, bytes]]] = {
     name: (media_type, body.encode("latin-1"))
     for name, (media_type, body) in _TABLE["shapes"].items()
 }
-_SCHEDULE: Final = ("times", "after", "every", "probability")
 
 
 class FaultOptions(TypedDict, total=False):
@@ -88,10 +92,8 @@ class FaultOptions(TypedDict, total=False):
 class Fault:
     """What goes wrong, and when; see `FaultOptions`.
 
-    Attributes:
-        kind: What goes wrong.
-        written: Kind and value as text, like ``latency=0.2``.
-        value: The status, seconds or shape; for a latency the shortest and the longest wait.
+    *written* is kind and value as text, *value* the status, seconds or shape; for a latency the
+    shortest and the longest wait.
     """
 
     kind: Kind
@@ -109,47 +111,40 @@ class Fault:
 def fault_from(
     fault: object, options: Mapping[str, object] | None = None, *, lasting: bool = False
 ) -> Fault:
-    """Return the fault that is described, with everything in it checked.
+    """Return the fault that a status or text like ``latency=2:every=10`` and *options* describe.
 
-    Args:
-        fault: A status, or text: the kind, ``=`` and its value if it takes one, and options like
-            ``:every=10``.
-        options: Options by name; None stands for not given.
-        lasting: Whether it goes on without end unless ``times`` is given. Otherwise it also needs
-            ``every`` or ``probability`` to go on, and happens once without them.
+    One that is *lasting* goes on without end unless ``times`` is given. Any other happens once,
+    unless ``times``, ``every`` or ``probability`` is given.
 
     Raises:
-        UnusableFaultError: The message says what is wrong, and where.
+        UnusableOptionError: The message says what is wrong, and where.
     """
     text = f"status={fault}" if isinstance(fault, int) and fault is not True else fault
     if not isinstance(text, str):
-        raise UnusableFaultError(
+        raise UnusableOptionError(
             "fault: must be a status, like 503, or text, like 'reset-after-store'"
         )
     written, *rest = text.split(":")
     name, has_value, value = written.partition("=")
     kind = KINDS.get(name)
     if kind is None:
-        raise UnusableFaultError(f"{name!r} is not a fault; choose of {', '.join(KINDS)}")
-    words: dict[str, Any] = {"value": _value_from(kind, value)} if has_value else {}
+        raise UnusableOptionError(f"{name!r} is not a fault; choose of {', '.join(KINDS)}")
+    words: dict[str, Any] = {}
+    if has_value and name == "latency":
+        shortest, dash, longest = value.partition("-")
+        words["value"] = [_number_or_text(one) for one in (shortest, longest if dash else shortest)]
+    elif has_value:
+        words["value"] = _number_or_text(value)
     said = [(option, _number_or_text(one)) for option, _, one in (p.partition("=") for p in rest)]
     for option, one in [*said, *(options or {}).items()]:
-        if one is None:
-            continue
-        if option in words:
-            raise UnusableFaultError(f"{option}: is given twice")
-        words[option] = one
+        if option in words and one is not None:
+            raise UnusableOptionError(f"{option}: is given twice")
+        if one is not None:
+            words[option] = one
     _judge(kind, words)
     if not lasting and not words.keys() & {"times", "every", "probability"}:
         words["times"] = 1
     return Fault(kind, written, **words)
-
-
-def _value_from(kind: Kind, text: str) -> Any:
-    if kind.name != "latency":
-        return _number_or_text(text)
-    shortest, dash, longest = text.partition("-")
-    return [_number_or_text(shortest), _number_or_text(longest if dash else shortest)]
 
 
 def _number_or_text(text: str) -> int | float | str:
@@ -176,15 +171,15 @@ def _schema_of(kind: Kind) -> Any:
 
 
 def _judge(kind: Kind, words: Mapping[str, Any]) -> None:
-    body, value = words.get("body"), words.get("value")
-    if body and value in WITHOUT_BODY:
-        raise UnusableFaultError(f"body: an answer with status {value} has none")
+    body = words.get("body")
+    if body and words.get("value") in _WITHOUT_BODY:
+        raise UnusableOptionError(f"body: an answer with status {words['value']} has none")
     # Bytes are sent as they are, and have no form in JSON.
     plain = {**words, "body": None} if isinstance(body, bytes) else words
     try:
         plain = json.loads(json_text(plain).encode())
     except (TypeError, ValueError, RecursionError):
-        raise UnusableFaultError(
+        raise UnusableOptionError(
             f"{kind.name}: its options must have a form in JSON, and body may be bytes"
         ) from None
     error = next(_schema_of(kind).iter_errors(plain), None)
@@ -192,16 +187,17 @@ def _judge(kind: Kind, words: Mapping[str, Any]) -> None:
         return
     name = str(next(iter(error.instance_path), "") or error.kind.value[0])
     if error.kind.name == "required":
-        raise UnusableFaultError(f"{kind.name}: needs a value, like {kind.written}")
-    if name == "value":
+        said = f"{kind.name}: needs a value, like {kind.written}"
+    elif name == "value":
         says = _TABLE["values"][kind.value]["says"] if kind.value else "takes no value"
-        raise UnusableFaultError(f"{kind.name}: {says}")
-    if name not in OPTIONS:
-        known = ", ".join(OPTIONS)
-        raise UnusableFaultError(f"{name}: is not an option of a fault; choose of {known}")
-    if not error.instance_path:
-        raise UnusableFaultError(f"{name}: goes only with the fault status, not {kind.name}")
-    raise UnusableFaultError(f"{name}: {_TABLE['options'][name]['says']}")
+        said = f"{kind.name}: {says}"
+    elif name not in OPTIONS:
+        said = f"{name}: is not an option of a fault; choose of {', '.join(OPTIONS)}"
+    elif not error.instance_path:
+        said = f"{name}: goes only with the fault status, not {kind.name}"
+    else:
+        said = f"{name}: {_TABLE['options'][name]['says']}"
+    raise UnusableOptionError(said)
 
 
 @define(eq=False)
@@ -212,80 +208,113 @@ class Waiting:
     seen: int = 0
     happened: int = 0
     # Seeded, so that a run can be repeated.
-    _random: random.Random = field(factory=lambda: random.Random(0), init=False)  # noqa: S311
+    draw: random.Random = field(factory=lambda: random.Random(0), init=False)  # noqa: S311
 
     def meets(self) -> bool:
         """Count one more request, and return whether it fails."""
         self.seen += 1
         turn = self.seen - self.fault.after
-        due = turn >= 1 and turn % self.fault.every == 0
-        if due and self._random.random() < self.fault.probability:
-            self.happened += 1
-            return True
-        return False
-
-    def wait_seconds(self) -> float:
-        """Return how long this latency delays one answer."""
-        return self._random.uniform(*self.fault.value)
+        is_due = turn >= 1 and turn % self.fault.every == 0
+        fails = is_due and self.draw.random() < self.fault.probability
+        self.happened += fails
+        return fails
 
 
 @frozen
 class Struck:
-    """What one request meets.
-
-    Attributes:
-        fault: The fault; None where there is none but latencies.
-        wait_seconds: The sum of the latencies.
-        written: All of it as text; None where there is nothing.
-    """
+    """What one request meets: the sum of its latencies, one other fault, and both as text."""
 
     fault: Fault | None = None
     wait_seconds: float = 0.0
     written: str | None = None
 
+    def delivery(self, answer: Answer) -> Answer:
+        """Return the answer to a judged request, or `scripted_answer`, as it goes out."""
+        fault = self.fault
+        if fault is None:
+            return evolve(answer, wait_seconds=self.wait_seconds)
+        if fault.kind.name == "odd-201" and answer.status == 201:
+            media_type, body = SHAPES[fault.value]
+            if fault.value == "errors":
+                body += answer.body.removeprefix(b"{").replace(b', "errors": []', b"")
+            answer = evolve(answer, body=body, headers={"content-type": media_type})
+        return evolve(
+            answer,
+            sends=fault.kind.sends,
+            ends=fault.kind.ends,
+            wait_seconds=self.wait_seconds,
+            seconds_per_byte=fault.value if fault.kind.name == "slow-bytes" else 0.0,
+        )
+
 
 NOTHING: Final = Struck()
 
 
+def scripted_answer(fault: Fault, seconds_left: int, assumptions: Assumptions) -> Answer:
+    """Return the answer of a *fault* that stores nothing, usual where it names no more."""
+    status = 503 if fault.value is None else fault.value
+    seconds = seconds_left if fault.retry_after is None else fault.retry_after
+    if status in _WITHOUT_BODY:
+        answer = Answer(status, b"", {})
+    elif status < 300:
+        answer = messages_answer(status, [_SCRIPTED], assumptions)
+    elif status == 429:
+        said = f"{_SCRIPTED}; try again in {seconds} seconds"
+        answer = rate_limited_answer(seconds, said, assumptions)
+    else:
+        reason = NOT_FOUND if status == 404 else PHRASES.get(status, _SCRIPTED)
+        answer = error_answer(status, reason, assumptions=assumptions)
+    headers, body = dict(answer.headers), answer.body
+    if isinstance(fault.body, str | bytes):
+        headers["content-type"] = "text/plain; charset=utf-8"
+        body = fault.body.encode() if isinstance(fault.body, str) else fault.body
+    elif fault.body is not None:
+        headers["content-type"], body = "application/json", json_text(fault.body).encode()
+    if status in _REDIRECTS:
+        # Back to the endpoint, where a client that follows it is seen.
+        headers["location"] = "?redirected"
+    if fault.retry_after is not None:
+        headers["retry-after"] = str(fault.retry_after)
+    return Answer(status, body, headers | {n.lower(): v for n, v in fault.headers.items()})
+
+
 @define(eq=False)
 class Faults:
-    """The faults that wait, in order; after a `reset`, the *lasting* ones alone."""
+    """The faults that wait, in order; safe to use from several threads."""
 
-    lasting: Iterable[Fault] = ()
-    _waiting: list[Waiting] = field(factory=list, init=False, repr=False)
+    lasting: Sequence[Fault] = ()
+    _waiting: list[Waiting] = field(init=False, repr=False)
+    _lock: Lock = field(factory=Lock, init=False, repr=False)
 
-    def __attrs_post_init__(self) -> None:
-        self.reset()
+    @_waiting.default
+    def _begin(self) -> list[Waiting]:
+        return [Waiting(fault) for fault in self.lasting]
 
     def add(self, fault: Fault) -> None:
         """Let *fault* wait behind the others."""
-        self._waiting.append(Waiting(fault))
+        with self._lock:
+            self._waiting.append(Waiting(fault))
 
     def take(self) -> Struck:
-        """Return what the next request meets.
-
-        Each latency that is due counts, and the first of the others that is due; those behind
-        that one do not see the request.
-        """
+        """Return what the next request meets; those behind a fault that is due do not see it."""
+        if not self._waiting:
+            return NOTHING
         wait_seconds, written = 0.0, []
-        for waiting in list(self._waiting):
-            if not waiting.meets():
-                continue
-            fault = waiting.fault
-            written.append(fault.written)
-            if waiting.happened == fault.times:
-                self._waiting.remove(waiting)
-            if fault.kind.name != "latency":
-                return Struck(fault, wait_seconds, ", ".join(written))
-            wait_seconds += waiting.wait_seconds()
+        with self._lock:
+            for waiting in list(self._waiting):
+                if not waiting.meets():
+                    continue
+                fault = waiting.fault
+                written.append(fault.written)
+                if waiting.happened == fault.times:
+                    self._waiting.remove(waiting)
+                if fault.kind.name != "latency":
+                    return Struck(fault, wait_seconds, ", ".join(written))
+                wait_seconds += waiting.draw.uniform(*fault.value)
         return Struck(None, wait_seconds, ", ".join(written)) if written else NOTHING
 
     def listed(self) -> list[dict[str, Any]]:
-        """Return the faults that wait, in order, each in values of JSON.
-
-        These are ``fault`` (its text), ``times``, ``after``, ``every``, ``probability``, how many
-        requests it has ``seen``, and with how many it ``happened``.
-        """
+        """Return the faults that wait, in order, each in values of JSON."""
         return [
             {
                 "fault": waiting.fault.written,
@@ -298,8 +327,5 @@ class Faults:
 
     def clear(self) -> None:
         """Let none wait."""
-        self._waiting.clear()
-
-    def reset(self) -> None:
-        """Begin anew with the lasting ones alone."""
-        self._waiting[:] = map(Waiting, self.lasting)
+        with self._lock:
+            self._waiting.clear()

@@ -1,6 +1,6 @@
 """Whether a request fits the schemas of the spec, judged by jsonschema-rs."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
 
@@ -12,7 +12,6 @@ from stoqapp_sandbox.errors import SandboxError
 # OpenAPI 3.0 builds on a draft that fell between 4 and 6; 4 shares its integers (1.0 is
 # none) and its boolean exclusiveMinimum.
 _DRAFTS: Final = {"3.0": jsonschema_rs.Draft4Validator, "3.1": jsonschema_rs.Draft202012Validator}
-_ANONYMOUS: Final = "*"
 
 
 class Judge:
@@ -47,21 +46,18 @@ class Judge:
         }
         # Most requests have the same headers.
         self._faults_of = lru_cache(256)(self._header_faults)
-        self._names = frozenset(_property_names([spec.request.keywords, components]))
 
-    def body_faults(self, body: Any) -> list[str]:
-        """Return what is wrong with *body*, each as ``path: message``; empty when it fits.
+    def faults(self, headers: Mapping[str, str], body: Any) -> list[str]:
+        """Return what is wrong with *headers* (names in lower case) and *body*.
 
-        No message repeats a value, nor a name that the schema does not know.
+        Each as ``path: message``, without the value; empty when both fit.
         """
-        return [f"{self._path(error)}: {_message(error)}" for error in self._body.iter_errors(body)]
-
-    def header_faults(self, headers: Mapping[str, str]) -> list[str]:
-        """Return what is wrong with *headers* (names in lower case), like `body_faults`."""
-        return self._faults_of(tuple(headers.get(name.lower(), "") for name in self._headers))
+        errors = self._body.iter_errors(body)
+        given = tuple([headers.get(name.lower(), "") for name in self._headers])
+        return [f"{_path(one)}: {_message(one)}" for one in errors] + self._faults_of(given)
 
     def _header_faults(self, values: tuple[str, ...]) -> list[str]:
-        faults = []
+        found = []
         for (name, (validator, is_required)), given in zip(
             self._headers.items(), values, strict=True
         ):
@@ -69,20 +65,17 @@ class Judge:
             if name.lower() == "content-type":
                 value = value.partition(";")[0].strip().lower()
             if value:
-                faults += [f"{name}: {_message(error)}" for error in validator.iter_errors(value)]
+                found += [f"{name}: {_message(error)}" for error in validator.iter_errors(value)]
             elif is_required:
-                faults.append(f"{name}: is required as a header")
-        return faults
+                found.append(f"{name}: is required as a header")
+        return found
 
-    def _path(self, error: jsonschema_rs.ValidationError) -> str:
-        # A name that a sender made up may be a person's, so only the schema's are repeated.
-        names = [
-            str(step) if isinstance(step, int) or step in self._names else _ANONYMOUS
-            for step in error.instance_path
-        ]
-        if error.kind.name == "required":
-            names.append(error.kind.value)
-        return ".".join(names) or "body"
+
+def _path(error: jsonschema_rs.ValidationError) -> str:
+    names = [str(step) for step in error.instance_path]
+    if error.kind.name == "required":
+        names.append(error.kind.value)
+    return ".".join(names) or "body"
 
 
 def _message(error: jsonschema_rs.ValidationError) -> str:
@@ -110,15 +103,3 @@ def _without_nullable(schema: Any) -> Any:
         if "enum" in translated:
             translated["enum"] = [*translated["enum"], None]
     return translated
-
-
-def _property_names(schema: Any) -> Iterator[str]:
-    if isinstance(schema, list):
-        for part in schema:
-            yield from _property_names(part)
-    elif isinstance(schema, Mapping):
-        properties = schema.get("properties")
-        if isinstance(properties, Mapping):
-            yield from properties
-        for part in schema.values():
-            yield from _property_names(part)

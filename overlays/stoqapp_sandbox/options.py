@@ -9,7 +9,7 @@ from attrs import frozen
 
 from stoqapp_sandbox.assumptions import Assumptions
 from stoqapp_sandbox.catalog import Catalog
-from stoqapp_sandbox.errors import UnusableFaultError, UnusableOptionError
+from stoqapp_sandbox.errors import UnusableOptionError
 from stoqapp_sandbox.faults import Fault, fault_from
 
 
@@ -19,12 +19,12 @@ class Options(TypedDict, total=False):
     rate_limit: tuple[int, float] | None
     assume: Mapping[str, Any] | None
     shops: str | Iterable[str] | None
-    catalog: Catalog | str | PathLike[str] | Mapping[str, Mapping[Any, Iterable[Any]]] | None
+    catalog: str | PathLike[str] | Mapping[str, Mapping[Any, Iterable[Any]]] | None
     faults: Sequence[str]
     allow_origin: str | None
 
 
-@frozen(kw_only=True)
+@frozen
 class Settings:
     """The options as they are used."""
 
@@ -39,10 +39,10 @@ class Settings:
         if unknown := sorted(options.keys() - Options.__annotations__.keys()):
             raise TypeError(f"there is no option {unknown[0]!r}")
         return cls(
-            assumptions=_assumptions(options.get("assume"), options.get("rate_limit")),
-            catalog=Catalog.of(options.get("shops"), options.get("catalog")),
-            faults=tuple(_faults(options.get("faults", ()))),
-            allow_origin=_origin(options.get("allow_origin")),
+            _assumptions(options.get("assume"), options.get("rate_limit")),
+            Catalog.of(options.get("shops"), options.get("catalog")),
+            tuple(_faults(options.get("faults", ()))),
+            _origin(options.get("allow_origin")),
         )
 
 
@@ -53,7 +53,7 @@ def _assumptions(assume: Mapping[str, Any] | None, rate_limit: Any) -> Assumptio
     try:
         points, seconds = (one + 0 for one in rate_limit)
         limits = {"rate_points": points, "rate_window": seconds, "rate_enforced": "yes"}
-        limited = Assumptions.of({**(assume or {}), **limits})
+        limited = Assumptions.of(assumptions | limits)
     except (TypeError, ValueError):
         raise UnusableOptionError(
             "rate limit must be whole points, at least 1, and seconds, like 360 and 60"
@@ -65,14 +65,14 @@ def _assumptions(assume: Mapping[str, Any] | None, rate_limit: Any) -> Assumptio
 
 def _faults(given: object) -> Iterator[Fault]:
     if isinstance(given, str) or not isinstance(given, Iterable):
-        raise UnusableFaultError(
+        raise UnusableOptionError(
             "faults must be a list of texts, like ['reset-after-store:every=10']"
         )
     for text in given:
         try:
             yield fault_from(text, lasting=True)
-        except UnusableFaultError as error:
-            raise UnusableFaultError(f"{text!r}: {error}") from None
+        except UnusableOptionError as error:
+            raise UnusableOptionError(f"fault {text!r}: {error}") from None
 
 
 def _origin(given: Any) -> str | None:

@@ -3,7 +3,6 @@
 import asyncio
 import errno
 import json
-import logging
 import signal
 import socket
 import threading
@@ -13,7 +12,7 @@ from os import PathLike
 from queue import SimpleQueue
 from typing import Any, Final, Self, Unpack
 
-from stoqapp.terminal import show
+from stoqapp.terminal import complain, show
 from stoqapp_sandbox.assumptions import Assumptions
 from stoqapp_sandbox.errors import (
     PortInUseError,
@@ -25,10 +24,6 @@ from stoqapp_sandbox.faults import FaultOptions, fault_from
 from stoqapp_sandbox.options import Options
 from stoqapp_sandbox.store import Store
 
-logger = logging.getLogger("stoqapp_sandbox")
-
-# What the extra installs, with what that needs.
-_EXTRA: Final = frozenset({"click", "h11", "jsonschema_rs", "uvicorn"})
 _BACKLOG: Final = 2048
 _LARGEST_PORT: Final = 65535
 
@@ -45,7 +40,8 @@ class Sandbox:
     again after it was left, and keeps what it holds.
 
     Args:
-        host: Address to listen on.
+        host: Address to listen on. Unless it is a loopback address, whoever reaches it can read
+            what was sent, and change the answers.
         port: Port to listen on; 0 takes any free one.
         state: A file to keep requests and intents in, so that they outlive this sandbox; a new
             one is made. Points spent and faults are not kept. None keeps all in memory.
@@ -68,8 +64,7 @@ class Sandbox:
         SandboxNotInstalledError: The extra ``[sandbox]`` is not installed.
         SandboxError: The vendor's ``openapi.json`` is missing or not as expected, or a file
             cannot be read.
-        UnusableOptionError: An argument is unusable; the message says what can be given
-            (`UnusableFaultError` where that is one of *faults*).
+        UnusableOptionError: An argument is unusable; the message says what can be given.
     """
 
     def __init__(
@@ -87,23 +82,22 @@ class Sandbox:
             raise UnusableOptionError(f"port must be a whole number from 0 to {_LARGEST_PORT}")
         try:
             from stoqapp_sandbox.app import App
-            from stoqapp_sandbox.listener import Listener
+            from stoqapp_sandbox.connection import converse
             from stoqapp_sandbox.service import Service
         except ModuleNotFoundError as missing:
-            package = (missing.name or "").partition(".")[0]
-            if package in _EXTRA:
-                raise SandboxNotInstalledError(package) from missing
+            # With h11, which httpx brings along, all that the extra installs.
+            if missing.name == "jsonschema_rs":
+                raise SandboxNotInstalledError(missing.name) from missing
             raise
         self._host = host
         self._wanted_port = port
         self._service = Service(store=Store(state), **options)
-        self._make_listener = partial(Listener, App(self._service, host))
-        self._address: tuple[str, int] | None = None
-        self._listener: Listener | None = None
+        self._converse = partial(converse, App(self._service, host))
+        self._url: str | None = None
         self._thread: threading.Thread | None = None
 
     def __repr__(self) -> str:
-        return f"<Sandbox {self.url if self._address else 'not started'}>"
+        return f"<Sandbox {self._url or 'not started'}>"
 
     def __enter__(self) -> Self:
         """Listen and serve; return once connections are accepted.
@@ -120,53 +114,58 @@ class Sandbox:
         except BaseException:
             listening.close()
             raise
-        ready = threading.Event()
-        listener = self._make_listener(ready.set)
-
-        def run() -> None:
-            with listening:
-                asyncio.run(listener.serve(sockets=[listening]))
-
-        self._address = _reached_at(self._host, listening)
-        address = ip_address(listening.getsockname()[0].partition("%")[0])
-        if not address.is_loopback:
-            logger.warning(
-                "listening on %s, which is open to the network: whoever reaches it can read what"
-                " was sent to it, and change its answers",
-                address,
-            )
-        self._listener = listener
-        self._thread = threading.Thread(target=run, name="stoqapp-sandbox", daemon=True)
+        bound, port = listening.getsockname()[:2]
+        ip = ip_address(bound.partition("%")[0])
+        # An unspecified address names every one to listen on, and none to connect to.
+        loopback = "127.0.0.1" if ip.version == 4 else "::1"
+        host = loopback if ip.is_unspecified else self._host
+        self._url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        self._is_open_to_network = not ip.is_loopback
+        is_ready = threading.Event()
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(self._serve(listening, is_ready)),
+            name="stoqapp-sandbox",
+            daemon=True,
+        )
         self._thread.start()
-        ready.wait()
+        is_ready.wait()
         return self
+
+    async def _serve(self, listening: socket.socket, is_ready: threading.Event) -> None:
+        self._loop, self._is_ending = asyncio.get_running_loop(), asyncio.Event()
+        server = await asyncio.start_server(self._converse, sock=listening, backlog=_BACKLOG)
+        is_ready.set()
+        await self._is_ending.wait()
+        # What still runs is cancelled when the loop ends.
+        server.close()
 
     def __exit__(self, *error: object) -> None:
         """End the server; on return its thread has ended and its port is closed."""
-        if self._listener is not None and self._thread is not None:
-            self._listener.should_exit = True
+        if self._thread is not None:
+            self._loop.call_soon_threadsafe(self._is_ending.set)
             self._thread.join()
             self._service.store.close()
-        self._thread = self._listener = None
+        self._thread = None
 
     @property
-    def port(self) -> int:
-        """The port it listens on, or last did.
+    def url(self) -> str:
+        """Where it is, or last was, like ``http://127.0.0.1:43211``.
 
         Raises:
             SandboxError: It was never entered.
         """
-        return self._reached()[1]
+        if self._url is None:
+            raise SandboxError("the sandbox has no address yet: use it as `with Sandbox() as ...`")
+        return self._url
 
     @property
-    def url(self) -> str:
-        """Where it is, like ``http://127.0.0.1:43211``; raises as `port` does."""
-        host, port = self._reached()
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    def port(self) -> int:
+        """The port in `url`; raises the same."""
+        return int(self.url.rpartition(":")[2])
 
     @property
     def base_url(self) -> str:
-        """The ``base_url`` of a client, which is `url` and ``/api/v1``; raises as `port` does."""
+        """What a client takes as its base URL: `url` and ``/api/v1``; raises the same."""
         return f"{self.url}{self._service.base_path}"
 
     @property
@@ -199,9 +198,9 @@ class Sandbox:
                 `stoqapp_sandbox.faults.FaultOptions`.
 
         Raises:
-            UnusableFaultError: The message says what is wrong.
+            UnusableOptionError: The message says what is wrong.
         """
-        self._service.add_fault(fault_from(fault, options))
+        self._service.faults.add(fault_from(fault, options))
 
     def reset(self) -> None:
         """Forget requests, intents and points spent; only the faults given at the start wait.
@@ -224,17 +223,12 @@ class Sandbox:
         """
         self._service.configure(**options)
 
-    def _reached(self) -> tuple[str, int]:
-        if self._address is None:
-            raise SandboxError("the sandbox has no address yet: use it as `with Sandbox() as ...`")
-        return self._address
-
 
 def serve(**options: Any) -> None:
     """Serve until SIGINT or SIGTERM, in the main thread, the only one that signals reach.
 
-    Prints one line with the URL once connections are accepted. Takes the arguments of `Sandbox`,
-    and raises the same.
+    Prints one line with the URL once connections are accepted, and a warning where the network
+    can reach it. Takes the arguments of `Sandbox`, and raises the same.
     """
     # A handler must not take a lock that the waiting main thread holds, as Event.set() may.
     ended: SimpleQueue[int] = SimpleQueue()
@@ -242,6 +236,12 @@ def serve(**options: Any) -> None:
         signal.signal(number, lambda number, _: ended.put(number))
     sandbox = Sandbox(**options)
     with sandbox:
+        if sandbox._is_open_to_network:
+            complain(
+                "stoqapp sandbox",
+                "open to the network: whoever reaches it can read what was sent to it, and"
+                " change its answers",
+            )
         show(f"stoqapp sandbox on {sandbox.url} (base URL {sandbox.base_url})")
         ended.get()
 
@@ -262,11 +262,3 @@ def _bound(host: str, port: int) -> socket.socket:
     # asyncio turns Nagle's algorithm off only where the socket names its protocol; with it on,
     # each answer on a connection kept open waits some 40 ms.
     return socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, listening.detach())
-
-
-def _reached_at(host: str, listening: socket.socket) -> tuple[str, int]:
-    bound, port = listening.getsockname()[:2]
-    if ip_address(bound.partition("%")[0]).is_unspecified:
-        # It names every address to listen on, and none to connect to.
-        host = "::1" if listening.family == socket.AF_INET6 else "127.0.0.1"
-    return host, port

@@ -4,8 +4,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache, lru_cache
-from http import HTTPStatus
-from threading import RLock
 from typing import Any, Final, Unpack
 from urllib.parse import urlsplit
 
@@ -14,7 +12,7 @@ from attrs import define, evolve, field
 from stoqapp.rules import CONTACT_OF_CHANNEL, RULES, check_shop, fields_of
 from stoqapp.spec import INTENTS_PATH, SHOP_HEADER, SPEC, Spec
 from stoqapp_sandbox.answers import (
-    USUAL_DELIVERY,
+    NOT_FOUND,
     Answer,
     Request,
     UnreadableJsonError,
@@ -27,17 +25,16 @@ from stoqapp_sandbox.answers import (
 )
 from stoqapp_sandbox.assumptions import ASSUMPTIONS
 from stoqapp_sandbox.budget import Budget
-from stoqapp_sandbox.faults import NOTHING, SCRIPTED, Fault, Faults, Struck
+from stoqapp_sandbox.faults import NOTHING, Faults, Struck, scripted_answer
 from stoqapp_sandbox.judge import Judge
 from stoqapp_sandbox.options import Options, Settings
-from stoqapp_sandbox.scripted import NOT_FOUND, odd_created, scripted_answer
 from stoqapp_sandbox.store import Store, Stored
 
 BODY_LIMIT: Final = 1024 * 1024
 TEST_DOMAINS: Final = frozenset({"example.com", "mailinator.com"})
 
 _SHOP: Final = SHOP_HEADER.lower()
-_READS: Final = frozenset({"GET", "HEAD"})
+_BATCH: Final = 200
 # The judge reads what the schema says; these rules are prose.
 _IN_PROSE: Final = [rule for rule in RULES if rule.name in ("channel_contact", "phone_digits")]
 _RESET: Final = json_answer(503, {"error": "The sandbox was reset while this request was sent"})
@@ -62,34 +59,20 @@ class Service:
         service = Service(assume={"duplicate": "409"}, clock=lambda: 0.0)
         answer = service.create_intent({"X-Shopify-Shop-Domain": "demo.myshopify.com"}, body)
 
-    Safe to use from several threads.
-
-    Args:
-        store: Where requests and intents are kept; None keeps them in memory.
-        clock: Seconds since 1970, for dates and for the windows of the rate limit.
-        spec: The vendor's file.
-        options: Those of `stoqapp_sandbox.Sandbox`, but for address and state.
-
-    Attributes:
-        generation: Counts resets. A request that began in an earlier one is answered 503.
-        changes: Counts what changed, so that the page knows when to look again.
-        base_path: Path of the API, like ``/api/v1``.
-        path: Path of the endpoint, like ``/api/v1/intents.json``.
-
-    Raises as `stoqapp_sandbox.Sandbox` does.
+    Safe to use from several threads. Takes the options of `stoqapp_sandbox.Sandbox`, but for
+    address and state, and raises as that does. *clock* returns Unix seconds. `generation` counts
+    resets; a request that began in an earlier one is answered 503.
     """
 
     store: Store
     settings: Settings
     faults: Faults
     generation: int
-    changes: int
     base_path: str
     path: str
     _judge: Judge = field(repr=False)
     _budget: Budget = field(repr=False)
     _clock: Callable[[], float] = field(repr=False)
-    _lock: RLock = field(repr=False)
 
     def __init__(
         self,
@@ -101,53 +84,32 @@ class Service:
     ) -> None:
         self.store = store or Store()
         self._clock = clock
-        self._lock = RLock()
         self._judge = _usual_judge() if spec is SPEC else Judge(spec)
         self.base_path = urlsplit(spec.base_url).path
         self.path = f"{self.base_path}{INTENTS_PATH}"
-        self.generation = self.changes = 0
-        self._take(Settings.of(options))
+        self.generation = 0
+        self._begin(Settings.of(options))
 
-    def _take(self, settings: Settings) -> None:
+    def _begin(self, settings: Settings) -> None:
         self.settings = settings
         self.faults = Faults(settings.faults)
         self._budget = Budget(settings.assumptions, self._clock)
 
     def configure(self, **options: Unpack[Options]) -> None:
         """Forget everything and go on with these options; raises as `Service` does, unchanged."""
-        settings = Settings.of(options)
-        with self._lock:
-            self._take(settings)
-            self.reset()
+        self._restart(Settings.of(options))
 
     def reset(self) -> None:
         """Forget requests, intents, points, and the faults asked for since the beginning."""
-        with self._lock:
-            with self.store.use():
-                self.store.clear()
-            self._budget = Budget(self.settings.assumptions, self._clock)
-            self.faults.reset()
-            self.generation += 1
-            self.changes += 1
+        self._restart(self.settings)
 
-    def add_fault(self, fault: Fault) -> None:
-        """Let *fault* wait behind the others."""
-        with self._lock:
-            self.faults.add(fault)
-            self.changes += 1
-
-    def clear_faults(self) -> None:
-        """Let no fault wait."""
-        with self._lock:
-            self.faults.clear()
-            self.changes += 1
-
-    # -- what it holds -----------------------------------------------------------------------
-
-    def requests(self, after: int = 0, limit: int = 100) -> list[dict[str, Any]]:
-        """Return requests with a higher number than *after*, see `Store.requests`."""
+    def _restart(self, settings: Settings) -> None:
         with self.store.use():
-            return self.store.requests(after, limit)
+            self.store.clear()
+            self.generation += 1
+            self._begin(settings)
+
+    # -- requests ----------------------------------------------------------------------------
 
     def intents_json(self) -> Iterator[str]:
         """Yield the list of stored intents as JSON, in parts.
@@ -157,7 +119,7 @@ class Service:
         after, opening = 0, "["
         while True:
             with self.store.use():
-                rows = self.store.some_intents(after)
+                rows = self.store.intents(after, _BATCH)
             if not rows:
                 break
             shown = '{}, "shop": "{}", "request": {}}}'
@@ -172,30 +134,22 @@ class Service:
         lowered = {name.lower(): value for name, value in headers.items()}
         return self.answer(Request("POST", self.path, lowered, body))
 
-    def answer(self, request: Request, generation: int | None = None) -> Answer:
+    def answer(self, request: Request) -> Answer:
         """Answer a request to the API, and keep both.
-
-        Args:
-            request: The request.
-            generation: The `generation` in which it began; None means this one.
 
         Raises:
             SandboxError: The state file cannot be used; nothing was stored.
         """
-        with self._lock:
-            if generation not in (None, self.generation):
+        with self.store.use():
+            if request.generation not in (None, self.generation):
                 return _RESET
             shop = request.headers.get(_SHOP, "").strip().lower()
-            with self.store.use():
-                answer, struck, stored = self._answered(request, shop)
-                # Not what a browser asks for by itself, like an icon.
-                is_ours = request.path.startswith(f"{self.base_path}/")
-                if is_ours or request.method not in _READS:
-                    self.store.add(self._clock(), shop, request, answer, struck.written, stored)
-                    self.changes += 1
-        return answer
-
-    # -- judging -----------------------------------------------------------------------------
+            answer, struck, stored = self._answered(request, shop)
+            # Not what a browser asks for by itself, like an icon.
+            is_ours = request.path.startswith(f"{self.base_path}/")
+            if is_ours or request.method not in ("GET", "HEAD"):
+                self.store.add(self._clock(), shop, request, answer, struck.written, stored)
+            return answer
 
     def _answered(self, request: Request, shop: str) -> tuple[Answer, Struck, Stored | None]:
         """Return the answer, the faults that struck, and the intent to store."""
@@ -216,8 +170,14 @@ class Service:
             answer = self._error(413, f"Body larger than {BODY_LIMIT} bytes")
         else:
             struck = self.faults.take()
-            answer, stored = self._under(struck, request, shop)
-            if answer.status == HTTPStatus.TOO_MANY_REQUESTS and points:
+            if struck.fault is None or struck.fault.kind.stores:
+                answer, stored = self._judged(request.headers, request.body, shop)
+            else:
+                seconds = self._budget.seconds_left()
+                answer = scripted_answer(struck.fault, seconds, self.settings.assumptions)
+            if struck is not NOTHING:
+                answer = struck.delivery(answer)
+            if answer.status == 429 and points:
                 headers["x-ratelimit-remaining"] = "0"
         if headers:
             answer = evolve(answer, headers={**headers, **answer.headers})
@@ -238,69 +198,50 @@ class Service:
             "vary": "origin",
         }
 
-    def _under(self, struck: Struck, request: Request, shop: str) -> tuple[Answer, Stored | None]:
-        """Return the answer of a request that was *struck*, and the intent to store."""
-        fault, stored = struck.fault, None
-        if fault is None or fault.kind.stores:
-            answer, stored = self._judged(request, shop)
-        elif fault.kind.name == "status":
-            seconds = self._budget.seconds_left()
-            answer = scripted_answer(fault, seconds, self.settings.assumptions)
-        else:
-            # The caller receives nothing of it.
-            answer = self._error(503, SCRIPTED)
-        if struck.written is None:
-            return answer, stored
-        if fault and fault.kind.name == "odd-201":
-            answer = odd_created(answer, fault.value)
-        delivery = evolve(
-            fault.kind.delivery if fault else USUAL_DELIVERY,
-            wait_seconds=struck.wait_seconds,
-            seconds_per_byte=fault.value if fault and fault.kind.name == "slow-bytes" else 0.0,
-        )
-        return evolve(answer, delivery=delivery), stored
+    # -- judging -----------------------------------------------------------------------------
 
-    def _judged(self, request: Request, shop: str) -> tuple[Answer, Stored | None]:
+    def _judged(
+        self, headers: Mapping[str, str], raw: bytes, shop: str
+    ) -> tuple[Answer, Stored | None]:
         """Return the answer with nothing going wrong, and the intent to store.
 
-        Each step only when those before it found nothing: is it JSON, does it fit the schemas
-        of body and headers, is the shop known, is the variant known, does it keep the rules
-        that the spec states in prose, is it new.
+        Each step only when those before it found nothing.
         """
         assumed, catalog = self.settings.assumptions, self.settings.catalog
         try:
-            body = json_from_bytes(request.body or b"")
+            body = json_from_bytes(raw)
         except UnreadableJsonError as error:
             return messages_answer(400, [f"body: {error}"]), None
-        if faults := [*self._judge.body_faults(body), *self._judge.header_faults(request.headers)]:
+        if faults := self._judge.faults(headers, body):
             return self._refusal(assumed["refused_status"], faults), None
         if not _is_shop(shop) or not catalog.has_shop(shop):
             return self._error(int(assumed["unknown_shop"]), NOT_FOUND), None
-        wanted = section(body, "intent")
+        wanted, customer = section(body, "intent"), section(body, "customer")
         variant, product = wanted.get("shopify_variant_id"), wanted.get("shopify_product_id")
-        misplaced = None
+        status, said = "created", ""
         if not catalog.has_variant(shop, variant):
-            misplaced = "unknown_variant", "intent.shopify_variant_id: is not known"
+            status, said = assumed["unknown_variant"], "intent.shopify_variant_id: is not known"
         elif not catalog.is_of_product(shop, variant, product):
-            misplaced = "wrong_product", "intent.shopify_product_id: is not the variant's"
-        if misplaced and (status := assumed[misplaced[0]]) != "created":
-            if status == "404":
-                return self._error(404, NOT_FOUND), None
-            return self._refusal(status, [misplaced[1]]), None
-        if assumed["broken_rule"] != "created" and (broken := self._broken_rules(body)):
+            status = assumed["wrong_product"]
+            said = "intent.shopify_product_id: is not the variant's"
+        if status == "404":
+            return self._error(404, NOT_FOUND), None
+        if status != "created":
+            return self._refusal(status, [said]), None
+        if assumed["broken_rule"] != "created" and (broken := self._broken_rules(body, customer)):
             return self._refusal(assumed["broken_rule"], broken), None
-        return self._placed(shop, wanted, section(body, "customer"))
+        return self._placed(shop, wanted, customer)
 
-    def _broken_rules(self, body: Any) -> list[str]:
+    def _broken_rules(self, body: Any, customer: Mapping[str, Any]) -> list[str]:
+        fields = fields_of(body)
         broken = [
             f"{violation.path}: {violation.message}"
             for rule in _IN_PROSE
-            for violation in rule.violations(fields_of(body))
+            for violation in rule.violations(fields)
         ]
-        if self.settings.assumptions["test_addresses"] == "refused":
-            email = section(body, "customer").get("email")
-            if str(email).strip().rpartition("@")[2].lower() in TEST_DOMAINS:
-                broken.append("customer.email: is a test address")
+        domain = str(customer.get("email")).strip().rpartition("@")[2].lower()
+        if domain in TEST_DOMAINS and self.settings.assumptions["test_addresses"] == "refused":
+            broken.append("customer.email: is a test address")
         return broken
 
     def _placed(
@@ -313,6 +254,7 @@ class Service:
         customer_id = self.store.customer(shop, customer.get("id"), contacts) or intent_id
         now = datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="milliseconds")
         now = now.replace("+00:00", "Z")
+        variant, market = wanted.get("shopify_variant_id"), wanted.get("shopify_market_id")
         intent = {
             "id": str(intent_id),
             "channel": wanted.get("channel"),
@@ -321,9 +263,9 @@ class Service:
             "quantity": wanted.get("quantity"),
             "source": wanted.get("source"),
             "type": "back_in_stock",
-            "shopify_variant_id": wanted.get("shopify_variant_id"),
+            "shopify_variant_id": variant,
             "shopify_product_id": wanted.get("shopify_product_id"),
-            "shopify_market_id": wanted.get("shopify_market_id"),
+            "shopify_market_id": market,
             "customer_id": str(customer_id),
             "created_at": now,
             "updated_at": now,
@@ -333,20 +275,26 @@ class Service:
             "optin_confirmed": False,
             "accepts_marketing": customer.get("accepts_marketing", False),
         }
-        place = [intent["shopify_variant_id"], intent["shopify_market_id"]]
-        variant, market = (None if one is None else str(one) for one in place)
-        found_by = [contacts.get(name) for name in ("email", "phone", "push")]
-        text = json_text(intent)
-        stored = Stored(intent_id, text, customer_id, variant, market, intent["channel"], *found_by)
-        duplicate = self.store.duplicate(assumed["unique"], shop, stored)
+        stored: Stored = {
+            "intent_id": intent_id,
+            "intent": json_text(intent),
+            "shop": shop,
+            "customer": customer_id,
+            # Ids of Shopify may have more digits than SQLite's integers.
+            "variant": None if variant is None else str(variant),
+            "market": None if market is None else str(market),
+            "channel": wanted.get("channel"),
+            **contacts,
+        }
+        duplicate = self.store.duplicate(assumed["unique"], stored)
         if duplicate is None:
-            return self._created(intent, text), stored
+            return self._created(stored["intent"], str(intent_id)), stored
         number, first = duplicate
         if assumed["duplicate"] == "201-updated":
             first |= {"quantity": intent["quantity"], "updated_at": now}
             self.store.change(number, first)
         if assumed["duplicate"].startswith("201"):
-            return self._created(first, json_text(first)), None
+            return self._created(json_text(first), first["id"]), None
         words = ASSUMPTIONS["duplicate_words"].choices[assumed["duplicate_words"]]
         return self._refusal(assumed["duplicate"], [words]), None
 
@@ -363,11 +311,11 @@ class Service:
             found["email"] = found["email"].lower()
         return {name: value for name, value in found.items() if value}
 
-    def _created(self, intent: Mapping[str, Any], text: str) -> Answer:
+    def _created(self, intent: str, intent_id: str) -> Answer:
         if self.settings.assumptions["created_intent"] == "id":
-            text = json_text({"id": intent["id"]})
-        body = f'{{"intents": [{text}], "errors": []}}'
-        return Answer(201, body.encode("utf-8"), {"content-type": "application/json"})
+            intent = json_text({"id": intent_id})
+        body = f'{{"intents": [{intent}], "errors": []}}'
+        return Answer(201, body.encode(), {"content-type": "application/json"})
 
     def _refusal(self, status: str, messages: Sequence[str]) -> Answer:
         return messages_answer(int(status), messages, self.settings.assumptions)

@@ -7,10 +7,9 @@ import sqlite3
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from importlib.resources import files
 from pathlib import Path
 from threading import RLock
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from attrs import define, field
 
@@ -18,38 +17,25 @@ from stoqapp_sandbox.answers import Answer, Request, json_text
 from stoqapp_sandbox.errors import SandboxError, UnusableOptionError
 
 _APPLICATION: Final = 0x53544F51
-_VERSION: Final = 3
+_VERSION: Final = 4
 _BUSY_SECONDS: Final = 3.0
-_BATCH: Final = 200
 _ID: Final = re.compile("[1-9][0-9]{0,17}")
-# The columns of a request, and of the intent that it stored.
-_REQUEST: Final = (
-    *("number", "refusal", "at", "method", "path", "shop", "headers", "body"),
-    *("status", "answer_headers", "answer", "fault"),
+_SHOWN: Final = (
+    *("number", "at", "method", "path", "shop", "headers", "body", "status"),
+    *("answer_headers", "answer", "fault", "intent_id", "intent"),
 )
-_INTENT: Final = (
-    *("intent_id", "intent", "customer", "variant", "market", "channel"),
-    *("email", "phone", "push"),
+_COLUMNS: Final = (
+    *_SHOWN,
+    *("refusal", "customer", "variant", "market", "channel", "email", "phone", "push"),
 )
-_SHOWN: Final = (*_REQUEST, "intent_id", "intent")
 _INSERT: Final = (
-    f"INSERT INTO requests ({', '.join(_REQUEST + _INTENT)})"  # noqa: S608 - our names
-    f" VALUES ({', '.join('?' * len(_REQUEST + _INTENT))})"
+    f"INSERT INTO requests ({', '.join(_COLUMNS)})"  # noqa: S608 - our names
+    f" VALUES ({', '.join(f':{name}' for name in _COLUMNS)})"
 )
+_EMPTY: Final = dict.fromkeys(_COLUMNS)
 
-
-class Stored(NamedTuple):
-    """An intent to store, in the order of its columns; the last six are what it is found by."""
-
-    id: int
-    text: str
-    customer: int
-    variant: str | None
-    market: str | None
-    channel: str
-    email: str | None
-    phone: str | None
-    push: str | None
+# An intent to store, by column: ``intent_id``, ``intent`` as JSON, and what it is found by.
+Stored = dict[str, Any]
 
 
 def _absolute(path: object) -> Path | None:
@@ -62,28 +48,14 @@ def _absolute(path: object) -> Path | None:
     return Path(text).absolute()
 
 
-def _lines(headers: Mapping[str, str]) -> str:
-    return "\n".join([f"{name}: {value}" for name, value in headers.items()])
-
-
-def _headers(lines: str | None) -> dict[str, str] | None:
-    if lines is None:
-        return None
-    pairs = [line.partition(": ") for line in lines.split("\n") if line]
-    return {name: value for name, _, value in pairs}
-
-
 @define(eq=False)
 class Store:
-    """The table, in memory or in a file; safe to use from several threads.
+    """The table, in memory or in a file; everything is done within `use`.
 
     A file is locked from `open` to `close`, so that no two sandboxes use it; while it is closed,
     each `use` opens it for itself. What was added is on the disk when `add` returns.
 
-    Attributes:
-        path: The file; None keeps everything in memory.
-        stored: How many requests stored an intent; within `use`.
-        refused: How many did not; within `use`.
+    `stored` and `refused` count the requests that stored an intent, and those that did not.
     """
 
     path: Path | None = field(default=None, converter=_absolute)
@@ -108,15 +80,11 @@ class Store:
 
     @contextmanager
     def use(self) -> Iterator[None]:
-        """Keep other threads out for some steps; the methods below belong in here.
-
-        Raises:
-            SandboxError: Another sandbox uses the file, it is damaged, or it cannot take more.
-        """
+        """Keep other threads out for some steps; raises SandboxError where the file is unusable."""
         with self._lock:
             try:
                 if self._connection is None:
-                    self._connect()
+                    self._connection = self._connected()
                 yield
             except OSError as error:
                 raise self._unusable(error.strerror or type(error).__name__) from None
@@ -141,32 +109,26 @@ class Store:
         if named is not None and _ID.fullmatch(str(named)):
             keys = {"customer": int(str(named)), **keys}
         for column, value in keys.items():
-            found = self._execute(
+            query = (
                 f"SELECT customer FROM requests WHERE shop = ? AND {column} = ?"  # noqa: S608
-                " AND intent_id NOTNULL ORDER BY number LIMIT 1",
-                (shop, value),
-            ).fetchone()
-            if found:
+                " AND intent_id NOTNULL ORDER BY number LIMIT 1"
+            )
+            if found := self._execute(query, (shop, value)).fetchone():
                 return int(found[0])
         return None
 
-    def duplicate(self, unique: str, shop: str, new: Stored) -> tuple[int, dict[str, Any]] | None:
-        """Return number and intent of the request that leaves no room for *new*, or None.
-
-        *unique* is the choice for the assumption of that name.
-        """
-        if unique == "off" or new.customer == new.id:
+    def duplicate(self, unique: str, new: Stored) -> tuple[int, dict[str, Any]] | None:
+        """Return number and intent of the request that leaves no room for *new*, or None."""
+        if unique == "off" or new["customer"] == new["intent_id"]:
             # A new customer has no intent yet.
             return None
-        found = self._execute(
-            "SELECT number, intent FROM requests"
-            " WHERE shop = ? AND customer = ? AND variant = ? AND intent_id NOTNULL"
-            " AND (? OR market IS ?) AND (? OR channel IS ?)",
-            (
-                *(shop, new.customer, new.variant),
-                *(unique == "variant", new.market, unique != "channel", new.channel),
-            ),
-        ).fetchone()
+        query = (
+            "SELECT number, intent FROM requests WHERE shop = :shop AND customer = :customer"
+            " AND variant = :variant AND intent_id NOTNULL"
+        )
+        query += "" if unique == "variant" else " AND market IS :market"
+        query += " AND channel IS :channel" if unique == "channel" else ""
+        found = self._execute(query, new).fetchone()
         return found and (found[0], json.loads(found[1]))
 
     def change(self, number: int, intent: Mapping[str, Any]) -> None:
@@ -185,18 +147,22 @@ class Store:
         fault: str | None,
         stored: Stored | None,
     ) -> None:
-        """Add a request that came *at* Unix seconds for *shop* (empty where it named none).
-
-        With its *answer*, the *fault* that struck, as text, and the intent that it *stored*.
-        """
-        row = (
-            self.stored + self.refused + 1,
-            self.refused + 1 if stored is None else None,
-            *(at, request.method, request.path, shop, _lines(request.headers), request.body),
-            answer.status if answer.delivery.has_status else None,
-            *(_lines(answer.headers), answer.body, fault),
-        )
-        self._execute(_INSERT, row + (stored or (None,) * len(_INTENT)))
+        """Add a request that came *at* Unix seconds, what became of it, and what it *stored*."""
+        row = _EMPTY | {
+            "number": self.stored + self.refused + 1,
+            "at": at,
+            "method": request.method,
+            "path": request.path,
+            "shop": shop,
+            "headers": json_text(request.headers),
+            "body": request.body,
+            "status": answer.status if answer.is_received else None,
+            "answer_headers": json_text(answer.headers),
+            "answer": answer.body,
+            "fault": fault,
+        }
+        row |= {"refusal": self.refused + 1} if stored is None else stored
+        self._execute(_INSERT, row)
         if stored is None:
             self.refused += 1
         else:
@@ -208,36 +174,35 @@ class Store:
         self.stored = self.refused = 0
 
     def newest(self, limit: int) -> list[dict[str, Any]]:
-        """Return the newest requests, newest first, each by column.
-
-        Headers are None once they are forgotten, and so are bodies.
-        """
+        """Return the newest requests, newest first, each by column, without what is forgotten."""
         return self._rows("ORDER BY number DESC LIMIT ?", limit)
 
     def requests(self, after: int, limit: int) -> list[dict[str, Any]]:
         """Return requests with a higher number than *after*, oldest first, like `newest`."""
         return self._rows("WHERE number > ? ORDER BY number LIMIT ?", after, limit)
 
-    def some_intents(self, after: int) -> list[dict[str, Any]]:
-        """Return some of the requests after *after* that stored an intent, like `requests`."""
+    def intents(self, after: int, limit: int) -> list[dict[str, Any]]:
+        """Return those of `requests` that stored an intent."""
         query = "WHERE number > ? AND intent_id NOTNULL ORDER BY number LIMIT ?"
-        return self._rows(query, after, _BATCH)
+        return self._rows(query, after, limit)
 
     def _rows(self, which: str, *values: int) -> list[dict[str, Any]]:
         query = f"SELECT {', '.join(_SHOWN)} FROM requests {which}"  # noqa: S608 - our names
         rows = [dict(zip(_SHOWN, row, strict=True)) for row in self._execute(query, values)]
         for row in rows:
-            row["headers"] = _headers(row["headers"])
-            row["answer_headers"] = _headers(row["answer_headers"])
+            for name in ("headers", "answer_headers"):
+                row[name] = row[name] and json.loads(row[name])
         return rows
 
-    def _execute(self, query: str, values: tuple[Any, ...] = ()) -> sqlite3.Cursor:
+    def _execute(
+        self, query: str, values: tuple[Any, ...] | Mapping[str, Any] = ()
+    ) -> sqlite3.Cursor:
         assert self._connection is not None  # noqa: S101 - within `use`
         return self._connection.execute(query, values)
 
     # -- the file ----------------------------------------------------------------------------
 
-    def _connect(self) -> None:
+    def _connected(self) -> sqlite3.Connection:
         if self.path:
             # What customers sent is for the owner alone. Only where there is no file: closing an
             # existing one would drop the locks that this process has on it.
@@ -258,35 +223,26 @@ class Store:
         except BaseException:
             connection.close()
             raise
-        self._connection = connection
         if self.path is None:
             # In memory it stays open; Python 3.13 warns of a connection that is collected so.
             self._is_open = True
             weakref.finalize(self, connection.close)
+        return connection
 
     def _take_for_ours(self, connection: sqlite3.Connection) -> None:
-        """Make the table in an empty file; refuse a file that is not ours, or damaged."""
+        """Make the table in an empty file; refuse a file that is not ours."""
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if not (application or version or tables):
             connection.execute("COMMIT")
-            connection.executescript(
-                files("stoqapp_sandbox").joinpath("store.sql").read_text("utf-8")
-            )
+            connection.executescript(Path(__file__).with_name("store.sql").read_text("utf-8"))
             return
-        if application != _APPLICATION:
+        if (application, version) != (_APPLICATION, _VERSION):
             raise SandboxError(
-                f"the state file {self.path} is a database of another program: give another path"
+                f"the state file {self.path} was not written by this version of the sandbox: give"
+                " another path"
             )
-        if version != _VERSION:
-            raise SandboxError(
-                f"the state file {self.path} was written by another version of stoqapp (its form"
-                f" is {version}, this one reads {_VERSION}): give another path, or delete the file"
-            )
-        (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-        if found != "ok":
-            raise self._unusable(f"it is damaged: {' '.join(found.split())}")
         query = "SELECT count(intent_id), count(refusal) FROM requests"
         self.stored, self.refused = connection.execute(query).fetchone()
         connection.execute("COMMIT")

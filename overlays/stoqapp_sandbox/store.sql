@@ -36,4 +36,4 @@ CREATE TRIGGER forget AFTER INSERT ON requests WHEN new.refusal > 1000 BEGIN
 END;
 -- "STOQ": marks the files that are ours; then the version of this form.
 PRAGMA application_id = 0x53544F51;
-PRAGMA user_version = 3;
+PRAGMA user_version = 4;

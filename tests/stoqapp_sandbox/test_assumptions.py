@@ -203,7 +203,7 @@ def test_what_cannot_be_assumed(given: Any, says: str) -> None:
 def test_what_is_given_can_be_written_in_several_ways() -> None:
     """A status may be given as a number, and a number as text; a copy can be made of the result."""
     made = Sandbox(assume={"duplicate": 409, "rate_points": "7", "rate_window": "0.5"}).assumptions
-    assert (made["duplicate"], made.number("rate_points"), made["rate_window"]) == ("409", 7, "0.5")
+    assert (made["duplicate"], made["rate_points"], made["rate_window"]) == ("409", 7, 0.5)
     assert dict(made) == dict(Assumptions.of(dict(made)))
 
 

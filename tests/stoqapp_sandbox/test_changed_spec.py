@@ -136,15 +136,6 @@ def test_the_same_spec_in_other_words(change: Change) -> None:
     assert refused == (400, ["intent.channel: is required"])
 
 
-def test_names_that_a_sender_made_up_are_not_repeated() -> None:
-    """Where a schema looks into fields it does not name, their names stay out of the message."""
-    service = changed(
-        lambda d: section(d, "customer").update(additionalProperties={"type": "string"})
-    )
-    refused = sent_to(service, body(customer__ada_lovelace=1))
-    assert refused == (400, ["customer.*: must be of type string"])
-
-
 @pytest.mark.parametrize(
     ("change", "says"),
     [

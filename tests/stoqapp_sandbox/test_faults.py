@@ -32,7 +32,7 @@ from stoqapp import (
     UnexpectedAnswerError,
 )
 from stoqapp.cli import main
-from stoqapp_sandbox import Sandbox, UnusableFaultError
+from stoqapp_sandbox import Sandbox, UnusableOptionError
 from stoqapp_sandbox.faults import KINDS, OPTIONS, SHAPES
 
 CONTROL, REQUESTS = "/_sandbox/faults", "/_sandbox/requests"
@@ -387,7 +387,7 @@ def test_what_is_no_fault(sandbox: Sandbox, asked: Any, said: str) -> None:
     assert answer.json()["errors"][0].startswith(said)
     assert get(sandbox, CONTROL) == {"faults": []}
     if isinstance(asked, dict):
-        with pytest.raises(UnusableFaultError, match=f"^{re.escape(said)}"):
+        with pytest.raises(UnusableOptionError, match=f"^{re.escape(said)}"):
             sandbox.fail_next(**asked)
 
 

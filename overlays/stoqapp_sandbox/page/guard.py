@@ -14,7 +14,7 @@ from ipaddress import ip_address
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
-from stoqapp_sandbox.answers import Answer, error_answer
+from stoqapp_sandbox.answers import Answer, Request, error_answer
 
 CONTROL: Final = "/_sandbox"
 
@@ -42,18 +42,15 @@ def is_private(path: str) -> bool:
     return path == "/" or path.startswith(f"{CONTROL}/")
 
 
-def refusal(headers: Mapping[str, str], reached_at: str, own_name: str) -> Answer | None:
-    """Return the answer for a request that may not look, None for one that may.
+def refusal(request: Request, own_name: str) -> Answer | None:
+    """Return the answer to a request that may not look, None for one that may.
 
-    Args:
-        headers: Those of the request, by lower-case name.
-        reached_at: The address that the connection came to.
-        own_name: What the sandbox was told to listen on.
+    *own_name* is what the sandbox was told to listen on.
     """
-    host, origin = headers.get("host", "").lower(), headers.get("origin")
+    host, origin = request.headers.get("host", "").lower(), request.headers.get("origin")
     name = (_split(f"//{host}").hostname or "").removesuffix(".")
     is_own = _is_loopback(name) or name == own_name.lower().removesuffix(".")
-    if _is_loopback(reached_at) and not is_own:
+    if _is_loopback(request.reached_at) and not is_own:
         return _OTHER_NAME
     if origin is not None and _split(origin).netloc.lower() != host:
         return _OTHER_SITE

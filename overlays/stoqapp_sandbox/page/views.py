@@ -5,7 +5,7 @@ import html
 import json
 import shlex
 from collections.abc import Mapping
-from importlib.resources import files
+from pathlib import Path
 from typing import Any, Final
 
 from stoqapp_sandbox.answers import Answer, messages_in
@@ -40,8 +40,8 @@ _NOT_REPEATED: Final = frozenset(
 
 def page_files(service: Service) -> dict[str, Answer]:
     """Return the answer with each file of the page, by path."""
-    folder = files("stoqapp_sandbox.page")
-    index = folder.joinpath("index.html").read_text("utf-8")
+    folder = Path(__file__).parent
+    index = (folder / "index.html").read_text("utf-8")
     faults = "".join(
         f'<option value="{kind.name}{_EXAMPLES.get(kind.value, "")}">{html.escape(kind.about)}'
         "</option>"
@@ -54,7 +54,7 @@ def page_files(service: Service) -> dict[str, Answer]:
     ):
         index = index.replace(mark, value)
     contents = {"/": ("text/html; charset=utf-8", index.encode())} | {
-        f"{CONTROL}/page/{name}": (media_type, folder.joinpath(name).read_bytes())
+        f"{CONTROL}/page/{name}": (media_type, (folder / name).read_bytes())
         for name, media_type in _FILES.items()
     }
     return {
@@ -64,14 +64,9 @@ def page_files(service: Service) -> dict[str, Answer]:
 
 
 def view(service: Service) -> dict[str, Any]:
-    """Return what the page shows before a request is chosen, in values of JSON.
-
-    ``stored`` and ``refused`` count requests, ``limit`` is the points and seconds of the rate
-    limit (None where it is off), ``faults`` are those that wait, ``requests`` the newest 100.
-    """
-    assumptions = service.settings.assumptions
-    is_limited = assumptions["rate_enforced"] == "yes"
-    limit = [assumptions.number("rate_points"), assumptions.number("rate_window")]
+    """Return what the page shows before a request is chosen, in values of JSON."""
+    assumed = service.settings.assumptions
+    is_limited = assumed["rate_enforced"] == "yes"
     with service.store.use():
         stored, refused = service.store.stored, service.store.refused
         newest = service.store.newest(_NEWEST)
@@ -79,7 +74,7 @@ def view(service: Service) -> dict[str, Any]:
         "stored": stored,
         "refused": refused,
         "generation": service.generation,
-        "limit": limit if is_limited else None,
+        "limit": [assumed["rate_points"], assumed["rate_window"]] if is_limited else None,
         "faults": service.faults.listed(),
         "requests": [_line(row, service.path) for row in newest],
     }

@@ -1,0 +1,151 @@
+"""HTTP/1.1 over one connection: h11 reads requests, and answers go out whole, late or broken.
+
+A web server in between would mend, or log, what is broken here on purpose.
+"""
+
+import asyncio
+import socket
+import struct
+import sys
+from contextlib import suppress
+from email.utils import formatdate
+from typing import Final
+
+import h11
+
+from stoqapp_sandbox.answers import PHRASES, Answer, Request, error_answer
+from stoqapp_sandbox.app import App
+from stoqapp_sandbox.service import BODY_LIMIT
+
+_CHUNK: Final = 65536
+_GARBAGE: Final = b"\x16\x03\x01 this is not HTTP\r\n\r\n"
+_LINGER: Final = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
+
+
+def reset_when_closed(sock: socket.socket) -> None:
+    """Let the closing of *sock* be a TCP reset."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER)
+
+
+async def converse(app: App, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answer what comes until either side ends the connection; hang up when cancelled.
+
+    Never raises: asyncio would log that, in Python 3.11 also a cancellation.
+    """
+    connection = _Connection(app, reader, writer)
+    try:
+        # The caller may be gone at any time.
+        with suppress(ConnectionError, asyncio.CancelledError):
+            while await connection.answer_one():
+                pass
+            writer.close()
+            await writer.wait_closed()
+    finally:
+        writer.transport.abort()
+
+
+class _Connection:
+    def __init__(
+        self, app: App, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self._app = app
+        self._reader = reader
+        self._writer = writer
+        self._http = h11.Connection(h11.SERVER)
+        self._reached_at = writer.get_extra_info("sockname")[0]
+
+    async def answer_one(self) -> bool:
+        """Answer the next request, and return whether another one can follow."""
+        method = b""
+        try:
+            head = await self._event()
+            if not isinstance(head, h11.Request):
+                return False
+            method = head.method
+            answer = self._app(await self._request(head))
+        except h11.RemoteProtocolError as error:
+            status = error.error_status_hint
+            answer = error_answer(status, "Not an HTTP request", {"connection": "close"})
+        if not await self._send(answer, method) or self._http.our_state is not h11.DONE:
+            return False
+        self._http.start_next_cycle()
+        return True
+
+    async def _event(self) -> object:
+        while (event := self._http.next_event()) is h11.NEED_DATA:
+            if self._http.they_are_waiting_for_100_continue:
+                go_on = h11.InformationalResponse(status_code=100, headers=[], reason="Continue")
+                self._writer.write(self._http.send(go_on))
+            self._http.receive_data(await self._reader.read(_CHUNK))
+        return event
+
+    async def _request(self, head: h11.Request) -> Request:
+        generation = self._app.generation
+        headers: dict[str, str] = {}
+        for raw_name, raw_value in head.headers:
+            name, value = raw_name.decode(), raw_value.decode("latin-1")
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+        body = bytearray()
+        # Also a body that is too large is read to its end: a client that is still sending when
+        # the connection closes would not see the answer.
+        while isinstance(part := await self._event(), h11.Data):
+            if len(body) <= BODY_LIMIT:
+                body += part.data
+        path, _, query = head.target.decode().partition("?")
+        return Request(
+            head.method.decode(),
+            path,
+            headers,
+            bytes(body) if len(body) <= BODY_LIMIT else None,
+            query,
+            generation,
+            self._reached_at,
+        )
+
+    async def _send(self, answer: Answer, method: bytes) -> bool:
+        """Send the answer as it says, and return whether the connection stays open."""
+        headers = [
+            (name.encode(), value.encode("latin-1")) for name, value in answer.headers.items()
+        ]
+        headers.append((b"date", formatdate(usegmt=True).encode()))
+        if answer.parts is None and answer.status not in (204, 304):
+            headers.append((b"content-length", b"%d" % len(answer.body)))
+        if answer.ends != "open":
+            headers.append((b"connection", b"close"))
+        reason = PHRASES.get(answer.status, "")
+        send = self._http.send
+        head = send(h11.Response(status_code=answer.status, headers=headers, reason=reason))
+        if answer.parts is not None:
+            return await self._stream(head, answer, method)
+        body = b"" if method == b"HEAD" else answer.body
+        content = send(h11.Data(data=body)) + send(h11.EndOfMessage())
+        data = {
+            "all": head + content,
+            "half of the head": head[: len(head) // 2],
+            "half of the body": head + content[: len(content) // 2],
+            "nothing": b"",
+            "garbage": _GARBAGE,
+        }[answer.sends]
+        if answer.wait_seconds:
+            await asyncio.sleep(answer.wait_seconds)
+        step = 1 if answer.seconds_per_byte else len(data) or 1
+        for start in range(0, len(data), step):
+            self._writer.write(data[start : start + step])
+            await self._writer.drain()
+            if answer.seconds_per_byte:
+                await asyncio.sleep(answer.seconds_per_byte)
+        if answer.ends == "reset":
+            reset_when_closed(self._writer.get_extra_info("socket"))
+        return answer.ends == "open"
+
+    async def _stream(self, head: bytes, answer: Answer, method: bytes) -> bool:
+        self._writer.write(head)
+        if answer.parts is not None and method != b"HEAD":
+            async for part in answer.parts:
+                if self._reader.at_eof():
+                    return False
+                if part:
+                    self._writer.write(self._http.send(h11.Data(data=part.encode())))
+                    await self._writer.drain()
+        self._writer.write(self._http.send(h11.EndOfMessage()))
+        return True
