@@ -186,27 +186,6 @@ def test_recorded_retries(
 
 
 @pytest.mark.vcr
-@pytest.mark.default_cassette("created_by_sms")
-def test_subscribe_sends_what_people_have_in_hand(caller: Caller, recorded_service: str) -> None:
-    """Global ids, a shop URL and a formatted number end in the recorded request."""
-    created = caller.subscribe(
-        {
-            "variant": "gid://shopify/ProductVariant/4711",
-            "product": "gid://shopify/Product/42",
-            "phone": "+1 (555) 010-9999",
-        },
-        shop="https://admin.shopify.com/store/stoqapp-demo",
-        base_url=recorded_service,
-    )
-    assert [change.path for change in created.changes] == [
-        "intent.shopify_variant_id",
-        "intent.shopify_product_id",
-        "customer.phone",
-        "intent.channel",
-    ]
-
-
-@pytest.mark.vcr
 @pytest.mark.default_cassette("created_by_email")
 def test_another_body_finds_no_answer(vcr: Cassette, recorded_service: str) -> None:
     """A request whose body differs from the recorded one is neither answered nor sent."""

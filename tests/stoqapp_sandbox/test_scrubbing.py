@@ -5,7 +5,6 @@ import gzip
 import json
 import re
 import sys
-from email.utils import formatdate
 from typing import Any
 from urllib.parse import unquote
 
@@ -91,42 +90,19 @@ def test_planted_data_is_recognised(text: str) -> None:
     assert [] != found_in(json.dumps({"body": text}))
 
 
-RAW = {
-    "everything": json.dumps({"intents": [CUSTOMER | {"customer": CUSTOMER}], "error": EVERY}),
-    "keys": '{"planted": 1, "errors": {"planted.email@example.org": ["is taken"]}}',
-    "deep": '{"errors":' + "[" * 60 + json.dumps(EVERY) + "]" * 60 + "}",
-    "too deep": '{"errors":' + "[" * 9000 + json.dumps(EVERY) + "]" * 9000 + "}",
-    "escapes": '{"errors":["\\u0070lanted"],"\\u0065rror":"pl\\u0061nted"}',
-    "half a surrogate pair": '{"errors":["planted\\ud800"],"error":"\\udfffplanted"}',
-    "names twice": '{"error":"Not found","error":"planted"}',
-    "byte order mark": '\ufeff{"errors":["planted"]}',
-    "endless number": '{"quantity":' + "15550107777" * 500 + "}",
-    "html": f"<html><p>{EVERY}</html>",
-    "json and more": json.dumps({"error": "Not found"}) + " planted",
-}
-BYTES = {
-    **{name: text.encode() for name, text in RAW.items()},
-    "utf-16": json.dumps({"errors": EVERY, "id": EMAIL}).encode("utf-16"),
-    "latin-1": '{"errors":["Plänted planted"]}'.encode("latin-1"),
-    "compressed": gzip.compress(json.dumps(EVERY).encode()),
-}
-
-
-@pytest.mark.parametrize("body", BYTES.values(), ids=BYTES)
-def test_no_body_of_planted_data_leaves_any(body: bytes) -> None:
-    """However a body is written, none of the planted data is in what may be kept of it."""
-    assert [] == found_in(json.dumps(scrubbed(body)["body"]))
-
-
-def test_no_header_of_planted_data_leaves_any() -> None:
-    """Neither known headers nor others keep what is planted in their names and values."""
-    values = ["planted", "15550107777", "5550107777", "986745", f"{formatdate(15550107777)}"]
-    names = [*KEPT_NAMES, *map(str.upper, KEPT_NAMES), "Set-Cookie", "Location", EMAIL]
-    assert [] == found_in(json.dumps(scrubbed({}, dict.fromkeys(names, values))["headers"]))
-
-
+BYTES = [
+    json.dumps({"intents": [CUSTOMER | {"customer": CUSTOMER}], "error": EVERY}).encode(),
+    b'{"planted": 1, "errors": {"planted.email@example.org": ["is taken"]}}',
+    b'{"errors":' + b"[" * 9000 + json.dumps(EVERY).encode() + b"]" * 9000 + b"}",
+    b'{"errors":["planted\\ud800"],"error":"\\udfffplanted"}',
+    b'{"error":"Not found","error":"planted"}',
+    b'{"quantity":' + b"15550107777" * 500 + b"}",
+    f"<html><p>{EVERY}</html>".encode(),
+    json.dumps({"errors": EVERY, "id": EMAIL}).encode("utf-16"),
+    gzip.compress(json.dumps(EVERY).encode()),
+]
 LOUD = st.sampled_from([*EVERY, *TEXTS, 15550107777, 1.5550107777, 986745])
-NAMES = st.sampled_from([*sorted(KEPT_NAMES), *EVERY, "x"])
+NAMES = st.sampled_from([*sorted(KEPT_NAMES), *EVERY, "RETRY-AFTER", "Set-Cookie"])
 BODIES = st.binary() | st.recursive(
     LOUD | st.none() | st.booleans(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(NAMES, inner, max_size=5),
@@ -149,7 +125,7 @@ def test_no_answer_of_planted_data_leaves_any(
 def test_personal_data_never_reaches_a_cassette() -> None:
     """What an answer says of the customer or the shop is not in the text of a cassette."""
     headers = {"set-cookie": EMAIL, "retry-after": "5", "x-planted": "1"}
-    said = [Answer(422, headers, body) for body in BYTES.values()]
+    said = [Answer(422, headers, body) for body in BYTES]
     text = cassette_of([(SHOWN_HEADERS, b'{"a":1}', answer) for answer in said], "live")
     content = yaml.safe_load(text)
     assert [] == found_in(text)
@@ -172,37 +148,25 @@ def test_a_cassette_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     assert '{"id":1}' == scrubbed({"id": 5})["body"]["string"]
 
 
-@pytest.mark.parametrize(("code", "reason"), [(200, "OK"), (404, "Not Found"), (520, "")])
-def test_the_reason_phrase_is_the_usual_one(code: int, reason: str) -> None:
+def test_the_reason_phrase_is_the_usual_one() -> None:
     """The cassette holds the phrase that belongs to the status, whatever the service said."""
-    assert {"code": code, "message": reason} == scrubbed(code=code)["status"]
+    phrases = {code: scrubbed(code=code)["status"]["message"] for code in (200, 404, 520)}
+    assert {200: "OK", 404: "Not Found", 520: ""} == phrases
 
 
 @pytest.mark.parametrize(
     ("name", "kept", "left_out"),
     [
-        (
-            "Content-Type",
-            ["application/json", "application/json; charset=utf-8", "text/html; charset=utf-8"],
-            ["application/x-planted", "application/json; boundary=1", "application/json\n"],
-        ),
-        ("Retry-After", ["0", "58", "99999"], ["-1", "1.5", "100000", "58\n", "５", "Mon, 23 Nov"]),
-        ("X-RateLimit-Limit", ["360", "0"], ["100000", "360, 360", " 360"]),
-        ("X-RateLimit-Remaining", ["358"], ["358 of 360"]),
+        ("Content-Type", ["application/json; charset=utf-8"], ["application/x-planted"]),
+        ("Retry-After", ["0", "99999"], ["-1", "1.5", "100000", "58\n", "５", "Mon, 23 Nov"]),
+        ("RETRY-AFTER", ["58"], []),
+        ("X-RateLimit-Limit", ["360"], ["360, 360", " 360", "358 of 360"]),
     ],
 )
 def test_the_values_of_headers(name: str, kept: list[str], left_out: list[str]) -> None:
     """Of a listed header a value is written when it is known, else a placeholder."""
+    headers = {"Date": ["planted"], name: [*kept, *left_out]}
     expected = {name.lower(): [*kept, *[LEFT_OUT] * len(left_out)]}
-    assert expected == scrubbed(headers={name: [*kept, *left_out]})["headers"]
-
-
-def test_the_names_of_headers() -> None:
-    """Names in another case are the same header, a window ends at a fixed moment, and no other
-    header is written."""
-    headers = {"RETRY-AFTER": ["5"], "retry-after": ["x", "6"], "Date": ["x"], "Set-Cookie": ["x"]}
-    headers["X-RateLimit-Reset"] = ["1795420620"]
-    expected = {"retry-after": ["5", LEFT_OUT, "6"], "x-ratelimit-reset": ["1767225660"]}
     assert expected == scrubbed(headers=headers)["headers"]
 
 
@@ -212,7 +176,6 @@ def test_the_names_of_headers() -> None:
         ({"errors": ["Not found", ""]}, {"errors": ["Not found", ""]}),
         ({"errors": None, "error": False}, {"errors": None, "error": False}),
         ({"error": "not found"}, {"error": LEFT_OUT}),
-        ({"error": "Too Many Requests"}, {"error": "Too Many Requests"}),
         (
             {"message": "No points left; try again in 24 seconds"},
             {"message": "No points left; try again in 24 seconds"},
@@ -226,14 +189,12 @@ def test_the_names_of_headers() -> None:
         ({"channel": "sms", "source": "api"}, {"channel": "sms", "source": "api"}),
         ({"channel": "fax", "source": "app"}, {"channel": LEFT_OUT, "source": LEFT_OUT}),
         ({"id": "abc", "customer_id": 5}, {"id": "1", "customer_id": 1}),
-        ({"shopify_variant_id": 5}, {"shopify_variant_id": 4711}),
         ({"shopify_variant_id": "5"}, {"shopify_variant_id": "4711"}),
         ({"email": "", "phone": None}, {"email": "", "phone": None}),
         ({"email": 5, "phone": 5}, {"email": "ada@example.com", "phone": 15550109999}),
         ({"created_at": "today"}, {"created_at": "2026-01-01T00:00:00.000Z"}),
         ({"intents": [{"id": "5", "x": 1}, "x"]}, {"intents": [{"id": "1"}, LEFT_OUT]}),
         (["x", 5, None], [LEFT_OUT, 5, None]),
-        (None, None),
     ],
 )
 def test_the_fields_of_a_body(said: object, kept: object) -> None:
