@@ -22,6 +22,7 @@ from stoqapp.bulk.read import ImportFileError, Source, open_source
 LEFT_OUT: Final = "-"
 STATUSES: Final = ("waiting", "notified", "unsubscribed", "unconfirmed", "blocked")
 DATES: Final = ("day-first", "month-first")
+_ONE_OF: Final = {"status": STATUSES, "phones": ("international",)}
 
 
 def plain_name(name: str) -> str:
@@ -44,7 +45,7 @@ def presets() -> Mapping[str, "ColumnMapping"]:
     """Return the mappings that ship with this package, by name."""
     found = (file.name for file in (files("stoqapp.bulk") / "presets").iterdir())
     names = {name.removesuffix(".toml") for name in found} - {"own", "words"}
-    return {name: mapping_from(_shipped(name), name) for name in sorted(names)}
+    return {name: _mapping_from(_shipped(name), name) for name in sorted(names)}
 
 
 @cache
@@ -160,53 +161,6 @@ def preset_for(columns: Iterable[str]) -> ColumnMapping | None:
     return max(fit, key=lambda preset: len(preset.requires), default=None)
 
 
-def mapping_from(table: Mapping[str, Any], name: str) -> ColumnMapping:
-    """Return the mapping that *table*, read from a TOML file, holds.
-
-    Raises:
-        ImportFileError: A key, a field or a value is not one that a mapping can have.
-    """
-    unknown = table.keys() - {"about", "requires", "dates", "columns", "values", "constants"}
-    if unknown:
-        raise ImportFileError(f"{name}: unknown key {min(unknown)!r} in the mapping")
-    sections = [table.get(part, {}) for part in ("columns", "values", "constants")]
-    if not all(isinstance(part, dict) for part in (*sections, *sections[1].values())):
-        raise ImportFileError(f"{name}: columns, values and constants must be tables")
-    columns, values, constants = sections
-    dates = table.get("dates")
-    if dates not in (None, *DATES):
-        raise ImportFileError(f"{name}: dates must be {' or '.join(DATES)}")
-    return ColumnMapping(
-        name=name,
-        columns={plain_name(column): _field(target, name) for column, target in columns.items()},
-        values={
-            _field(target, name): {
-                text.casefold(): _checked(target, value, name) for text, value in entries.items()
-            }
-            for target, entries in values.items()
-        },
-        constants={
-            _field(target, name): _checked(target, value, name)
-            for target, value in constants.items()
-        },
-        requires=tuple(table.get("requires", ())),
-        dates=dates,
-    )
-
-
-def mapping_from_file(path: Path) -> ColumnMapping:
-    """Return the mapping in the TOML file *path*.
-
-    Raises:
-        ImportFileError: It cannot be read, or is not a mapping.
-    """
-    try:
-        table = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise ImportFileError(f"the mapping {path} cannot be read: {error}") from None
-    return mapping_from(table, str(path))
-
-
 def mapping_for(
     path: Path,
     given: Path | None = None,
@@ -216,28 +170,18 @@ def mapping_for(
     *,
     encoding: str | None = None,
 ) -> tuple[Source, ColumnMapping]:
-    """Open the file *path*; return it with its mapping: *given* or a preset, then the options.
+    """Open the file *path*; return it with its mapping: a file or a preset, then the options.
+
+    Args:
+        path: The file to import.
+        given: A mapping in TOML; else the preset that fits the columns.
+        maps: ``COLUMN=FIELD``, as on the command line.
+        values: ``FIELD:TEXT=VALUE``.
+        constants: ``FIELD=VALUE``.
+        encoding: Of the file, see `stoqapp.bulk.read.open_source`.
 
     Raises:
         ImportFileError: The file, the mapping or an option cannot be used.
-    """
-    options = mapping_from_options(maps, values, constants)
-    base = mapping_from_file(given) if given else None
-    known = (base or ColumnMapping()).merged(options).known
-    source = open_source(path, known, encoding=encoding)
-    if lacking := options.columns.keys() - set(map(plain_name, source.columns)):
-        raise ImportFileError(f"--map: {path.name} has no column {min(lacking)!r}")
-    base = base or preset_for(source.columns) or ColumnMapping()
-    return source, base.merged(options)
-
-
-def mapping_from_options(
-    maps: Iterable[str] = (), values: Iterable[str] = (), constants: Iterable[str] = ()
-) -> ColumnMapping:
-    """Return the mapping that ``COLUMN=FIELD``, ``FIELD:TEXT=VALUE`` and ``FIELD=VALUE`` say.
-
-    Raises:
-        ImportFileError: One of them is not of its form.
     """
     meanings: dict[str, dict[str, str]] = {}
     for left, value in _parted(values, "--value", "FIELD:TEXT=VALUE, like country:Suisse=ch"):
@@ -248,7 +192,19 @@ def mapping_from_options(
         "values": meanings,
         "constants": dict(_parted(constants, "--set", "FIELD=VALUE")),
     }
-    return mapping_from(table, "the options")
+    options = _mapping_from(table, "the options")
+    base = None
+    if given is not None:
+        try:
+            base = _mapping_from(tomllib.loads(given.read_text("utf-8")), str(given))
+        except (OSError, tomllib.TOMLDecodeError, UnicodeError) as error:
+            raise ImportFileError(f"the mapping {given} cannot be read: {error}") from None
+    known = (base or ColumnMapping()).merged(options).known
+    source = open_source(path, known, encoding=encoding)
+    if lacking := options.columns.keys() - set(map(plain_name, source.columns)):
+        raise ImportFileError(f"--map: {path.name} has no column {min(lacking)!r}")
+    base = base or preset_for(source.columns) or ColumnMapping()
+    return source, base.merged(options)
 
 
 def _parted(given: Iterable[str], option: str, form: str) -> Iterator[tuple[str, str]]:
@@ -259,20 +215,51 @@ def _parted(given: Iterable[str], option: str, form: str) -> Iterator[tuple[str,
         yield left.strip(), right.strip()
 
 
-def _field(given: object, name: str) -> str:
+def _mapping_from(table: Mapping[str, Any], name: str) -> ColumnMapping:
+    """Return the mapping that *table*, read from TOML, holds."""
+    unknown = table.keys() - {"about", "requires", "dates", "columns", "values", "constants"}
+    columns, values, constants = (
+        table.get(part, {}) for part in ("columns", "values", "constants")
+    )
+    tables = [columns, values, constants, *(values.values() if isinstance(values, dict) else ())]
+    if unknown or not all(isinstance(one, dict) for one in tables):
+        raise ImportFileError(
+            f"{name}: a mapping has the tables columns, values.FIELD and constants, and dates"
+        )
+    dates = table.get("dates")
+    if dates not in (None, *DATES):
+        raise ImportFileError(f"{name}: dates must be {' or '.join(DATES)}")
+    for target in (*columns.values(), *values, *constants):
+        _check_field(target, name)
+    for target, entries in [
+        *values.items(),
+        *((one, {"": said}) for one, said in constants.items()),
+    ]:
+        for value in entries.values():
+            _check_value(target, value, name)
+    return ColumnMapping(
+        name=name,
+        columns={plain_name(column): target for column, target in columns.items()},
+        values={
+            target: {text.casefold(): value for text, value in entries.items()}
+            for target, entries in values.items()
+        },
+        constants=constants,
+        requires=tuple(table.get("requires", ())),
+        dates=dates,
+    )
+
+
+def _check_field(given: object, name: str) -> None:
     fields = _shipped("own")["columns"]
-    if isinstance(given, str) and given in fields:
-        return given
-    close = difflib.get_close_matches(str(given), fields, 1)
-    hint = f"; did you mean {close[0]}?" if close else f"; the fields are {', '.join(fields)}"
-    raise ImportFileError(f"{name}: {given!r} is not a field{hint}")
+    if not isinstance(given, str) or given not in fields:
+        close = difflib.get_close_matches(str(given), fields, 1)
+        hint = f"; did you mean {close[0]}?" if close else f"; the fields are {', '.join(fields)}"
+        raise ImportFileError(f"{name}: {given!r} is not a field{hint}")
 
 
-def _checked(target: str, value: object, name: str) -> Any:
+def _check_value(target: str, value: object, name: str) -> None:
     if not isinstance(value, str | int | bool):
         raise ImportFileError(f"{name}: a value of {target} must be a text, a number or true/false")
-    if target == "status" and value not in STATUSES:
-        raise ImportFileError(f"{name}: a status must become one of {', '.join(STATUSES)}")
-    if target == "phones" and value != "international":
-        raise ImportFileError(f"{name}: phones can only be set to international")
-    return value
+    if target in _ONE_OF and value not in _ONE_OF[target]:
+        raise ImportFileError(f"{name}: {target} must become {' or '.join(_ONE_OF[target])}")

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from stoqapp.commands import bulk_extra
 from stoqapp.commands.progress import preview_text, progress, summary_text
 from stoqapp.terminal import agreed, complain, mention, show
 
@@ -41,6 +42,23 @@ exit codes:
   3    done, and some rows need a person: see FILE.rejected.csv and stoqapp ledger rejected
   130  interrupted; run the same command again to go on
 """
+
+
+def _date(text: str) -> float | None:
+    from stoqapp.bulk.cells import UnusableCell, moment
+
+    try:
+        return moment(text).day_first
+    except UnusableCell:
+        raise argparse.ArgumentTypeError("must be a date like 2026-01-31") from None
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError("must be a whole number from 1")
+    return int(text)
+
+
 _FLAG: Final[dict[str, Any]] = {"action": "store_true"}
 _FILE: Final[dict[str, Any]] = {"type": Path, "metavar": "FILE"}
 _DATES: Final[dict[str, Any]] = {"action": "store_const", "dest": "dates"}
@@ -76,7 +94,7 @@ _OPTIONS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "--mapping": ("a mapping in TOML (default: the preset that fits the columns)", _FILE),
     "--write-mapping": ("write the mapping that is used, as TOML", _FILE),
     "--exclude": ("people not to import: e-mail addresses and phone numbers", _FILE),
-    "--since": ("leave out older rows, like 2026-01-31", {"metavar": "DATE"}),
+    "--since": ("leave out older rows, like 2026-01-31", {"type": _date, "metavar": "DATE"}),
     "--dayfirst": ("03/09/2026 is in September", _DATES | {"const": "day-first"}),
     "--monthfirst": ("03/09/2026 is in March", _DATES | {"const": "month-first"}),
     "--rows": ("write every verdict, with its request, as JSON Lines", _FILE),
@@ -90,7 +108,7 @@ _OPTIONS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
         " machine is not paced)",
         {"type": float},
     ),
-    "--limit": ("send at most so many intents", {"type": int, "metavar": "N"}),
+    "--limit": ("send at most so many intents", {"type": _count, "metavar": "N"}),
     "--ledger": (f"the ledger (default: {LEDGER} beside FILE)", _FILE),
 }
 
@@ -112,18 +130,22 @@ def add_to(commands: Any) -> None:
         group.add_argument(option, help=explanation, **keywords)
 
 
+@bulk_extra()
 def _run(arguments: argparse.Namespace) -> int:
-    try:
-        with ExitStack() as stack:
+    with ExitStack() as stack:
+        try:
             return _import(arguments, stack)
-    except sqlite3.Error as error:
-        complain(_COMMAND, f"a temporary file failed ({error}): set SQLITE_TMPDIR to a folder")
-        return STOPPED
+        except sqlite3.Error as error:
+            complain(_COMMAND, f"a temporary file failed ({error}): set SQLITE_TMPDIR to a folder")
+            return STOPPED
 
 
 def _import(arguments: argparse.Namespace, stack: ExitStack) -> int:
     from stoqapp import AsyncStoq, Budget, HttpOptions
+    from stoqapp.bulk.catalog import catalog_from_file
+    from stoqapp.bulk.exclude import excluded_from_file
     from stoqapp.bulk.files import open_private, write_rejected, write_template, write_verdicts
+    from stoqapp.bulk.judge import Choices
     from stoqapp.bulk.ledger import Ledger
     from stoqapp.bulk.mapping import mapping_for
     from stoqapp.bulk.plan import plan
@@ -145,15 +167,19 @@ def _import(arguments: argparse.Namespace, stack: ExitStack) -> int:
     ledger = None
     if not only_plan or path.exists():
         ledger = stack.enter_context(Ledger(path, read_only=only_plan))
-    source, mapping = mapping_for(
-        arguments.file,
-        arguments.mapping,
-        arguments.map,
-        arguments.value,
-        arguments.set,
-        encoding=arguments.encoding,
+    options = (arguments.mapping, arguments.map, arguments.value, arguments.set)
+    source, mapping = mapping_for(arguments.file, *options, encoding=arguments.encoding)
+    choices = Choices(
+        shop=shop and client.shop,
+        channel=arguments.channel,
+        match=arguments.match,
+        excluded=excluded_from_file(arguments.exclude) if arguments.exclude else frozenset(),
+        since=arguments.since,
+        dates=arguments.dates,
+        target=client.budget_key.partition("@")[2],
+        salt=ledger.salt if ledger else b"",
     )
-    choices, catalog = _choices(arguments, client, shop and client.shop, ledger)
+    catalog = catalog_from_file(arguments.catalog) if arguments.catalog else None
     planned = plan(source, mapping, catalog, choices)
     stack.callback(planned.close)
     if ledger is not None:
@@ -171,44 +197,13 @@ def _import(arguments: argparse.Namespace, stack: ExitStack) -> int:
         mention(f"wrote {arguments.template}: upload it in STOQ, under Back in stock, Import")
     if only_plan or ledger is None:
         return DONE
-    left = planned.left()
-    count = min(sum(left.values()), arguments.limit or sum(left.values()))
-    where = next(iter(left)) if len(left) == 1 else f"{len(left)} shops"
+    count = min(said["send"], arguments.limit or said["send"])
+    shops = planned.left()
+    where = next(iter(shops)) if len(shops) == 1 else f"{len(shops)} shops"
     question = f"Send {count} intents for {where} to {choices.target or 'STOQ'}?"
     if count and not arguments.yes and not agreed(_COMMAND, question):
         return USAGE
     return _send(arguments, planned, ledger, client, (count, said["seconds"]))
-
-
-def _choices(
-    arguments: argparse.Namespace, client: "AsyncStoq", shop: str | None, ledger: "Ledger | None"
-) -> Any:
-    """Return what was decided for the whole file, and the catalog."""
-    from stoqapp.bulk.catalog import catalog_from_file
-    from stoqapp.bulk.cells import UnusableCell, moment
-    from stoqapp.bulk.exclude import excluded_from_file
-    from stoqapp.bulk.judge import Choices
-    from stoqapp.bulk.read import ImportFileError
-
-    since = None
-    if arguments.since is not None:
-        try:
-            since = moment(arguments.since).day_first
-        except UnusableCell:
-            raise ImportFileError("--since must be a date like 2026-01-31") from None
-    if arguments.limit is not None and arguments.limit < 1:
-        raise ImportFileError("--limit must be a whole number from 1")
-    choices = Choices(
-        shop=shop,
-        channel=arguments.channel,
-        match=arguments.match,
-        excluded=excluded_from_file(arguments.exclude) if arguments.exclude else frozenset(),
-        since=since,
-        dates=arguments.dates,
-        target=client.budget_key.partition("@")[2],
-        **({"salt": ledger.salt} if ledger else {}),
-    )
-    return choices, catalog_from_file(arguments.catalog) if arguments.catalog else None
 
 
 def _send(
@@ -254,7 +249,7 @@ def _send(
     return TO_MEND if summary["rejected"] or summary["unknown"] else DONE
 
 
-async def _drain(ledger: "Ledger", client: "AsyncStoq", on_outcome: Any) -> Any:
+async def _drain(ledger: "Ledger", client: "AsyncStoq", on_outcome: Any) -> tuple[Any, bool]:
     """Drain the ledger; a first signal lets what is in flight end, a second one does not.
 
     Return why it ended early, by shop, and whether a signal asked for it.
@@ -264,6 +259,7 @@ async def _drain(ledger: "Ledger", client: "AsyncStoq", on_outcome: Any) -> Any:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     task: Any = asyncio.current_task()
+
     asked = False
 
     def interrupt(*_: Any) -> None:

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
+from stoqapp.commands import bulk_extra
 from stoqapp.commands.importing import DONE, LEDGER, USAGE
 from stoqapp.terminal import complain, show
 
@@ -65,6 +66,7 @@ def add_ledger_to(commands: Any) -> None:
     ledger.add_argument("--yes", action="store_true", help="with purge: do not ask")
 
 
+@bulk_extra()
 def _run_catalog(arguments: argparse.Namespace) -> int:
     from stoqapp.bulk.catalog import pages_of_shop
     from stoqapp.readers import shop_from
@@ -82,6 +84,7 @@ def _run_catalog(arguments: argparse.Namespace) -> int:
     return DONE
 
 
+@bulk_extra()
 def _run_ledger(arguments: argparse.Namespace) -> int:
     from stoqapp.bulk.ledger import Ledger
 

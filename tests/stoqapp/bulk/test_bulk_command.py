@@ -198,8 +198,8 @@ def test_a_limit(running: Service, capsys: pytest.CaptureFixture[str]) -> None:
         capsys.readouterr().out
     )
     assert 4 == len(running.stored)
-    assert 2 == run_import("list.csv", running, "--limit", "-1")
-    assert "--limit must be a whole number from 1" in capsys.readouterr().err
+    assert 2 == run_import("list.csv", running, "--limit", "0")
+    assert "--limit: must be a whole number from 1" in capsys.readouterr().err
 
 
 def test_nothing_is_sent_unasked(running: Service, capsys: pytest.CaptureFixture[str]) -> None:

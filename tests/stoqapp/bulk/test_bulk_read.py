@@ -13,8 +13,7 @@ from stoqapp.bulk.catalog import catalog_from_file, pages_of_shop
 from stoqapp.bulk.exclude import excluded_from_file
 from stoqapp.bulk.mapping import (
     ColumnMapping,
-    mapping_from_file,
-    mapping_from_options,
+    mapping_for,
     preset_for,
     presets,
 )
@@ -214,31 +213,52 @@ def test_files_that_cannot_be_used(content: bytes, message: str, tmp_path: Path)
     [
         ({"maps": ["Email"]}, "--map must be COLUMN=FIELD"),
         ({"maps": ["Email=e_mail"]}, "did you mean email"),
+        ({"maps": ["Mail=email"]}, "list.csv has no column 'mail'"),
         ({"values": ["status=waiting"]}, "--value must be FIELD:TEXT=VALUE"),
-        ({"values": ["status:Active=active"]}, "must become one of waiting"),
+        ({"values": ["status:Active=active"]}, "must become waiting or notified"),
         ({"constants": ["country"]}, "--set must be FIELD=VALUE"),
-        ({"constants": ["phones=national"]}, "only be set to international"),
+        ({"constants": ["phones=national"]}, "phones must become international"),
     ],
 )
-def test_options_that_cannot_be_used(options: dict[str, list[str]], message: str) -> None:
+def test_options_that_cannot_be_used(
+    options: dict[str, list[str]], message: str, tmp_path: Path
+) -> None:
     """An option of another form is refused with the form, or the name that was meant."""
+    (tmp_path / "list.csv").write_text(HEAD, encoding="utf-8")
     with pytest.raises(ImportFileError, match=message):
-        mapping_from_options(**options)
+        mapping_for(tmp_path / "list.csv", **options)
 
 
 def test_a_mapping_that_was_written_says_the_same(tmp_path: Path) -> None:
     """What --write-mapping writes can be read, and means what the options meant."""
-    options = mapping_from_options(
-        ["Wer=name", "Wann=-"], ["status:Ja, noch=waiting"], ["country=de"]
-    )
-    columns = ["Email", "Wer", "Wann", 'Odd "name"', "Status"]
-    (tmp_path / "m.toml").write_text(options.to_toml(columns), encoding="utf-8")
-    read = mapping_from_file(tmp_path / "m.toml")
-    assert options.fields_of(columns) == read.fields_of(columns)
-    assert (options.values, options.constants) == (read.values, read.constants)
-    (tmp_path / "m.toml").write_text("[columns]\nEmail = 7", encoding="utf-8")
-    with pytest.raises(ImportFileError, match="not a field"):
-        mapping_from_file(tmp_path / "m.toml")
+    path, written = tmp_path / "list.csv", tmp_path / "m.toml"
+    path.write_bytes(csv_of(["Email", "Wer", "Wann", 'Odd "name"', "Status"]))
+    options = ["Wer=name", "Wann=-"], ["status:Ja, noch=waiting"], ["country=de"]
+    source, mapping = mapping_for(path, None, *options)
+    written.write_text(mapping.to_toml(source.columns), encoding="utf-8")
+    _, read = mapping_for(path, written)
+    assert mapping.fields_of(source.columns) == read.fields_of(source.columns)
+    assert (mapping.values, mapping.constants) == (read.values, read.constants)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[columns]\nEmail = 7", "7 is not a field"),
+        ("[columns", "cannot be read"),
+        ("[colums]\nEmail = 'email'", "a mapping has the tables columns"),
+        ("values = 3", "a mapping has the tables columns"),
+        ("dates = 'ymd'", "dates must be day-first or month-first"),
+        ("[constants]\nquantity = 1.5", "a value of quantity must be a text"),
+    ],
+)
+def test_mappings_that_cannot_be_used(text: str, message: str, tmp_path: Path) -> None:
+    """A mapping file that means nothing is refused, naming the file and what is wrong."""
+    path, mapping = tmp_path / "list.csv", tmp_path / "m.toml"
+    path.write_text(HEAD, encoding="utf-8")
+    mapping.write_text(text, encoding="utf-8")
+    with pytest.raises(ImportFileError, match=rf"m\.toml.*{message}"):
+        mapping_for(path, mapping)
 
 
 @pytest.mark.parametrize("name", presets())
@@ -276,7 +296,7 @@ def test_a_storefront_is_read_page_by_page(tmp_path: Path, storefront: str) -> N
 def test_exclusions(tmp_path: Path) -> None:
     """Contacts are read from columns that hold some, or from a file of one column."""
     path = tmp_path / "exclude.csv"
-    path.write_bytes(csv_of(["Phone", "Country", "Why"], ["020 7946 0018", "gb", "asked"]))
+    path.write_bytes(csv_of(["Phone", "Why"], ["+44 20 7946 0018", "asked"], ["", "nobody"]))
     assert {"442079460018"} == excluded_from_file(path)
     path.write_text("Ada@example.com\n+12025550147\n", encoding="utf-8")
     assert {"ada@example.com", "12025550147"} == excluded_from_file(path)
