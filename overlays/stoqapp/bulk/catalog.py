@@ -8,7 +8,6 @@ import difflib
 import json
 import re
 import unicodedata
-import urllib.error
 import urllib.request
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,7 +20,7 @@ from attrs import frozen
 
 from stoqapp.bulk.cells import UnusableCell, cleaned, destroyed, shopify_id
 from stoqapp.bulk.mapping import plain_name
-from stoqapp.bulk.read import ImportFileError, Source, documents, open_source
+from stoqapp.bulk.read import ImportFileError, Line, Source, documents, open_source
 from stoqapp.errors import NotSentError
 
 Match = Literal["id", "sku", "title"]
@@ -230,20 +229,15 @@ def _rounds_to(number: int, rounded: tuple[str, int]) -> bool:
     return len(text) == length and str(shown) == digits
 
 
-def catalog_from_file(path: Path, *, encoding: str | None = None) -> Catalog:
+def catalog_from_file(path: Path) -> Catalog:
     """Return the catalog in *path*.
 
     Raises:
         ImportFileError: It holds no variants with ids, or a row of it cannot be used.
     """
-    source = open_source(path, lambda names: len(_columns(names)), encoding=encoding)
-    if source.form == "json":
-        catalog = Catalog(_variants_of_json(path, source.encoding or "utf-8"))
-    else:
-        columns = _columns(source.columns)
-        if not {"variant_id", "product_id"} <= columns.keys():
-            raise ImportFileError(f"the catalog {path.name} {_NO_IDS}")
-        catalog = Catalog(_variants_of_rows(source, columns))
+    source = open_source(path, lambda names: len(_columns(names)))
+    rows = _rows_of_json(path, source.encoding) if source.form == "json" else _rows(source)
+    catalog = Catalog(_variants(path, rows))
     if not catalog.by_id:
         raise ImportFileError(f"the catalog {path.name} holds no variants")
     return catalog
@@ -255,67 +249,76 @@ def _columns(names: Sequence[str]) -> dict[str, str]:
     return {target: name for target, name in fields if target}
 
 
-def _variants_of_rows(source: Source, columns: Mapping[str, str]) -> Iterator[Variant]:
+def _rows(source: Source) -> Iterator[tuple[Line, Any]]:
+    """Yield the fields of each variant in a table."""
+    columns = _columns(source.columns)
+    if not {"variant_id", "product_id"} <= columns.keys():
+        raise ImportFileError(f"the catalog {source.path.name} {_NO_IDS}")
     for record in source:
-        row = {name: cleaned(record.cells.get(column, "")) for name, column in columns.items()}
-        options = [row.get(name, "") for name in ("variant_title", "option2", "option3")]
         if record.fault:
             raise ImportFileError(f"line {record.line} of {source.path.name}: {record.fault}")
-        try:
-            if any(row.values()):
-                yield Variant(
-                    id=shopify_id(row["variant_id"], "variant_id"),
-                    product_id=shopify_id(row["product_id"], "product_id"),
-                    sku=row.get("sku", ""),
-                    title=_title(" / ".join(filter(None, options))),
-                    product_title=row.get("product_title", ""),
-                    vendor=row.get("vendor", ""),
-                )
-        except UnusableCell as fault:
-            raise ImportFileError(
-                f"line {record.line} of the catalog {source.path.name}: {fault.advice}"
-            ) from None
+        row = {name: record.cells.get(column, "") for name, column in columns.items()}
+        options = (row.get(name) for name in ("variant_title", "option2", "option3"))
+        if any(row.values()):
+            yield record.line, row | {"variant_title": " / ".join(filter(None, options))}
 
 
-def _title(text: str) -> str:
-    return "" if text.strip().casefold() == "default title" else text
-
-
-def _variants_of_json(path: Path, encoding: str) -> Iterator[Variant]:
-    products: dict[str, Any] = {}
+def _rows_of_json(path: Path, encoding: str) -> Iterator[tuple[Line, Any]]:
+    """Yield the fields of each variant in pages of /products.json, or in Shopify's bulk JSONL."""
+    products: dict[Any, Any] = {}
     for line, document in documents(path, encoding):
         try:
             for entry in document if isinstance(document, list) else [document]:
-                if "products" in entry:
-                    for product in entry["products"]:
-                        for variant in product["variants"]:
-                            yield _variant(variant, product["id"], product)
-                elif "ProductVariant" in str(entry["id"]):
+                for product in entry.get("products", ()):
+                    for variant in product["variants"]:
+                        yield line, _fields(variant, product["id"], product)
+                if "ProductVariant" in entry.get("id", ""):
                     parent = entry.get("__parentId") or entry["product"]["id"]
-                    yield _variant(entry, parent, products.get(parent) or entry.get("product", {}))
-                else:
-                    products[entry["id"]] = {
-                        "title": entry.get("title"),
-                        "vendor": entry.get("vendor"),
-                    }
-        except (TypeError, KeyError, AttributeError, UnusableCell):
+                    product = products.get(parent) or entry.get("product", {})
+                    yield line, _fields(entry, parent, product)
+                elif "products" not in entry:
+                    products[entry["id"]] = entry
+        except (TypeError, KeyError, AttributeError):
             raise ImportFileError(
                 f"line {line} of the catalog {path.name} is neither a page of /products.json nor a"
                 " line of Shopify's bulk JSONL"
             ) from None
 
 
-def _variant(variant: Any, product_id: Any, product: Any) -> Variant:
-    available = variant.get("available", variant.get("availableForSale"))
-    return Variant(
-        id=shopify_id(str(variant["id"]), "variant_id"),
-        product_id=shopify_id(str(product_id), "product_id"),
-        sku=cleaned(str(variant.get("sku") or "")),
-        title=_title(str(variant.get("title") or "")),
-        product_title=str(product.get("title") or ""),
-        vendor=str(product.get("vendor") or ""),
-        available=available if isinstance(available, bool) else None,
-    )
+def _fields(variant: Any, product_id: Any, product: Any) -> dict[str, Any]:
+    return {
+        "variant_id": variant["id"],
+        "product_id": product_id,
+        "sku": variant.get("sku"),
+        "variant_title": variant.get("title"),
+        "product_title": product.get("title"),
+        "vendor": product.get("vendor"),
+        "available": variant.get("available", variant.get("availableForSale")),
+    }
+
+
+def _variants(path: Path, rows: Iterable[tuple[Line, Any]]) -> Iterator[Variant]:
+    for line, row in rows:
+        available = row.pop("available", None)
+        texts = {name: cleaned(str(text or "")) for name, text in row.items()}
+        try:
+            yield Variant(
+                id=shopify_id(texts["variant_id"], "variant_id"),
+                product_id=shopify_id(texts["product_id"], "product_id"),
+                sku=texts.get("sku", ""),
+                title=_title(texts.get("variant_title", "")),
+                product_title=texts.get("product_title", ""),
+                vendor=texts.get("vendor", ""),
+                available=available if isinstance(available, bool) else None,
+            )
+        except UnusableCell as fault:
+            raise ImportFileError(
+                f"line {line} of the catalog {path.name}: {fault.advice}"
+            ) from None
+
+
+def _title(text: str) -> str:
+    return "" if text.strip().casefold() == "default title" else text
 
 
 def pages_of_shop(storefront: str) -> Iterator[list[dict[str, Any]]]:
@@ -335,16 +338,15 @@ def pages_of_shop(storefront: str) -> Iterator[list[dict[str, Any]]]:
             if not products:
                 return
             yield [dict(product, variants=list(product["variants"])) for product in products]
-        except urllib.error.HTTPError as error:
+        except OSError as error:
+            status = getattr(error, "code", None)
             remedy = (
                 "the storefront has a password: take it off for a moment, or use another catalog"
-                if error.code in (401, 403)
+                if status in (401, 403)
                 else "try again later"
             )
-            raise NotSentError(f"page {number} was answered {error.code}: {remedy}") from None
-        except OSError as error:
-            reason = getattr(error, "reason", error)
-            raise NotSentError(f"the storefront cannot be reached: {reason}") from None
+            reason = f"answered {status}" if status else getattr(error, "reason", error)
+            raise NotSentError(f"page {number}: {reason}: {remedy}") from None
         except (ValueError, TypeError, KeyError):
             raise ImportFileError(
                 f"page {number} holds no products: is this a Shopify storefront, without a"

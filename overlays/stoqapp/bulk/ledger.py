@@ -66,7 +66,6 @@ class Ledger(SqliteFile):
         self.path = Path(path)
         self._plan: Plan | None = None
         self._claimed: dict[Any, int] = {}
-        self._room: int | None = None
         self._guard: sqlite3.Connection | None = None
         self.run = 0
         if read_only and not self.path.exists():
@@ -124,7 +123,9 @@ class Ledger(SqliteFile):
         """
         query = f"SELECT 1 FROM intents WHERE key = ? AND state IN {DONE}"
         plan.skip_known(lambda key: bool(self.rows(query, (key,))))
-        self._plan, self._file, self._room = plan, file, limit
+        if limit is not None:
+            plan.keep_oldest(limit)
+        self._plan, self._file = plan, file
 
     def begin(self) -> None:
         """Note that sending begins."""
@@ -143,9 +144,7 @@ class Ledger(SqliteFile):
 
     def claim(self, counts: Mapping[str, int]) -> list[Item]:
         """Do as `stoqapp.outbox.Outbox.claim`; the oldest rows first."""
-        found = self._loaded().take(counts, self._room)
-        if self._room is not None:
-            self._room -= len(found)
+        found = self._loaded().take(counts)
         if found:
             now = time.time()
             with self.step() as database:
@@ -187,17 +186,10 @@ class Ledger(SqliteFile):
             database.executemany("DELETE FROM intents WHERE key = ? AND NOT earlier", keys)
         rows = [self._claimed.pop(item.key) for item in items]
         self._loaded().mark((row, "send", None, "") for row in rows)
-        if self._room is not None:
-            self._room += len(rows)
 
     def left(self) -> dict[str, int]:
-        """Do as `stoqapp.outbox.Outbox.left`; a *limit* does not count."""
+        """Do as `stoqapp.outbox.Outbox.left`."""
         return self._loaded().left()
-
-    def state_of(self, key: bytes) -> str | None:
-        """Return what became of an intent: a state of an outcome, ``in flight``, or None."""
-        found = self.rows("SELECT state FROM intents WHERE key = ?", (key,))
-        return found[0][0] if found else None
 
     def states(self) -> dict[str, int]:
         """Return how many intents are in each state."""

@@ -158,16 +158,20 @@ class Plan:
         """Yield what waits to be sent, oldest first."""
         return self.find(f"verdict = 'send' ORDER BY {_ORDER}")
 
-    def take(self, counts: Mapping[str, int], limit: int | None = None) -> list[Verdict]:
-        """Mark so many of the oldest intents of each shop as taken; at most *limit* in all."""
-        found: list[Verdict] = []
-        for shop, count in counts.items():
-            most = count if limit is None else min(count, limit - len(found))
-            found += self.find(
-                f"verdict = 'send' AND shop = ? ORDER BY {_ORDER} LIMIT ?", shop, most
-            )
+    def take(self, counts: Mapping[str, int]) -> list[Verdict]:
+        """Mark so many of the oldest intents of each shop as taken."""
+        query = f"verdict = 'send' AND shop = ? ORDER BY {_ORDER} LIMIT ?"
+        found = [one for counted in counts.items() for one in self.find(query, *counted)]
         self.mark((one.row, "taken", None, "") for one in found)
         return found
+
+    def keep_oldest(self, count: int) -> None:
+        """Leave all but the oldest *count* intents for another time."""
+        oldest = f"SELECT row FROM rows WHERE verdict = 'send' ORDER BY {_ORDER} LIMIT ?"
+        self._rows.execute(
+            f"UPDATE rows SET verdict = 'later' WHERE verdict = 'send' AND row NOT IN ({oldest})",
+            (count,),
+        )
 
     def skip_known(self, is_known: Callable[[bytes], bool]) -> None:
         """Skip the intents whose keys are known to be on the list."""
@@ -214,7 +218,7 @@ class Plan:
             "rejected": verdicts["reject"],
             "skipped": verdicts["skip"] - before,
             "unknown": verdicts["taken"] - sent - there,
-            "left": verdicts["send"],
+            "left": verdicts["send"] + verdicts["later"],
         }
 
     def rejected(self) -> Iterator[tuple[Line, str, str, list[str]]]:

@@ -41,7 +41,7 @@ class Drained:
     Attributes:
         counts: Outcomes by state: ``sent``, ``there``, ``refused``, ``unknown``.
         left: How many items wait, by shop.
-        stopped: The failure that came too often, by shop, or by "" where all shops stopped.
+        stopped: The failure that came too often, by shop; empty where none did.
     """
 
     counts: Mapping[str, int]
@@ -92,8 +92,12 @@ async def drain_async(
             sent again by a later drain.
     """
     ends = time.monotonic() + seconds
-    shops = [one for one in await asyncio.to_thread(outbox.left) if shop in (None, one)]
-    lanes = {one: _Lane(client.with_options(shop=one, retry_unknown=True)) for one in shops}
+    left = await asyncio.to_thread(outbox.left)
+    lanes = {
+        one: _Lane(client.with_options(shop=one, retry_unknown=True), count)
+        for one, count in left.items()
+        if shop in (None, one)
+    }
     return await _Drain(outbox, lanes, ends, on_outcome, stop or asyncio.Event()).run()
 
 
@@ -114,32 +118,20 @@ class _Prepaid(Budget):
         return 0.0
 
 
-class _Streak:
-    """Failures of one kind in a row; "" stands for a success."""
-
-    kind = ""
-    count = 0
-
-    def add(self, kind: str) -> str:
-        """Count an outcome, and return the kind once it came too often, else ""."""
-        self.count = self.count + 1 if kind == self.kind else 1
-        self.kind = kind
-        return kind if self.count >= FAILURES_IN_A_ROW else ""
-
-
 class _Lane:
-    """One shop of a drain."""
+    """One shop of a drain, and how many items wait for it."""
 
-    def __init__(self, client: AsyncStoq) -> None:
+    def __init__(self, client: AsyncStoq, waiting: int) -> None:
         self.budget = client.budget
         self._prepaid = _Prepaid(self.budget) if self.budget else None
         self.client = client.with_options(budget=self._prepaid)
+        self.waiting = waiting
         self.in_flight = 0
-        self.is_empty = False
         # When to ask the budget again, by the monotonic clock.
         self.ask_at = 0.0
-        self.failures = _Streak()
         self.stopped = ""
+        self._failure = ""
+        self._failures = 0
 
     def take(self, count: int) -> int:
         """Take the points of up to *count* requests; return for how many there are some."""
@@ -154,10 +146,12 @@ class _Lane:
                 return taken
         return count
 
-    def give_back(self, count: int) -> None:
-        """Return the points of *count* requests that there are no items for."""
-        for _ in range(count if self.budget else 0):
-            cast(Budget, self.budget).give_back(self.client.budget_key, 0.0)
+    def count(self, failure: str) -> None:
+        """Note the kind of failure of an outcome, "" for none; stop after too many in a row."""
+        self._failures = self._failures + 1 if failure == self._failure else 1
+        self._failure = failure
+        if self._failures >= FAILURES_IN_A_ROW:
+            self.stopped = failure
 
     async def send(self, item: Item) -> tuple[Outcome | None, str]:
         """Return what became of *item*, None where it was not sent, and its kind of failure."""
@@ -192,8 +186,6 @@ class _Drain:
     _outcomes: deque[Outcome] = field(factory=deque)
     _mutex: Lock = field(factory=Lock)
     _counts: Counter[str] = field(factory=Counter)
-    _failures: _Streak = field(factory=_Streak)
-    _stopped: str = ""
     _broken: Exception | None = None
 
     async def run(self) -> Drained:
@@ -212,7 +204,6 @@ class _Drain:
         if self._broken is not None:
             raise self._broken
         stopped = {shop: lane.stopped for shop, lane in self._lanes.items() if lane.stopped}
-        stopped = {"": self._stopped} if self._stopped else stopped
         return Drained(self._counts, await asyncio.to_thread(self._outbox.left), stopped)
 
     async def _watch_stop(self) -> None:
@@ -225,7 +216,9 @@ class _Drain:
         now = time.monotonic()
         waiting = {} if self._broken or self._stop.is_set() else self._unfinished(now)
         rooms = {
-            shop: IN_FLIGHT - lane.in_flight for shop, lane in waiting.items() if lane.ask_at <= now
+            shop: min(IN_FLIGHT - lane.in_flight, lane.waiting)
+            for shop, lane in waiting.items()
+            if lane.ask_at <= now
         }
         if rooms or self._outcomes or self._released:
             await asyncio.to_thread(self._step, rooms)
@@ -243,7 +236,7 @@ class _Drain:
         return {
             shop: lane
             for shop, lane in self._lanes.items()
-            if lane.in_flight < IN_FLIGHT and not (lane.is_empty or lane.stopped)
+            if lane.in_flight < IN_FLIGHT and lane.waiting and not lane.stopped
             if max(now, lane.ask_at) < self._ends
         }
 
@@ -259,15 +252,15 @@ class _Drain:
                 if released:
                     self._outbox.release(released)
                 for item in released:
-                    self._lanes[item.shop].is_empty = False
+                    self._lanes[item.shop].waiting += 1
                 counts = {shop: self._lanes[shop].take(room) for shop, room in rooms.items()}
                 counts = {shop: count for shop, count in counts.items() if count}
                 items = self._outbox.claim(counts) if counts else ()
                 self._claimed += items
                 found = Counter(item.shop for item in items)
                 for shop, count in counts.items():
-                    self._lanes[shop].is_empty = found[shop] < count
-                    self._lanes[shop].give_back(count - found[shop])
+                    lane = self._lanes[shop]
+                    lane.waiting = lane.waiting - count if found[shop] == count else 0
             except Exception as error:  # noqa: BLE001 - raised once what is in flight has ended
                 self._broken = error
 
@@ -282,10 +275,7 @@ class _Drain:
             self._outcomes.append(outcome)
         if self._on_outcome is not None:
             self._on_outcome(item, outcome)
-        lane.stopped = lane.stopped or lane.failures.add(failure)
-        self._stopped = self._stopped or self._failures.add(failure)
-        if self._stopped:
-            self._stop.set()
+        lane.count(failure)
         self._wake.set()
 
 

@@ -197,13 +197,12 @@ def _import(arguments: argparse.Namespace, stack: ExitStack) -> int:
         mention(f"wrote {arguments.template}: upload it in STOQ, under Back in stock, Import")
     if only_plan or ledger is None:
         return DONE
-    count = min(said["send"], arguments.limit or said["send"])
     shops = planned.left()
     where = next(iter(shops)) if len(shops) == 1 else f"{len(shops)} shops"
-    question = f"Send {count} intents for {where} to {choices.target or 'STOQ'}?"
-    if count and not arguments.yes and not agreed(_COMMAND, question):
+    question = f"Send {said['send']} intents for {where} to {choices.target or 'STOQ'}?"
+    if shops and not arguments.yes and not agreed(_COMMAND, question):
         return USAGE
-    return _send(arguments, planned, ledger, client, (count, said["seconds"]))
+    return _send(arguments, planned, ledger, client, (said["send"], said["seconds"]))
 
 
 def _send(

@@ -47,6 +47,8 @@ def test_forms_of_an_id(text: str, tmp_path: Path) -> None:
     [
         ({"Variant ID": "4.51E+13"}, "id_destroyed"),
         ({"Variant ID": "4,51E+13"}, "id_destroyed"),
+        ({"Variant ID": "4.51E+13", "Product title": "Linen Shirt"}, "id_destroyed"),
+        ({"Variant ID": "4.52E+13", "Product title": "Oak Stool"}, "id_destroyed"),
         ({"Variant ID": "AB-1"}, "variant_id"),
         ({"Variant ID": "045100000000101"}, "variant_id"),
         ({"Variant ID": "451"}, "variant_unknown"),
@@ -109,6 +111,15 @@ def test_what_a_person_must_mend(row: dict[str, str], reason: str, tmp_path: Pat
             "intent.shopify_variant_id",
             45100000000201,
         ),
+        (
+            {
+                "Variant ID": "4.51E+13", "Product ID": "8.45E+12",
+                "Product title": "Linen Shirt", "Variant title": "White / M",
+            },
+            "intent.shopify_variant_id",
+            45100000000102,
+        ),
+        ({"Variant ID": "4.51E+13", "SKU": "AB-1"}, "intent.shopify_variant_id", 45100000000101),
         (
             {"Variant ID": "", "Product ID": "8450000000012"},
             "intent.shopify_variant_id",

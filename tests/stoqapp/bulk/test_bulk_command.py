@@ -85,6 +85,56 @@ def test_an_import_adds_up_and_tells_nothing_of_anybody(
     assert "http://" not in Path("report.html").read_text(encoding="utf-8")
 
 
+PERSON = {"Email": "ada.secret@example.com", "Phone": "+1 202 555 0147", "Name": "Ada Lovelace"}
+COLUMNS = (
+    *("Product title", "Variant title", "Variant ID", "Product ID", "SKU", *PERSON, "Status"),
+    *("Quantity", "Country", "Channel", "Market", "Language", "Date", "Accepts marketing"),
+    *("Shop", "Notified at", "Unsubscribed at", "GDPR confirmed", "Note"),
+)
+WHOLE = PERSON | {"Product ID": "42", "Status": "in", "Country": "us", "Channel": "email"}
+
+
+@pytest.mark.parametrize("catalog", [False, True])
+def test_a_person_in_any_column_is_told_nowhere(
+    catalog: bool, running: Service, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """An address, a number or a name in the wrong column is not shown, printed or kept either."""
+    planted = [(column, text) for column in COLUMNS for text in PERSON.values()]
+    variants = [str(4711 + number) for number in range(len(planted))]
+    rows = [
+        WHOLE | {"Variant ID": variant, column: text}
+        for variant, (column, text) in zip(variants, planted, strict=True)
+    ]
+    lines = [[row.get(name, "") for name in COLUMNS] for row in rows]
+    Path("list.csv").write_bytes(csv_of(COLUMNS, *lines))
+    known = [["A", variant, "42"] for variant in variants]
+    Path("catalog.csv").write_bytes(csv_of(["SKU", "Variant ID", "Product ID"], *known))
+    more = ["--catalog", "catalog.csv"] if catalog else []
+    assert 3 == run_import("list.csv", running, *MEANING, *more, "--json")
+    assert 3 == run_import("list.csv", running, *MEANING, *more)
+    assert 0 == main(["ledger", "show", "--html", "report.html"])
+    assert 0 == main(["ledger", "rejected"])
+    kept = "".join(capfd.readouterr()) + Path("report.html").read_text(encoding="utf-8")
+    kept += "".join(path.read_bytes().decode("latin-1") for path in Path().glob("stoqapp.ledger*"))
+    assert "unknown_status" in kept
+    told = (*SECRETS, "Ada", "12025550147")
+    assert [] == [secret for secret in told if secret.casefold() in kept.casefold()]
+
+
+def test_without_the_extra(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A package that is not installed is named, with the line that installs it."""
+    for name in [name for name in sys.modules if name.startswith("stoqapp.bulk.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "python_calamine", None)
+    for words in (["import", "list.csv", "--plan"], ["ledger", "show"]):
+        assert 2 == main(words)
+        error = capsys.readouterr().err
+        assert "'python_calamine'" in error
+        assert 'pip install "stoqapp[bulk]"' in error
+
+
 def test_only_what_is_new_leaves(running: Service, capsys: pytest.CaptureFixture[str]) -> None:
     """A file that grew, and the mended rejects, send what was not sent before, and no more."""
     Path("list.csv").write_bytes(WAITING)
@@ -155,7 +205,7 @@ def test_twenty_failures_of_one_kind_stop_it(
     running.answer = lambda _: NOT_FOUND
     assert 1 == run_import("list.csv", running)
     printed = capsys.readouterr()
-    assert "stopped: NotFoundError (404)" in printed.err
+    assert "stopped: demo.myshopify.com: NotFoundError (404)" in printed.err
     assert 20 <= running.received.total() < 30
     assert 0 == main(["ledger", "rejected"])
     assert "list.csv line 2: demo.myshopify.com variant 4711: 404" in capsys.readouterr().out
@@ -324,7 +374,7 @@ def test_a_catalog_is_written_whole_or_not_at_all(
     path = tmp_path / "catalog.json"
     words = ["catalog", "--shop", "demo", "-o", str(path), "--storefront-url"]
     assert 1 == main([*words, f"{storefront}/locked"])
-    assert "401: the storefront has a password" in capsys.readouterr().err
+    assert "answered 401: the storefront has a password" in capsys.readouterr().err
     assert not path.exists()
     assert 0 == main([*words, storefront])
     assert "3 variants of 3 published products" in capsys.readouterr().out
