@@ -30,11 +30,11 @@ def write_rejected(file: Path, plan: Plan) -> None:
     path = file.with_name(f"{file.name}.rejected.csv")
     rows = ([*texts, str(line), f"{why}: {advice}"] for line, why, advice, texts in plan.rejected())
     first = next(rows, None)
-    if first is None:
-        path.unlink(missing_ok=True)
-    else:
+    if first is not None:
         head = [*plan.columns, "stoqapp line", "stoqapp reason"]
         _write_lines(path, chain([head, first], rows))
+    elif path.exists():
+        path.unlink()
 
 
 def write_template(path: Path, plan: Plan) -> None:

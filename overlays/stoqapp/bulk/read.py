@@ -160,7 +160,7 @@ def _text_of(path: Path, encoding: str) -> TextIO:
 
 def _encoding(path: Path, head: bytes, given: str | None) -> str:
     mark = next((name for mark, name in _MARKS.items() if head.startswith(mark)), None)
-    if given is None and mark is None and b"\x00" in head:
+    if given is None and mark is None and b"\x00" in head[:2]:
         raise ImportFileError(
             f"{path.name} looks like UTF-16 without a byte order mark: give --encoding utf-16-le"
         )

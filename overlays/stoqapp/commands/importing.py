@@ -237,8 +237,8 @@ def _send(
         ledger.end(summary)
     except LedgerError as error:
         failure = failure or str(error)
-    write_rejected(arguments.file, plan)
     show(json.dumps({"event": "summary", **summary}) if arguments.json else summary_text(summary))
+    write_rejected(arguments.file, plan)
     if failure:
         complain(_COMMAND, f"stopped: {failure}. Run the same command again to go on")
         return STOPPED

@@ -78,7 +78,7 @@ def preview_text(said: Mapping[str, Any]) -> str:
     if said["not_understood"]:
         lines.append("not understood:")
     for one in said["not_understood"]:
-        lines.append(f"  {one['field']} {one['text']!r}, {one['count']} times: {one['add']}")
+        lines.append(f"  {one['count']} x {one['field']} {one['text']!r}: {one['add']}")
     if said["in_stock_now"]:
         lines.append(f"{said['in_stock_now']} of the variants are in stock now")
     ends = datetime.now() + timedelta(seconds=said["seconds"])
