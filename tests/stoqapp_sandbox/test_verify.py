@@ -121,6 +121,17 @@ def test_what_no_switch_explains(service: Sandbox, capsys: pytest.CaptureFixture
     assert "No switch of the sandbox explains refused_status" in told
 
 
+def test_no_switch_is_named_without_need(
+    service: Sandbox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of an answer with another status, that alone is told, and only what gives it is named."""
+    service.configure(assume=AS_THE_VENDOR)
+    _, report = reported(capsys, service.base_url)
+    assert {"status": ["201", "404"]} == report["differences"]["unknown_shop"]
+    assert {"unknown_variant": "created", "wrong_product": "created"} == report["explanation"]
+    assert ["unknown_shop"] == [*report["unexplained"]]
+
+
 @pytest.mark.parametrize(
     ("stdin", "sent"),
     [(Terminal("y\n"), True), (Terminal("n\n"), False), (io.StringIO("y\n"), False)],

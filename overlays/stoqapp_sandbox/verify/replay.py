@@ -53,7 +53,9 @@ class Log:
             return
         traits["status"] = str(answer.status)
         traits["cors"] = "yes" if "access-control-allow-origin" in answer.headers else "no"
-        traits |= _form("body", scrubbed_json(answer.body) if answer.body else None)
+        body = scrubbed_json(answer.body) if answer.body else None
+        parts = body.items() if isinstance(body, dict) else [("", body)]
+        traits |= {f"body.{name}".rstrip("."): _form(part) for name, part in parts}
         try:
             created = created_from_answer(answer, 0.0)
         except AnswerError as error:
@@ -86,16 +88,14 @@ class Log:
         return {**self.traits, RATE: told}
 
 
-def _form(place: str, value: Any) -> Iterator[tuple[str, str]]:
-    """Yield each place and the value there; for lists, objects and what is said only their type."""
-    is_said = isinstance(value, str) and not place.startswith("body.intents")
-    is_shown = not is_said and not isinstance(value, dict | list)
-    yield place, str(value) if is_shown else type(value).__name__
+def _form(value: Any) -> str:
+    """Return the names and numbers in a scrubbed value of JSON; of the rest its type."""
     if isinstance(value, dict):
-        for name, part in value.items():
-            yield from _form(f"{place}.{name}", part)
-    elif isinstance(value, list) and value:
-        yield from _form(f"{place}[0]", value[0])
+        shown = [f"{name} {part}" if type(part) is int else name for name, part in value.items()]
+        return f"{{{', '.join(shown)}}}"
+    if isinstance(value, list):
+        return f"[{_form(value[0])}]" if value else "[]"
+    return type(value).__name__
 
 
 def replayed(service: Traits, values: Values, shop: str, assume: Values) -> Traits:
@@ -114,11 +114,12 @@ def replayed(service: Traits, values: Values, shop: str, assume: Values) -> Trai
 
 
 def differences(service: Traits, sandbox: Traits) -> Differences:
-    """Return the traits that are not the same."""
+    """Return the traits that are not the same; of another status, that alone."""
     found: Differences = {}
     for name, ours in service.items():
         theirs = sandbox.get(name, {})
-        for trait in ours | theirs:
+        is_same = ours.get("status") == theirs.get("status")
+        for trait in ours | theirs if is_same else ["status"]:
             pair = [ours.get(trait, "none"), theirs.get(trait, "none")]
             if pair[0] != pair[1]:
                 found.setdefault(name, {})[trait] = pair

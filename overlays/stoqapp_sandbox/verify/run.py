@@ -164,7 +164,7 @@ def _lines(report: Mapping[str, Any]) -> Iterator[str]:
     for name, traits in report["answers"].items():
         unlike = report["differences"].get(name, {})
         told = [f"{trait} {ours} (sandbox: {theirs})" for trait, (ours, theirs) in unlike.items()]
-        alike = f"{traits.get('status', '')} as the sandbox" if traits else "no answer"
+        alike = f"{traits.get('status', '')} as the sandbox".strip() if traits else "no answer"
         yield _wrapped(f"{name:16} {'; '.join(told) or alike}")
     for name, reason in report["not_asked"].items():
         yield _wrapped(f"{name:16} not asked: {reason}")
