@@ -13,12 +13,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.exits import ROOT, Exit, ended, parser, shown
+from pipeline.exits import ROOT, Exit, command, parser, shown
 
 CORRECTIONS = ROOT / "scripts" / "corrections.json"
 
 
-def regenerate(arguments: Sequence[str] | None) -> Exit:
+@command
+def main(arguments: Sequence[str] | None) -> Exit:
     """Do what the command line asks for."""
     options = parser(__doc__)
     add = options.add_argument
@@ -58,11 +59,6 @@ def regenerate(arguments: Sequence[str] | None) -> Exit:
     news = "written" if lines else "up to date"
     print(f"{shown(output)}: {news} ({len(tree)} files)", flush=True)
     return Exit.DONE
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; a failure is one line on stderr and an exit code."""
-    return ended("regenerate", lambda: regenerate(arguments))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipeline import advice, changes, document, pages
-from pipeline.exits import ROOT, Exit, RunError, ended, parser
+from pipeline.exits import ROOT, Exit, RunError, command, parser
 from stoqapp.rules import RULES
 
 SPEC = ROOT / "openapi.json"
@@ -24,7 +24,8 @@ SOURCE = ROOT / "scripts" / "openapi_source.json"
 CORRECTIONS = ROOT / "scripts" / "corrections.json"
 
 
-def update(arguments: Sequence[str] | None) -> Exit:
+@command
+def main(arguments: Sequence[str] | None) -> Exit:
     """Do what the command line asks for."""
     options = parser(__doc__)
     add = options.add_argument
@@ -54,9 +55,9 @@ def update(arguments: Sequence[str] | None) -> Exit:
         SOURCE.write_text(json.dumps({"pages": origin}, indent=2) + "\n", "utf-8")
         print("Written: openapi.json and scripts/openapi_source.json.", flush=True)
     if chosen.all and not chosen.dry_run:
-        for command in ([sys.executable, "scripts/regenerate.py"], ["scripts/test"]):
-            if subprocess.run(command, cwd=ROOT, check=False).returncode != 0:
-                reason = f"{command[-1]} failed; see above what to edit, then go on"
+        for words in ([sys.executable, "scripts/regenerate.py"], ["scripts/test"]):
+            if subprocess.run(words, cwd=ROOT, check=False).returncode != 0:
+                reason = f"{words[-1]} failed; see above what to edit, then go on"
                 raise RunError(Exit.TOOL, reason)
     return Exit[severity.upper()] if severity else Exit.DONE
 
@@ -73,14 +74,14 @@ def explain(new: dict[str, Any], found: list[changes.Change]) -> None:
             print(f"{operation}:")
         print(f"  {change.severity:10}  {change}")
     print("Words that rules quote:")
-    lost = advice.lost_words(new)
-    for each in lost:
-        print(f"  {', '.join(each.rules)}: {each.place} said {each.words!r}\n    now: {each.now}")
-    there = [rule.name for rule in RULES if not any(rule.name in each.rules for each in lost)]
-    print(f"  still there: {', '.join(there) or 'none'}")
+    there = {rule.name: True for rule in RULES}
+    for rules, place, words, now in advice.lost_words(new):
+        print(f"  {', '.join(rules)}: {place} said {words!r}\n    now: {now}")
+        there |= dict.fromkeys(rules, False)
+    print(f"  still there: {', '.join(name for name in there if there[name]) or 'none'}")
     print("Corrections:")
-    for name, state, _ in advice.fitting(new, CORRECTIONS):
-        print(f"  {name}: {state}")
+    for name, state, fits in advice.fitting(new, CORRECTIONS):
+        print(f"  {name}: {state if fits else 'does not fit, see below'}")
     print("To edit by hand:")
     for edit in list(advice.edits(found, new, CORRECTIONS)) or ["nothing"]:
         print(f"  {edit}")
@@ -88,16 +89,8 @@ def explain(new: dict[str, Any], found: list[changes.Change]) -> None:
 
 def agreed() -> bool:
     """Ask whether to write; no answer is a no."""
-    try:
-        return input("Write openapi.json? [y/N] ").strip().lower() in ("y", "yes")
-    except EOFError:
-        print()
-        return False
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; a failure is one line on stderr and an exit code."""
-    return ended("update_spec", lambda: update(arguments))
+    print("Write openapi.json? [y/N] ", end="", flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 if __name__ == "__main__":

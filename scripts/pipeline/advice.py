@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
-
 from pipeline import corrections
 from pipeline.changes import Change
 from pipeline.exits import RunError, one_line
@@ -19,18 +17,8 @@ from stoqapp.spec import ANNOTATIONS, CHECKED, INTENTS_PATH, SHOP_HEADER, Spec
 OPERATION = f"POST {INTENTS_PATH}"
 
 
-@frozen
-class Lost:
-    """A quote of one or more rules that the spec no longer has, and what it says there now."""
-
-    rules: tuple[str, ...]
-    place: str
-    words: str
-    now: str
-
-
-def lost_words(document: dict[str, Any]) -> list[Lost]:
-    """Return the words that rules quote and that `document` does not have at their place."""
+def lost_words(document: dict[str, Any]) -> list[tuple[list[str], str, str, str]]:
+    """Return what rules quote and `document` lacks: their names, place, words, and words now."""
     if (spec := _readable(document)) is None:
         return []
     quoting = defaultdict(list)
@@ -39,7 +27,7 @@ def lost_words(document: dict[str, Any]) -> list[Lost]:
             if quote.words not in spec.words_at(quote.place):
                 quoting[quote.place, quote.words].append(rule.name)
     return [
-        Lost(tuple(names), place, words, one_line(spec.words_at(place)) or "nothing")
+        (names, place, words, one_line(spec.words_at(place)) or "nothing")
         for (place, words), names in quoting.items()
     ]
 
@@ -58,10 +46,10 @@ def fitting(document: dict[str, Any], path: Path) -> Iterator[tuple[str, str, bo
 
 def edits(found: list[Change], document: dict[str, Any], path: Path) -> Iterator[str]:
     """Yield what a person has to edit; what the schemas state needs no edit."""
-    for lost in lost_words(document):
+    for names, place, _, _ in lost_words(document):
         yield (
-            f"overlays/stoqapp/rules.py, {', '.join(lost.rules)}: see whether the rule and its"
-            f" message still hold, and quote the new words for {lost.place}"
+            f"overlays/stoqapp/rules.py, {', '.join(names)}: see whether the rule and its"
+            f" message still hold, and quote the new words for {place}"
         )
     for name, state, fits in fitting(document, path):
         if not fits:
@@ -84,7 +72,7 @@ def _readable(document: dict[str, Any]) -> Spec | None:
     spec = Spec(document)
     try:
         return spec if spec.request and spec.headers else None
-    except (KeyError, TypeError):
+    except (KeyError, StopIteration, TypeError):
         return None
 
 

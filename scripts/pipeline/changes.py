@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -14,14 +15,12 @@ from pipeline.corrections import without_ignored_headers
 from pipeline.exits import one_line
 
 Class = Literal["breaking", "compatible", "prose"]
-METHODS = ("get", "put", "post", "patch", "delete", "head", "options", "trace")
+METHODS = {"get", "put", "post", "patch", "delete", "head", "options", "trace"}
 PROSE = {
     *("description", "summary", "title", "example", "examples", "deprecated", "externalDocs"),
     *("tags", "operationId", "default"),
 }
 WHOLE = "the whole file"
-# How a field below a schema is called.
-BELOW = {"items": "[]", "additionalProperties": "{}", "not": "(not)"}
 
 
 @frozen
@@ -72,16 +71,6 @@ class Change:
             is_breaking = self.kind == "gone" and self.part.startswith("answer 2")
         return "breaking" if is_breaking else "compatible"
 
-    def is_below(self, other: Change) -> bool:
-        """Return whether this is a field of one that came or went with it."""
-        is_near = (self.operation, self.part, self.kind) == (
-            other.operation,
-            other.part,
-            other.kind,
-        )
-        starts = tuple(other.field + mark for mark in ".[{(")
-        return is_near and not other.keyword and bool(other.field) and self.field.startswith(starts)
-
     def __str__(self) -> str:
         where = " ".join(filter(None, [self.part, self.field, self.keyword])) or "operation"
         if self.kind == "changed" and self.old != self.new:
@@ -111,7 +100,11 @@ def changes(old: dict[str, Any], new: dict[str, Any]) -> list[Change]:
             keyword = " ".join(path[3:])
             found.append(Change(operation, part, field, keyword, kind, was, is_now))
     # A field that is new or gone stands for those below it.
-    found = [each for each in found if not any(each.is_below(other) for other in found)]
+    whole = {(c.operation, c.part, c.kind, c.field) for c in found if c.field and not c.keyword}
+    for each in list(found):
+        above = (each.field[: mark.start()] for mark in re.finditer(r"\.|\[", each.field))
+        if any((each.operation, each.part, each.kind, field) in whole for field in above):
+            found.remove(each)
     if not found and old != new:
         found.append(Change(WHOLE, "written otherwise, with the same meaning", "", "", "changed"))
     return sorted(found, key=lambda each: (each.operation, each.part, each.field, each.keyword))
@@ -129,56 +122,44 @@ def _flat(document: dict[str, Any]) -> dict[str, Any]:
     whole |= {key: document[key] for key in ("openapi", "info") if key in document}
     flat: dict[str, Any] = {WHOLE: {"": {"": whole}}}
     for path, item in without_ignored_headers(document).get("paths", {}).items():
-        for method in METHODS:
-            if method in item:
-                shared = item.get("parameters", [])
-                flat[f"{method.upper()} {path}"] = dict(_parts(item[method], shared, document))
+        stated = _inlined(item, document)
+        for method in METHODS & stated.keys():
+            shared = {"parameters": [], "security": document.get("security", []), **stated}
+            flat[f"{method.upper()} {path}"] = dict(_parts(stated[method], shared, document))
     return flat
 
 
 def _parts(
-    operation: dict[str, Any], shared: list[Any], document: dict[str, Any]
+    operation: dict[str, Any], shared: dict[str, Any], document: dict[str, Any]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield each part of an operation, with what is stated of each of its fields."""
     yield "", {"": {key: value for key, value in operation.items() if key in PROSE}}
-    for each in [*shared, *operation.get("parameters", [])]:
-        parameter = _followed(each, document)
-        yield f"{parameter['in']} {parameter['name']}", _stated(parameter, document)
-    if "requestBody" in operation:
-        body = _followed(operation["requestBody"], document)
-        yield "request", _stated(body, document)
-        yield "request media", {"": dict.fromkeys(body.get("content", {}), True)}
+    for parameter in [*shared["parameters"], *operation.get("parameters", [])]:
+        yield f"{parameter['in']} {parameter['name']}", _stated(parameter)
+    if body := operation.get("requestBody"):
+        yield "request", _stated(body)
+        yield "request media", {"": dict.fromkeys(body["content"], True)}
     for status, answer in operation.get("responses", {}).items():
-        yield f"answer {status}", _stated(_followed(answer, document), document)
+        yield f"answer {status}", _stated(answer)
     schemes = document.get("components", {}).get("securitySchemes", {})
-    required = operation.get("security", document.get("security", []))
+    required = operation.get("security", shared["security"])
     yield "credentials", {"": {name: schemes.get(name) for each in required for name in each}}
 
 
-def _stated(part: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]:
+def _stated(part: dict[str, Any]) -> dict[str, Any]:
     """Return what is stated of each field of a parameter, request body or answer."""
     own = {key: value for key, value in part.items() if key not in ("schema", "content", "headers")}
-    media: dict[str, Any] = next(iter(part.get("content", {}).values()), part)
-    fields = dict(_fields(media.get("schema", {}), document))
+    media = next(iter(part.get("content", {}).values()), part)
+    fields = dict(_fields(media.get("schema", {})))
     return fields | {"": fields[""] | own}
 
 
 def _fields(
-    schema: dict[str, Any],
-    document: dict[str, Any],
-    path: str = "",
-    within: tuple[str, ...] = (),
-    **more: bool,
+    schema: dict[str, Any], path: str = "", **more: bool
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield each field of a schema, with what is stated of it; lists of names become objects."""
-    if target := schema.get("$ref"):
-        if target in within:
-            yield path, {"recursive": target, **more}
-        else:
-            found = _followed(schema, document)
-            yield from _fields(found, document, path, (*within, target), **more)
-        return
-    stated = {key: value for key, value in schema.items() if key not in ("properties", "required")}
+    stated = dict(schema)
+    named, required = stated.pop("properties", {}), stated.pop("required", [])
     stated |= more
     if kinds := stated.pop("type", None):
         kinds = {kinds} if isinstance(kinds, str) else set(kinds)
@@ -186,24 +167,26 @@ def _fields(
     if "enum" in stated:
         words = [each if isinstance(each, str) else json.dumps(each) for each in stated["enum"]]
         stated["enum"] = dict.fromkeys(words, True)
-    named, required = schema.get("properties", {}), schema.get("required", [])
     for name in {*named, *required}:
         is_required = {"required": True} if name in required else {}
-        below = f"{path}.{name}".lstrip(".")
-        yield from _fields(named.get(name, {}), document, below, within, **is_required)
-    for key, mark in BELOW.items():
-        if isinstance(stated.get(key), dict):
-            yield from _fields(stated.pop(key), document, path + mark, within)
-    for key in ("allOf", "anyOf", "oneOf"):
-        for number, branch in enumerate(stated.pop(key, []), 1):
-            yield from _fields(branch, document, f"{path}({key} {number})", within)
+        yield from _fields(named.get(name, {}), f"{path}.{name}".lstrip("."), **is_required)
+    if isinstance(stated.get("items"), dict):
+        yield from _fields(stated.pop("items"), f"{path}[]")
     yield path, stated
 
 
-def _followed(value: Any, document: dict[str, Any]) -> Any:
-    while "$ref" in value:
-        value = resolve_pointer(document, value["$ref"].removeprefix("#"))
-    return value
+def _inlined(value: Any, document: dict[str, Any], within: tuple[str, ...] = ()) -> Any:
+    """Return `value` with references followed, as far as they do not lead back."""
+    if isinstance(value, list):
+        return [_inlined(item, document, within) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if isinstance(target := value.get("$ref"), str):
+        if target in within:
+            return {"recursive": target}
+        found = resolve_pointer(document, target.removeprefix("#"))
+        return _inlined(found, document, (*within, target))
+    return {key: _inlined(item, document, within) for key, item in value.items()}
 
 
 def _short(value: Any) -> str:

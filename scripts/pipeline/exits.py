@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 from pathlib import Path
 
@@ -62,18 +62,22 @@ def shown(path: Path) -> str:
     return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
 
 
-def ended(name: str, run: Callable[[], Exit]) -> int:
-    """Call `run` and return its exit code; report a failure in one line on stderr."""
-    code: int
-    try:
-        return run()
-    except RunError as error:
-        code, reason = error.code, str(error)
-    except ModuleNotFoundError as error:
-        code, reason = Exit.TOOL, f"{error.name} is not installed; run scripts/setup"
-    except OSError as error:
-        code, reason = Exit.OUTPUT, f"cannot read or write: {error}"
-    except KeyboardInterrupt:
-        code, reason = 130, "interrupted"
-    print(f"{name}: {one_line(reason, 1600)}", file=sys.stderr)
-    return code
+def command(run: Callable[[Sequence[str] | None], Exit]) -> Callable[..., int]:
+    """Let `run` end by its exit code; report a failure in one line on stderr."""
+
+    def main(arguments: Sequence[str] | None = None) -> int:
+        code: int
+        try:
+            return run(arguments)
+        except RunError as error:
+            code, reason = error.code, str(error)
+        except ModuleNotFoundError as error:
+            code, reason = Exit.TOOL, f"{error.name} is not installed; run scripts/setup"
+        except OSError as error:
+            code, reason = Exit.OUTPUT, f"cannot read or write: {error}"
+        except KeyboardInterrupt:
+            code, reason = 130, "interrupted"
+        print(f"{Path(sys.argv[0]).name}: {one_line(reason, 1600)}", file=sys.stderr)
+        return code
+
+    return main

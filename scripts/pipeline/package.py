@@ -37,9 +37,8 @@ TAKEN_IN_MODELS = {
     *("to_dict", "to_multipart"),
 }
 TAKEN_IN_CALLS = {"cookies", "headers", "params", "quote"}
-
+# What each file of a package holds, by its path below the package, with forward slashes.
 Tree = dict[str, bytes]
-"""A package: what each file holds, by its path below the package, with forward slashes."""
 
 
 def build(document: dict[str, Any], spec_bytes: bytes, *, partial: bool) -> tuple[Tree, list[str]]:

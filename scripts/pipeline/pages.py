@@ -13,6 +13,9 @@ from typing import Any
 
 import httpx
 from attrs import frozen
+from markdown_it import MarkdownIt
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from pipeline.document import parsed
 from pipeline.exits import Exit, RunError, one_line
@@ -42,16 +45,18 @@ class Page:
 
 def read_page(source: str, client: httpx.Client | None = None) -> Page:
     """Read a saved page, a JSON or YAML file, or an https URL; stop if it has no OpenAPI."""
+    name = source
     if source.startswith("https://"):
         content = _fetched(source, client or httpx.Client(follow_redirects=True, timeout=10))
-        return Page(source, content, find_openapi(content, source))
-    if "://" in source:
+    elif "://" in source:
         raise RunError(Exit.USAGE, f"{source} is neither a file nor an https URL")
-    try:
-        content = Path(source).read_bytes()
-    except OSError as error:
-        raise RunError(Exit.SPEC, f"cannot read {source}: {error.strerror}") from error
-    return Page(Path(source).name, content, find_openapi(content, Path(source).name))
+    else:
+        name = Path(source).name
+        try:
+            content = Path(source).read_bytes()
+        except OSError as error:
+            raise RunError(Exit.SPEC, f"cannot read {source}: {error.strerror}") from error
+    return Page(name, content, find_openapi(content, name))
 
 
 def _fetched(url: str, client: httpx.Client) -> bytes:
@@ -81,9 +86,6 @@ def find_openapi(content: bytes, name: str) -> Any:
         raise RunError(Exit.SPEC, f"{name}: byte {error.start} is not UTF-8") from error
     if re.match(r"\s*(\{|(#.*\n|---\s*\n|\s)*(openapi|swagger):)", text):
         return _parsed(text, name)
-
-    from markdown_it import MarkdownIt
-
     blocks = [token for token in MarkdownIt().parse(text) if token.type in ("fence", "code_block")]
     found: dict[str, Any] = {}
     for block in blocks:
@@ -105,10 +107,6 @@ def find_openapi(content: bytes, name: str) -> Any:
 def _parsed(text: str, place: str) -> Any:
     if text.lstrip()[:1] == "{":
         return parsed(text.encode(), place)
-
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
     try:
         # In JSON a date and the key of an object are strings.
         return json.loads(json.dumps(YAML(typ="safe", pure=True).load(text), default=str))
