@@ -288,6 +288,15 @@ REHEARSALS = {
         ),
         tries=(),
     ),
+    "no longer JSON": Rehearsal(
+        lambda spec: operation(spec)["requestBody"].update(content={"application/xml": {}}),
+        "breaking",
+        edits=(
+            *["scripts/corrections.json, title-"] * 4,
+            "overlays/stoqapp/spec.py: say where POST /intents.json and its JSON body are now",
+        ),
+        tries=(),
+    ),
     "own credentials": Rehearsal(
         lambda spec: (keyed_operation(spec), operation(spec).update(security=[{"ApiKeyAuth": []}])),
         "breaking",

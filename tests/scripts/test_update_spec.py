@@ -138,7 +138,7 @@ def test_a_page_that_trickles_is_given_up(monkeypatch: pytest.MonkeyPatch) -> No
 def document(
     server: str = "https://app.example.com/api/v1", path: str = "/a", **more: Any
 ) -> dict[str, Any]:
-    operation = {"responses": {"204": {"description": "Done"}}}
+    operation = {"tags": ["A"], "responses": {"204": {"description": "Done"}}}
     return {
         "openapi": "3.0.3",
         "info": {"title": path, "version": "1"},
@@ -253,6 +253,12 @@ def answered(schema: Any) -> dict[str, Any]:
         (FIELDS, {**FIELDS, "properties": {}}, "breaking", "breaking"),
         (
             FIELDS,
+            {**FIELDS, "properties": {"a": FIELD, "b": {**FIELDS, "required": ["a"]}}},
+            "compatible",
+            "compatible",
+        ),
+        (
+            FIELDS,
             {"type": "object", "properties": {"a": FIELD, "b": FIELD}, "required": ["b"]},
             "breaking",
             "compatible",
@@ -303,6 +309,7 @@ KEY = {"components": {"securitySchemes": {"Key": {"type": "apiKey", "in": "heade
     ("change", "told"),
     [
         (lambda spec: spec["paths"].clear(), "breaking GET /a gone: operation"),
+        (lambda spec: holding(spec)["tags"].append("B"), 'prose GET /a new: tags 1: "B"'),
         (lambda spec: holding(spec)["responses"].clear(), "breaking GET /a gone: answer 204"),
         (lambda spec: takes(spec, "query", "q"), "compatible GET /a new: query q"),
         (lambda spec: takes(spec, "query", "q", required=True), "breaking GET /a new: query q"),
