@@ -24,7 +24,7 @@ SMS: Final = {"intent__channel": "sms", "customer__phone": "15550109999"}
 HANG_SECONDS: Final = 30
 STOQAPP: Final = Path(sysconfig.get_path("scripts")) / "stoqapp"
 
-_CLIENT: Final = httpx.Client(timeout=HANG_SECONDS, trust_env=False)
+CLIENT: Final = httpx.Client(timeout=HANG_SECONDS, trust_env=False)
 
 
 def body(**changes: Any) -> dict[str, Any]:
@@ -63,12 +63,12 @@ def send(
     """Send a request with headers like ``X_Shopify_Shop_Domain="demo"``; None leaves one out."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     kept = {name: value for name, value in (HEADERS | named).items() if value is not None}
-    return _CLIENT.request(method, sandbox.url + path, content=raw_from(content), headers=kept)
+    return CLIENT.request(method, sandbox.url + path, content=raw_from(content), headers=kept)
 
 
 def get(sandbox: Sandbox, path: str) -> Any:
     """Return the JSON at *path*."""
-    return _CLIENT.get(sandbox.url + path).raise_for_status().json()
+    return CLIENT.get(sandbox.url + path).raise_for_status().json()
 
 
 def head_of(content: bytes = VALID, **more: str) -> bytes:
