@@ -22,7 +22,7 @@ HEADERS: Final = {"X-Shopify-Shop-Domain": SHOP, "Content-Type": "application/js
 SMS: Final = {"intent__channel": "sms", "customer__phone": "15550109999"}
 # So long that a busy machine decides nothing.
 HANG_SECONDS: Final = 30
-STOQAPP: Final = Path(sysconfig.get_path("scripts")) / "stoqapp"
+_STOQAPP: Final = Path(sysconfig.get_path("scripts")) / "stoqapp"
 
 CLIENT: Final = httpx.Client(timeout=HANG_SECONDS, trust_env=False)
 
@@ -109,7 +109,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 def started(*words: str | Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Run ``stoqapp sandbox``; yields it with its URL, and kills it."""
     with subprocess.Popen(
-        [STOQAPP, "sandbox", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [_STOQAPP, "sandbox", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as running:
         try:
             assert running.stdout is not None

@@ -9,11 +9,9 @@ from typing import Any
 
 import httpx
 import pytest
-from attrs import frozen
 from calling import Caller, email_request
 from sending import (
     HANG_SECONDS,
-    HEADERS,
     VALID,
     get,
     received,
@@ -41,70 +39,51 @@ CONTROL, REQUESTS = "/_sandbox/faults", "/_sandbox/requests"
 # -- what a client receives --------------------------------------------------------------------
 
 
-@frozen
-class Row:
-    """What becomes of one intent.
-
-    Attributes:
-        fault: What goes wrong.
-        kind: What the call ends in.
-        stored: How many intents are there then.
-        whole: Whether all of the answer came, None where there is none.
-    """
-
-    fault: str
-    kind: type[IntentCreated | StoqError]
-    stored: int
-    whole: bool | None = None
-
-
-ROWS = [
-    Row("latency=0.001-0.002", IntentCreated, 1, whole=True),
-    Row("slow-bytes=0.00001", IntentCreated, 1, whole=True),
-    Row("reset-in-head", IntentCreated, 1, whole=False),
-    Row("reset-in-body", IntentCreated, 1, whole=False),
-    Row("truncated-body", IntentCreated, 1, whole=False),
-    *(Row(f"odd-201={shape}", IntentCreated, 1, whole=True) for shape in SHAPES),
-    Row("reset-before-store", OutcomeUnknownError, 0),
-    Row("close-before-store", OutcomeUnknownError, 0),
-    Row("reset-after-store", OutcomeUnknownError, 1),
-    Row("close-after-store", OutcomeUnknownError, 1),
-    Row("garbage", OutcomeUnknownError, 1),
-    Row("status=429:retry_after=3", RateLimitedError, 0, whole=True),
-    Row("status=503", ServerError, 0, whole=True),
-    Row("status=307", UnexpectedAnswerError, 0, whole=True),
-]
+# What a call ends in, how many intents are there then, and whether all of the answer came.
+Outcome = tuple[type[IntentCreated | StoqError], int, bool | None]
+WHOLE: Outcome = IntentCreated, 1, True
+CUT: Outcome = IntentCreated, 1, False
+LOST: Outcome = OutcomeUnknownError, 1, None
+NOT_STORED: Outcome = OutcomeUnknownError, 0, None
+OUTCOMES: dict[str, Outcome] = {
+    "latency=0.001-0.002": WHOLE,
+    "slow-bytes=0.00001": WHOLE,
+    **{f"odd-201={shape}": WHOLE for shape in SHAPES},
+    "reset-in-head": CUT,
+    "reset-in-body": CUT,
+    "truncated-body": CUT,
+    "reset-before-store": NOT_STORED,
+    "close-before-store": NOT_STORED,
+    "reset-after-store": LOST,
+    "close-after-store": LOST,
+    "garbage": LOST,
+    "status=429": (RateLimitedError, 0, True),
+    "status=503": (ServerError, 0, True),
+    "status=307": (UnexpectedAnswerError, 0, True),
+}
 
 
-def test_every_kind_has_its_row() -> None:
+def test_every_kind_has_its_outcome() -> None:
     """No kind of fault is without an expected outcome."""
-    assert set(KINDS) == {re.split("[=:]", row.fault)[0] for row in ROWS}
+    assert set(KINDS) == {fault.partition("=")[0] for fault in OUTCOMES}
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.fault)
-def test_outcome(sandbox: Sandbox, row: Row, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("fault", OUTCOMES)
+def test_outcome(sandbox: Sandbox, fault: str, caplog: pytest.LogCaptureFixture) -> None:
     """Each fault ends a call as it must, with as many intents stored; the sandbox logs nothing."""
-    sandbox.fail_next(row.fault)
+    kind, stored, whole = OUTCOMES[fault]
+    sandbox.fail_next(fault)
     outcome: IntentCreated | StoqError
     try:
         outcome = Caller("sync").create_intent(email_request(), base_url=sandbox.base_url)
     except StoqError as error:
         outcome = error
-    assert (row.kind, row.stored) == (type(outcome), len(sandbox.intents))
-    assert row.whole == (None if row.whole is None else outcome.answer.complete)
+    assert (kind, stored) == (type(outcome), len(sandbox.intents))
+    assert whole is None or whole == outcome.answer.complete
     assert [] == [record for record in caplog.records if record.levelno > logging.INFO]
     [noted] = get(sandbox, REQUESTS)
-    assert noted["fault"] == row.fault.partition(":")[0]
-    assert (noted["intent"] is not None) == bool(row.stored)
-    assert (noted["status"] is None) == (row.kind is OutcomeUnknownError)
-
-
-def test_a_redirect_leads_back(sandbox: Sandbox) -> None:
-    """A client that follows a redirect comes to the endpoint again."""
-    sandbox.fail_next(307)
-    url = f"{sandbox.base_url}/intents.json"
-    answer = httpx.post(url, content=VALID, headers=HEADERS, follow_redirects=True)
-    assert (answer.status_code, len(answer.history), len(sandbox.intents)) == (201, 1, 1)
+    assert (fault, stored) == (noted["fault"], int(noted["intent"] is not None))
+    assert (whole is None) == (noted["status"] is None)
 
 
 def test_many_at_once_lose_nothing(sandbox: Sandbox) -> None:
@@ -129,12 +108,12 @@ def test_many_at_once_lose_nothing(sandbox: Sandbox) -> None:
 # -- what is on the wire -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("fault", [name for name in KINDS if name.startswith("reset-")])
-def test_a_reset_is_one(sandbox: Sandbox, fault: str) -> None:
+def test_a_reset_is_one(sandbox: Sandbox) -> None:
     """The connection ends with a TCP reset, not in order."""
-    sandbox.fail_next(fault)
-    with pytest.raises(ConnectionResetError):
-        received(sandbox)
+    for fault in (name for name in KINDS if name.startswith("reset-")):
+        sandbox.fail_next(fault)
+        with pytest.raises(ConnectionResetError):
+            received(sandbox)
 
 
 @pytest.mark.parametrize(
@@ -273,10 +252,8 @@ def test_schedule(sandbox: Sandbox, options: str, numbers: Any) -> None:
 @pytest.mark.parametrize(
     ("options", "times"), [("", 1), (":after=3", 1), (":times=2", 2), (":every=5", 2)]
 )
-def test_how_often_a_fault_happens_that_is_asked_for_later(
-    sandbox: Sandbox, options: str, times: int
-) -> None:
-    """Once, unless it says otherwise; with every it goes on."""
+def test_how_often_a_later_fault_happens(sandbox: Sandbox, options: str, times: int) -> None:
+    """A fault that is asked for later happens once, unless it says otherwise."""
     sandbox.fail_next(f"status=500{options}")
     assert times == sum(map(bool, met(sandbox, 12)))
 
@@ -354,11 +331,9 @@ UNUSABLE = [
     ({"fault": None}, "fault: must be a status, like 503, or text"),
     ({"fault": 99}, "status: must be an integer from 200 to 599"),
     ({"fault": "status"}, "status: needs a value, like status=STATUS"),
-    ({"fault": "status=503.0"}, "status: must be"),
     ({"fault": "reset"}, "'reset' is not a fault; choose of status, latency, odd-201, reset-"),
     ({"fault": "garbage=1"}, "garbage: takes no value"),
     ({"fault": "latency=0"}, "latency: must be seconds above 0, up to 10^9, like 0.5, or a range"),
-    ({"fault": "latency=1-x"}, "latency: must be seconds"),
     ({"fault": "slow-bytes=x"}, "slow-bytes: must be a number"),
     ({"fault": "odd-201=odd"}, "odd-201: must be one of empty, html"),
     ({"fault": "garbage:evry=2"}, "evry: is not an option of a fault; choose of times"),
@@ -370,12 +345,10 @@ UNUSABLE = [
     ({"fault": "garbage", "probability": 0}, "probability: must be a number above 0, at most 1"),
     ({"fault": "garbage", "body": "x"}, "body: goes only with the fault status, not garbage"),
     ({"fault": "status=503:retry_after=-1"}, "retry_after: must be an integer from 0"),
-    ({"fault": 503, "headers": []}, "headers: must be an object"),
     ({"fault": 503, "headers": {"A": "x\r\nB: 1"}}, "headers: must be"),
     ({"fault": 503, "headers": {"Content-Length": "1"}}, "headers: must be"),
     ({"fault": 204, "body": "x"}, "body: an answer with status 204 has none"),
     ([], 'body: must be an object like {"fault": "garbage"}'),
-    (503, 'body: must be an object like {"fault": "garbage"}'),
 ]
 
 

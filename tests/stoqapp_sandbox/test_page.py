@@ -6,6 +6,7 @@ import runpy
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -49,54 +50,46 @@ def chromium() -> Iterator[Browser]:
         yield running
 
 
+Visit = Callable[..., Page]
+
+
 @pytest.fixture
-def visit(chromium: Browser, sandbox: Sandbox) -> Iterator[Callable[..., Page]]:
+def visit(chromium: Browser, sandbox: Sandbox) -> Iterator[Visit]:
     """Opens the page of the sandbox; arguments go to the browser's context.
 
     Fails the test where the browser reports an error, or asks anything but the sandbox.
     """
-    contexts, complaints = [], []
+    complaints = []
 
-    def opened(path: str = "/", **settings: Any) -> Page:
-        context = chromium.new_context(**({"viewport": DESK, "locale": "en-GB"} | settings))
-        contexts.append(context)
-        page = context.new_page()
+    def said(line: ConsoleMessage) -> None:
+        # What the browser itself writes for each answer from 400 on.
+        if not line.text.startswith("Failed to load resource: "):
+            complaints.append(line.text)
 
-        def said(line: ConsoleMessage) -> None:
-            # What the browser itself writes for each answer from 400 on.
-            if not line.text.startswith("Failed to load resource: "):
-                complaints.append(line.text)
+    def requested(request: Request) -> None:
+        if urlsplit(request.url).netloc != urlsplit(sandbox.url).netloc:
+            complaints.append(f"request to {request.url}")
 
-        def requested(request: Request) -> None:
-            if urlsplit(request.url).netloc != urlsplit(sandbox.url).netloc:
-                complaints.append(f"request to {request.url}")
+    with ExitStack() as stack:
 
-        page.on("console", said)
-        page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
-        page.on("request", requested)
-        page.goto(f"{sandbox.url}{path}")
-        expect(page.locator("#summary[data-state=live]")).to_be_visible()
-        return page
+        def opened(path: str = "/", **settings: Any) -> Page:
+            context = chromium.new_context(viewport=DESK, locale="en-GB", **settings)
+            page = stack.enter_context(context).new_page()
+            page.on("console", said)
+            page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
+            page.on("request", requested)
+            page.goto(f"{sandbox.url}{path}")
+            expect(page.locator("#summary[data-state=live]")).to_be_visible()
+            return page
 
-    yield opened
-    for context in contexts:
-        context.close()
+        yield opened
     assert complaints == []
-
-
-def lines(page: Page) -> list[str]:
-    """Return the text of each line of the list, without its time."""
-    texts = page.locator("#requests a").evaluate_all(
-        "links => links.map(a => [...a.children].filter(c => c.tagName !== 'TIME')"
-        ".map(c => c.textContent).join(' | '))"
-    )
-    return list(texts)
 
 
 # -- the list --------------------------------------------------------------------------------
 
 
-def test_the_list(visit: Callable[..., Page], sandbox: Sandbox) -> None:
+def test_the_list(visit: Visit, sandbox: Sandbox) -> None:
     """What others send shows up without a reload, newest first, with its reason or fault.
 
     While there is nothing, the page says what to give to a client; on top stands which limit holds.
@@ -119,7 +112,12 @@ def test_the_list(visit: Callable[..., Page], sandbox: Sandbox) -> None:
     expect(page.locator("#requests li")).to_have_count(6)
     expect(page.locator("#requests li").first).to_have_css("animation-name", "arrive")
     shop = "demo.myshopify.com"
-    assert [text.replace("| |", "|") for text in lines(page)] == [
+    # Each line without its time.
+    lines = page.locator("#requests a").evaluate_all(
+        "links => links.map(a => [...a.children].filter(c => c.tagName !== 'TIME')"
+        ".map(c => c.textContent).join(' | '))"
+    )
+    assert [line.replace("| |", "|") for line in lines] == [
         "400 | no contact | body: must be of type objectother.myshopify.com",
         f"405 | no contact | Method Not AllowedGET {PATH}{shop}",
         f"503 | ada@lovelace.org | scripted: status=503, not stored{shop}",
@@ -131,7 +129,7 @@ def test_the_list(visit: Callable[..., Page], sandbox: Sandbox) -> None:
     expect(summary).to_have_text("0 stored · 0 refused · limit 360 points in 60 s · no faults wait")
 
 
-def test_on_a_phone(visit: Callable[..., Page], sandbox: Sandbox) -> None:
+def test_on_a_phone(visit: Visit, sandbox: Sandbox) -> None:
     """The first screen shows requests; a narrow one then the chosen request, and the list again.
 
     What is new does not move for those who have asked for stillness. Of many requests, the newest
@@ -158,7 +156,7 @@ def test_on_a_phone(visit: Callable[..., Page], sandbox: Sandbox) -> None:
 # -- one request -----------------------------------------------------------------------------
 
 
-def test_one_click_to_a_refused_body(visit: Callable[..., Page], sandbox: Sandbox) -> None:
+def test_one_click_to_a_refused_body(visit: Visit, sandbox: Sandbox) -> None:
     """A click shows what was sent, digit by digit, and what came back; either can be copied.
 
     Where a fault kept the answer back, or where the body is gone, the detail says so.
@@ -243,7 +241,7 @@ def test_the_same_request_again(
 # -- the forms -------------------------------------------------------------------------------
 
 
-def test_send_by_keyboard(visit: Callable[..., Page], sandbox: Sandbox) -> None:
+def test_send_by_keyboard(visit: Visit, sandbox: Sandbox) -> None:
     """With keys alone a request is sent, its answer read, changed, and sent again."""
     page = visit()
     page.keyboard.press("Tab")
@@ -267,7 +265,7 @@ def test_send_by_keyboard(visit: Callable[..., Page], sandbox: Sandbox) -> None:
     assert [intent["email"] for intent in sandbox.intents] == ["ada@example.com"]
 
 
-def test_the_forms(visit: Callable[..., Page], sandbox: Sandbox) -> None:
+def test_the_forms(visit: Visit, sandbox: Sandbox) -> None:
     """What cannot be sent is told; each kind of fault is offered, waits, and can be cleared.
 
     Reset asks first; the keyboard can say no; then the page begins anew.
@@ -314,7 +312,7 @@ def test_the_forms(visit: Callable[..., Page], sandbox: Sandbox) -> None:
 # -- the stream ------------------------------------------------------------------------------
 
 
-def test_a_screen_reader_is_told(visit: Callable[..., Page], sandbox: Sandbox) -> None:
+def test_a_screen_reader_is_told(visit: Visit, sandbox: Sandbox) -> None:
     """A burst is one sentence, said once it is over, too; nothing else speaks by itself."""
     page = visit()
     page.clock.install()
@@ -332,7 +330,7 @@ def test_a_screen_reader_is_told(visit: Callable[..., Page], sandbox: Sandbox) -
     assert ["news", "sent", "scripted"] == [item.get_attribute("id") for item in live.all()]
 
 
-def test_sandbox_goes_and_comes_back(visit: Callable[..., Page], sandbox: Sandbox) -> None:
+def test_sandbox_goes_and_comes_back(visit: Visit, sandbox: Sandbox) -> None:
     """A page outlives its sandbox, says that it is gone, and goes on when it is back.
 
     A tab that is not looked at gives its connection back, and is up to date when it is.
@@ -367,7 +365,7 @@ def fill_with_odd_things(sandbox: Sandbox) -> None:
     send(sandbox)
 
 
-def test_odd_things(visit: Callable[..., Page], sandbox: Sandbox) -> None:
+def test_odd_things(visit: Visit, sandbox: Sandbox) -> None:
     """Markup and overrides of direction are shown as text, and the page fits at each width."""
     fill_with_odd_things(sandbox)
     page = visit("/#1")
@@ -384,34 +382,33 @@ def test_odd_things(visit: Callable[..., Page], sandbox: Sandbox) -> None:
             assert page.evaluate(script) == 0, (chosen, width)
 
 
-# All in .ci/run, which sets CI; elsewhere a sample, since each takes seconds.
-STATES = ["/", "/#send", "/#3", "/#7", "asking", "lost"]
-
-
-@pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("state", ["empty", *STATES] if os.environ.get("CI") else ["/#3"])
-def test_axe_finds_nothing(
-    visit: Callable[..., Page], sandbox: Sandbox, viewport: dict[str, int], scheme: str, state: str
-) -> None:
+def test_axe_finds_nothing(visit: Visit, sandbox: Sandbox, scheme: str) -> None:
     """axe-core finds no violation, contrast included, in any state, scheme or width."""
     file = JUDGES / "node_modules/axe-core/axe.min.js"
     if not file.is_file():
         _missing("axe-core is not installed (scripts/judges/install)", "ACCESSIBILITY IS UNTESTED")
-    if state != "empty":
-        fill_with_odd_things(sandbox)
-        sandbox.fail_next("garbage")
-    path = state if state.startswith("/") else "/"
-    page = visit(path, viewport=viewport, color_scheme=scheme, reduced_motion="reduce")
-    if path[1:].removeprefix("#").isdigit():
-        expect(page.locator("#parts section").first).to_be_visible()
-    elif state == "asking":
-        page.get_by_role("button", name="Reset", exact=True).first.click()
-    elif state == "lost":
-        page.evaluate("document.getElementById('summary').dataset.state = 'lost'")
+    page = visit(color_scheme=scheme, reduced_motion="reduce")
     background = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (background == "rgb(22, 24, 27)") == (scheme == "dark")
     page.evaluate(file.read_text("utf-8"))
-    found = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
-    assert [f"{rule['id']}: {rule['nodes'][0]['html']}" for rule in found["violations"]] == []
-    assert len(found["passes"]) > 15
+    for state in ("empty", "full", "#send", "#3", "#7", "asking", "lost"):
+        if state == "full":
+            fill_with_odd_things(sandbox)
+            sandbox.fail_next("garbage")
+            expect(page.locator("#summary")).to_contain_text("1 fault waits")
+        elif state.startswith("#"):
+            page.evaluate("hash => { location.hash = hash }", state)
+        elif state == "asking":
+            page.get_by_role("button", name="Reset", exact=True).first.click()
+        elif state == "lost":
+            page.keyboard.press("Escape")
+            page.evaluate("document.getElementById('summary').dataset.state = 'lost'")
+        if state in ("#3", "#7"):
+            expect(page.locator("#parts section").first).to_be_visible()
+        for viewport in (DESK, PHONE):
+            page.set_viewport_size(viewport)
+            found = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
+            broken = [f"{rule['id']}: {rule['nodes'][0]['html']}" for rule in found["violations"]]
+            assert (state, viewport, broken) == (state, viewport, [])
+            assert len(found["passes"]) > 15

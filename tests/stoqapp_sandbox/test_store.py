@@ -226,12 +226,13 @@ def torn(file: Path) -> None:
         (lambda file: file.write_text("short"), "cannot be used (file is not a database)"),
         (lambda file: file.write_bytes(b"precious " * 2000), "file is not a database"),
         (lambda file: file.mkdir(), "cannot be used (unable to open database file)"),
+        (lambda file: file.parent.rmdir(), "cannot be used (No such file or directory)"),
         (other_database, "was not written by this version of the sandbox: give another path"),
         (changed_by("PRAGMA user_version = 7"), "was not written by this version"),
         (torn, "cannot be used (database disk image is malformed)"),
         (changed_by("DROP TABLE requests"), "cannot be used (no such table: requests)"),
     ],
-    ids=["text", "long", "folder", "database", "version", "torn", "no-table"],
+    ids=["text", "long", "folder", "no-folder", "database", "version", "torn", "no-table"],
 )
 def test_a_file_that_cannot_be_used(file: Path, make: Callable[[Path], Any], says: str) -> None:
     """It is refused in one line with the reason, is not changed, and is left unlocked."""
@@ -245,13 +246,6 @@ def test_a_file_that_cannot_be_used(file: Path, make: Callable[[Path], Any], say
         assert says in str(caught.value)
         assert "\n" not in str(caught.value)
     assert before == (file.read_bytes() if file.is_file() else None)
-
-
-def test_a_folder_that_is_missing(tmp_path: Path) -> None:
-    """A state file is made in a folder that is there; no folder is made."""
-    with pytest.raises(SandboxError, match="the state file"), Sandbox(state=tmp_path / "a" / "b"):
-        pass
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_empty_file_becomes_a_state(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
