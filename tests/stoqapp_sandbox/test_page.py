@@ -86,9 +86,6 @@ def visit(chromium: Browser, sandbox: Sandbox) -> Iterator[Visit]:
     assert complaints == []
 
 
-# -- the list --------------------------------------------------------------------------------
-
-
 def test_the_list(visit: Visit, sandbox: Sandbox) -> None:
     """What others send shows up without a reload, newest first, with its reason or fault.
 
@@ -151,9 +148,6 @@ def test_on_a_phone(visit: Visit, sandbox: Sandbox) -> None:
     send_many(sandbox, [VALID] * 105)
     expect(page.locator("#requests li")).to_have_count(100)
     expect(page.locator("#more")).to_contain_text("The newest 100 of 105.")
-
-
-# -- one request -----------------------------------------------------------------------------
 
 
 def test_one_click_to_a_refused_body(visit: Visit, sandbox: Sandbox) -> None:
@@ -238,9 +232,6 @@ def test_the_same_request_again(
             assert first["headers"].get(name) == one["headers"].get(name)
 
 
-# -- the forms -------------------------------------------------------------------------------
-
-
 def test_send_by_keyboard(visit: Visit, sandbox: Sandbox) -> None:
     """With keys alone a request is sent, its answer read, changed, and sent again."""
     page = visit()
@@ -309,9 +300,6 @@ def test_the_forms(visit: Visit, sandbox: Sandbox) -> None:
     expect(page.locator("#requests li")).to_have_count(1)
 
 
-# -- the stream ------------------------------------------------------------------------------
-
-
 def test_a_screen_reader_is_told(visit: Visit, sandbox: Sandbox) -> None:
     """A burst is one sentence, said once it is over, too; nothing else speaks by itself."""
     page = visit()
@@ -352,9 +340,6 @@ def test_sandbox_goes_and_comes_back(visit: Visit, sandbox: Sandbox) -> None:
     expect(summary).to_contain_text("1 stored · 1 refused")
 
 
-# -- for everyone ----------------------------------------------------------------------------
-
-
 def fill_with_odd_things(sandbox: Sandbox) -> None:
     """Have the sandbox hold and refuse what is hard to show."""
     for number, name in enumerate(ODD_NAMES):
@@ -392,7 +377,7 @@ def test_axe_finds_nothing(visit: Visit, sandbox: Sandbox, scheme: str) -> None:
     background = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (background == "rgb(22, 24, 27)") == (scheme == "dark")
     page.evaluate(file.read_text("utf-8"))
-    for state in ("empty", "full", "#send", "#3", "#7", "asking", "lost"):
+    for state in ("empty", "full", "#send", "#7", "asking", "lost"):
         if state == "full":
             fill_with_odd_things(sandbox)
             sandbox.fail_next("garbage")
@@ -404,7 +389,7 @@ def test_axe_finds_nothing(visit: Visit, sandbox: Sandbox, scheme: str) -> None:
         elif state == "lost":
             page.keyboard.press("Escape")
             page.evaluate("document.getElementById('summary').dataset.state = 'lost'")
-        if state in ("#3", "#7"):
+        if state == "#7":
             expect(page.locator("#parts section").first).to_be_visible()
         for viewport in (DESK, PHONE):
             page.set_viewport_size(viewport)

@@ -32,9 +32,6 @@ from stoqapp_sandbox.service import Service
 SECRET = "ada.lovelace.1815"
 
 
-# -- a created intent -------------------------------------------------------------------
-
-
 def test_valid_intent_is_created(sandbox: Sandbox) -> None:
     """A valid body is answered 201 with the fields that the vendor documents for intents."""
     answer = send(sandbox, body(intent__shopify_market_id=33, customer__accepts_marketing=True))
@@ -95,9 +92,6 @@ def test_a_long_list_is_whole(sandbox: Sandbox) -> None:
     assert list(range(1, 302)) == [intent["shopify_variant_id"] for intent in sandbox.intents]
 
 
-# -- uniqueness ------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("second", "status"),
     [
@@ -138,9 +132,6 @@ def test_identical_intents_at_once(sandbox: Sandbox) -> None:
     with ThreadPoolExecutor(8) as pool:
         statuses = pool.map(lambda _: send(sandbox).status_code, range(16))
         assert sorted(statuses) == [200] * 15 + [201]
-
-
-# -- refusals ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -260,9 +251,6 @@ def test_other_routes(sandbox: Sandbox, method: str, path: str, status: int) -> 
     assert ("allow" in answer.headers) is (status == 405)
 
 
-# -- bytes -----------------------------------------------------------------------------------
-
-
 def test_large_body(sandbox: Sandbox) -> None:
     """A body over 1 MiB is answered 413, also one of which nothing says how large it is."""
     limit = 1024 * 1024
@@ -314,9 +302,6 @@ def test_odd_json_that_is_still_json(sandbox: Sandbox, raw: bytes) -> None:
     assert json.loads(raw) == intent["request"]
 
 
-# -- no person's data in messages and logs -----------------------------------------------------
-
-
 @pytest.mark.parametrize(
     "sent",
     [
@@ -349,9 +334,6 @@ def test_a_caller_who_hangs_up_is_no_failure(
     assert caplog.text == ""
 
 
-# -- the rate limit ----------------------------------------------------------------------------
-
-
 def test_points_by_shop_and_method(sandbox: Sandbox) -> None:
     """A write costs 2 and a read 1, by shop; a 429 costs nothing, and its request is not judged."""
     sandbox.configure(rate_limit=(5, 86400))
@@ -380,8 +362,6 @@ def test_windows_are_aligned() -> None:
     now = 122.5
     assert service.create_intent(HEADERS, VALID).status == 200
 
-
-# -- scripts of another origin -------------------------------------------------------------------
 
 ORIGIN = "http://localhost:3000"
 CORS = "access-control-allow-origin"

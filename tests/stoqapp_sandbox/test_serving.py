@@ -21,6 +21,7 @@ from sending import (
     VALID,
     body,
     head_of,
+    received,
     send,
     sent_raw,
     started,
@@ -36,8 +37,6 @@ from stoqapp_sandbox import (
     UnusableOptionError,
 )
 from stoqapp_sandbox.options import Options
-
-# -- options -------------------------------------------------------------------------------------
 
 
 def test_the_same_options_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,8 +132,6 @@ def test_configure_begins_anew(sandbox: Sandbox) -> None:
     assert address == sandbox.url
 
 
-# -- shops and catalogs ----------------------------------------------------------------------------
-
 CATALOG = {"demo": {"gid://shopify/Product/22": ["11", 12]}, "other.myshopify.com": {"5": [6]}}
 
 
@@ -208,9 +205,6 @@ def test_a_catalog_of_another_shop(tmp_path: Path, capsys: pytest.CaptureFixture
     assert says in capsys.readouterr().err
 
 
-# -- address -------------------------------------------------------------------------------------
-
-
 def test_address_of_a_sandbox() -> None:
     """The URL, the client's base URL and the port agree; before the start there are none."""
     sandbox = Sandbox()
@@ -251,9 +245,6 @@ def test_a_sandbox_that_is_open_to_the_network(
     assert warnings == said.err.count("\n")
 
 
-# -- the end -------------------------------------------------------------------------------------
-
-
 def test_end_leaves_nothing_behind() -> None:
     """On exit the thread has ended and the port is closed, whoever is still connected."""
     before = set(threading.enumerate())
@@ -267,6 +258,24 @@ def test_end_leaves_nothing_behind() -> None:
         socket.create_connection(("127.0.0.1", sandbox.port))
     for caller in callers:
         caller.close()
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"\x00\x01\r\n\r\n",
+        head_of().replace(b"Content-Length: ", b"Content-Length: many"),
+        head_of(Connection="close").replace(b"Host: x\r\n", b""),
+        head_of().replace(b"Content-Length: ", b"Transfer-Encoding: chunked\r\nX: ") + b"zz\r\n",
+        head_of(**{"X-Long": "x" * 100_000}),
+    ],
+    ids=["noise", "length", "host", "chunk", "long"],
+)
+def test_bytes_that_are_no_http(sandbox: Sandbox, raw: bytes) -> None:
+    """What is not HTTP is refused, the connection ends, and the sandbox goes on."""
+    assert re.match(rb"HTTP/1\.1 4\d\d ", received(sandbox, raw))
+    assert sandbox.intents == []
+    assert send(sandbox).status_code == 201
 
 
 def test_sandbox_can_be_entered_again() -> None:
