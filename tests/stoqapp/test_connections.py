@@ -54,9 +54,6 @@ CHUNKED = b"Transfer-Encoding: chunked"
 BARE: dict[str, Any] = {"budget": None, "max_retries": 0}
 
 
-# Used again, or not ---------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     "first",
     [http(201, INTENT), unframed(201, CHUNKED, body=chunked(INTENT))],
@@ -151,9 +148,6 @@ def test_cookies_are_not_kept(caller: Caller) -> None:
     assert [b"cookie:" in sent.head.lower() for sent in server.requests] == [False, False]
 
 
-# Turns ----------------------------------------------------------------------------------------
-
-
 def test_a_full_pool_sends_nothing() -> None:
     """A thread that waits too long for a connection has sent nothing."""
     gate = Gate()
@@ -206,9 +200,6 @@ def test_many_calls_wait_for_their_turn() -> None:
     with FaultServer(slow) as server:
         outcomes = asyncio.run(run())
     assert {type(outcome) for outcome in outcomes} == {IntentCreated}
-
-
-# Threads, processes, loops --------------------------------------------------------------------
 
 
 def test_many_threads_get_their_own_answers() -> None:
@@ -339,9 +330,6 @@ def test_connections_at_the_end_of_a_program(mode: str, end: str) -> None:
         assert (errors, child.returncode) == ("", 0)
     counts = (2, 7) if end == "fork" else (1, 1)
     assert counts == (server.connections, len(server.requests))
-
-
-# Closed in the end ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("used", [True, False])

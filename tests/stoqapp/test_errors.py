@@ -3,6 +3,7 @@
 import copy
 import json
 import pickle
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -150,20 +151,13 @@ def test_request_ids(headers: dict[str, str], request_id: str | None, told: str 
 
 def test_the_tree_of_errors_is_drawn_where_it_lives() -> None:
     """Every class of error is public, is in the drawing, and hangs where the drawing says."""
-    drawing = (stoqapp.errors.__doc__ or "").split("::")[1]
-    tree: dict[str, str] = {}
-    above: list[str] = []
-    for line in drawing.splitlines():
-        stem, _, rest = line[4:].rpartition("── ")
-        name = rest.split()[0] if rest.split() else ""
-        if name.endswith("Error"):
-            depth = (len(stem) + 3) // 4 if stem else 0
-            tree[name] = above[depth - 1] if depth else "Exception"
-            above[depth:] = [name]
-    classes = {
-        name: value
-        for name, value in vars(stoqapp.errors).items()
-        if isinstance(value, type) and issubclass(value, Exception)
-    }
-    assert {name: value.__bases__[0].__name__ for name, value in classes.items()} == tree
+    drawing = (stoqapp.errors.__doc__ or "").split("::")[1].partition("`")[0]
+    above, tree = {0: "Exception"}, {}
+    for name in re.finditer(r"[A-Z]\w+Error\b", drawing):
+        depth = (name.start() - drawing.rindex("\n", 0, name.start()) - 1) // 4
+        tree[name[0]] = above[depth - 1]
+        above[depth] = name[0]
+    members = vars(stoqapp.errors).items()
+    classes = {name: kind for name, kind in members if name.endswith("Error")}
+    assert {name: kind.__bases__[0].__name__ for name, kind in classes.items()} == tree
     assert set(classes) <= set(stoqapp.__all__)

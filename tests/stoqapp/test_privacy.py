@@ -89,17 +89,11 @@ def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
     ]
 
 
-def echoed(status: int, *headers: bytes, body: bytes = SAID) -> bytes:
+def echoed(status: int, *headers: bytes) -> bytes:
     """Return an answer that repeats the planted values in all its parts."""
-    lines = [
-        b"X-Echo: " + ECHO,
-        b"Set-Cookie: who=" + ECHO,
-        b"Location: http://[" + ECHO,
-        b"Server: " + ECHO,
-        b"Date: " + ECHO,
-        *headers,
-    ]
-    return http(status, body, *lines, reason=ECHO)
+    lines = [name + b": who=" + ECHO for name in (b"X-Echo", b"Set-Cookie", b"Server", b"Date")]
+    lines += [b"Location: http://[" + ECHO, *headers]
+    return http(status, SAID, *lines, reason=ECHO)
 
 
 PHONE = str(PLANTED["phone"]).encode()

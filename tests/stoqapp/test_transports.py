@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import httpcore
 import httpx
 import pytest
 from calling import Caller
@@ -224,24 +223,3 @@ def test_what_a_cassette_does_not_hold_was_not_sent(caller: Caller) -> None:
     not_sent.check(outcome)
     assert "CannotOverwriteExistingCassetteException: Can't " in str(outcome)
     assert "ada@example.com" not in str(outcome)
-
-
-def test_httpx_sends_through_its_pool() -> None:
-    """The HTTP layer rests on one private name: httpx's transports send through `_pool`."""
-
-    class Pool:
-        def handle_request(self, request: httpcore.Request) -> httpcore.Response:
-            return httpcore.Response(201, headers=[("X-Method", request.method)])
-
-        async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
-            return self.handle_request(request)
-
-    request = httpx.Request("POST", "https://app.stoqapp.com")
-    transports: Any = httpx.HTTPTransport(), httpx.AsyncHTTPTransport()
-    for transport in transports:
-        transport._pool = Pool()
-    answers = [
-        transports[0].handle_request(request),
-        asyncio.run(transports[1].handle_async_request(request)),
-    ]
-    assert [answer.headers["x-method"] for answer in answers] == ["POST", "POST"]
