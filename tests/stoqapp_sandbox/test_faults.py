@@ -244,9 +244,10 @@ def test_how_often_a_later_fault_happens(sandbox: Sandbox, options: str, times: 
 
 
 def test_probability_can_be_repeated(sandbox: Sandbox) -> None:
-    """Each run draws the same requests, about as many as the probability says."""
+    """After a reset the same requests are drawn, about as many as the probability says."""
     sandbox.configure(faults=["status=500:probability=0.3"])
     first = met(sandbox, 100)
+    sandbox.fail_next(502, times=100)
     sandbox.reset()
     assert first == met(sandbox, 100)
     assert 15 < sum(map(bool, first)) < 45
@@ -284,29 +285,18 @@ def ask(sandbox: Sandbox, asked: Any, method: str = "POST") -> httpx.Response:
 
 def test_over_http(sandbox: Sandbox) -> None:
     """Faults can be added, listed with what became of them, and cleared."""
-    asked = {"fault": "status=503", "times": 2, "headers": {"X-Any": "1"}, "body": {"a": 1}}
-    assert ask(sandbox, asked).status_code == 200
+    assert ask(sandbox, {"fault": "status=503", "times": 2}).status_code == 200
     listed = ask(sandbox, {"fault": "reset-after-store", "every": 10}).json()
     usual = {"after": 0, "probability": 1.0, "seen": 0, "happened": 0}
     assert listed["faults"] == [
         {"fault": "status=503", "times": 2, "every": 1, **usual},
         {"fault": "reset-after-store", "times": None, "every": 10, **usual},
     ]
-    answer = send(sandbox)
-    assert (answer.status_code, answer.headers["x-any"], answer.json()) == (503, "1", {"a": 1})
+    assert send(sandbox).status_code == 503
     faults = get(sandbox, CONTROL)["faults"]
     assert [(fault["seen"], fault["happened"]) for fault in faults] == [(1, 1), (0, 0)]
     assert ask(sandbox, {}, "DELETE").json() == get(sandbox, CONTROL) == {"faults": []}
     assert send(sandbox).status_code == 201
-
-
-def test_reset_begins_anew(sandbox: Sandbox) -> None:
-    """A reset drops what was asked for later, and begins anew with what was there at the start."""
-    sandbox.configure(faults=["status=500:times=1"])
-    assert [send(sandbox).status_code for _ in range(2)] == [500, 201]
-    sandbox.fail_next(502)
-    send(sandbox, b"", "POST", "/_sandbox/reset").raise_for_status()
-    assert [send(sandbox).status_code for _ in range(2)] == [500, 201]
 
 
 UNUSABLE = [
@@ -317,7 +307,6 @@ UNUSABLE = [
     ({"fault": "garbage=1"}, "garbage: takes no value"),
     ({"fault": "latency=0"}, "latency: must be seconds above 0, up to 10^9, like 0.5, or a range"),
     ({"fault": "slow-bytes=x"}, "slow-bytes: must be a number"),
-    ({"fault": "odd-201=odd"}, "odd-201: must be one of empty, html"),
     ({"fault": "garbage:evry=2"}, "evry: is not an option of a fault; choose of times"),
     ({"fault": "garbage:times=2:every"}, "every: must be an integer from 1"),
     ({"fault": "garbage:times=2", "times": 2}, "times: is given twice"),
@@ -327,7 +316,7 @@ UNUSABLE = [
     ({"fault": "garbage", "probability": 0}, "probability: must be a number above 0, at most 1"),
     ({"fault": "garbage", "body": "x"}, "body: goes only with the fault status, not garbage"),
     ({"fault": "status=503:retry_after=-1"}, "retry_after: must be an integer from 0"),
-    ({"fault": 503, "headers": {"A": "x\r\nB: 1"}}, "headers: must be"),
+    ({"fault": 503, "headers": {"A": "x\r\nB: 1"}}, "headers: must be an object"),
     ({"fault": 503, "headers": {"Content-Length": "1"}}, "headers: must be"),
     ({"fault": 204, "body": "x"}, "body: an answer with status 204 has none"),
     ([], 'body: must be an object like {"fault": "garbage"}'),

@@ -96,13 +96,6 @@ def test_everything_of_its_own_is_private(sandbox: Sandbox, method: str, path: s
     assert headers["x-content-type-options"] == "nosniff"
 
 
-def test_own_origin(sandbox: Sandbox) -> None:
-    """What the page itself asks for is answered, by whichever of its names it was opened."""
-    for host in (f"127.0.0.1:{sandbox.port}", f"localhost:{sandbox.port}"):
-        status, _ = ask(sandbox, "POST", "/_sandbox/reset", host=host, origin=f"http://{host}")
-        assert status == 200
-
-
 def test_the_api_takes_any_host(sandbox: Sandbox) -> None:
     """The endpoint answers whatever its Host is, as a proxy in front of it may need."""
     assert ask(sandbox, "POST", PATH, host="app.stoqapp.com")[0] == 400

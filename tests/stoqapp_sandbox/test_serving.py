@@ -101,7 +101,6 @@ def test_a_rate_limit_is_three_assumptions() -> None:
     ("words", "says"),
     [
         (["--host"], "--host: needs a value"),
-        (["--port", "70000"], "port must be a whole number from 0 to 65535"),
         (["--rate-limit", "x"], "rate limit must be whole points, at least 1, and seconds"),
         (["--assume", "nonsense"], "--assume must be like duplicate=409"),
         (["--shops", ""], "shops: number 1: must be a shop"),
