@@ -1,8 +1,11 @@
 """What calls must end in: how rows of tables say it, and how they are run."""
 
 import json
+import signal
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -131,3 +134,15 @@ def echoes(peer: Peer) -> None:
     """Answer with the address that was in the request."""
     email = json.loads(peer.read_request().body)["customer"]["email"]
     peer.send(http(201, json.dumps({"intents": [{"email": email}]}).encode()))
+
+
+@contextmanager
+def on_signal(number: int, handler: Any) -> Iterator[Callable[[], None]]:
+    """Handle a signal so; return what sends it to the main thread."""
+    main = threading.main_thread().ident
+    assert main is not None
+    before = signal.signal(number, handler)
+    try:
+        yield partial(signal.pthread_kill, main, number)
+    finally:
+        signal.signal(number, before)

@@ -111,6 +111,9 @@ def test_every_other_status_is_an_error_of_its_class(
         ({"message": "c", "errors": ["a"], "error": "b"}, ("a", "b", "c")),
         ({"errors": ["a"] * 1000}, ("a",) * 100),
         (["a"], ()),
+        # What is nested deeper than ten levels is not read.
+        ({"errors": json.loads("[" * 9 + '"a"' + "]" * 9)}, ("a",)),
+        ({"errors": json.loads("[" * 10 + '"a"' + "]" * 10)}, ()),
     ],
 )
 def test_messages_are_read_leniently(content: Any, messages: tuple[str, ...]) -> None:

@@ -8,12 +8,12 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint, entry_points
 
 import pytest
 from faults import FaultServer, Peer
+from outcomes import on_signal
 
 from stoqapp import Stoq, __version__
 from stoqapp.cli import main
@@ -213,7 +213,7 @@ def test_the_json_of_what_was_not_sent(capsys: pytest.CaptureFixture[str]) -> No
 def test_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """--help of every command shows examples that name it, and each exit code once."""
     text = help_of(capsys, *command)
-    examples = text.partition("\nexamples:\n")[2].partition("\n\n")[0]
+    examples = re.split(r"\nexamples?:\n", text)[1].partition("\n\n")[0]
     assert "stoqapp " + " ".join(command) in examples
     codes = re.findall(r"^  (\d+) +\w", text, re.MULTILINE)
     assert codes[:3] == ["0", "1", "2"]
@@ -246,21 +246,18 @@ def test_a_package_that_is_missing(
 
 def test_a_termination(capsys: pytest.CaptureFixture[str]) -> None:
     """SIGTERM during a call, like Ctrl-C, says that the intent may be on the list."""
-    main_thread = threading.main_thread().ident
-    assert main_thread is not None
 
     def terminates(peer: Peer) -> None:
         peer.read_request()
-        signal.pthread_kill(main_thread, signal.SIGTERM)
+        terminate()
         peer.wait_until_left()
 
-    before = signal.signal(signal.SIGTERM, lambda *_: pytest.fail("not handled"))
-    try:
-        with FaultServer(terminates) as server:
-            words = [*FIELDS, *EMAIL, "--json", "--base-url", server.url()]
-            assert main(["create", *words]) == 130
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    with (
+        on_signal(signal.SIGTERM, lambda *_: pytest.fail("not handled")) as terminate,
+        FaultServer(terminates) as server,
+    ):
+        words = [*FIELDS, *EMAIL, "--json", "--base-url", server.url()]
+        assert main(["create", *words]) == 130
     said = capsys.readouterr()
     assert said.err == "stoqapp create: interrupted; the intent may be on the list\n"
     report = json.loads(said.out)

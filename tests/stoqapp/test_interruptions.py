@@ -4,13 +4,12 @@ import asyncio
 import random
 import signal
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from calling import email_request, outcome_of
 from faults import FaultServer, Peer, Script, answers_and_hangs, http
-from outcomes import INTENT, LATEST_SECONDS, ONE, ONE_CONNECTION, YES, Gate
+from outcomes import INTENT, LATEST_SECONDS, ONE, ONE_CONNECTION, YES, Gate, on_signal
 
 from record_cassettes import SHOP
 from stoqapp import (
@@ -19,10 +18,8 @@ from stoqapp import (
     IntentCreated,
     NotSentError,
     OutcomeUnknownError,
-    ProcessedWithErrorsError,
     Stoq,
 )
-from stoqapp_sandbox import Sandbox
 
 # An interrupted or cancelled call must not be tried again, even where retries are wanted.
 RETRYING: dict[str, Any] = {"budget": None, "max_retries": 5, "retry_unknown": True}
@@ -97,25 +94,12 @@ def test_a_timeout_around_a_call_is_the_callers() -> None:
         asyncio.run(calls(server))
 
 
-@pytest.fixture
-def _ctrl_c_interrupts() -> Iterator[None]:
-    """Listen to SIGINT, which a shell lets its background jobs ignore."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("_ctrl_c_interrupts")
 @wherever_it_is
 def test_an_interrupt_ends_a_call(start: bytes) -> None:
     """KeyboardInterrupt comes through, and the only connection is free for the next call."""
-    main = threading.main_thread().ident
-    assert main is not None
-
-    def interrupt() -> None:
-        signal.pthread_kill(main, signal.SIGINT)
-
     with (
+        # A shell lets its background jobs ignore it.
+        on_signal(signal.SIGINT, signal.default_int_handler) as interrupt,
         FaultServer(begins(start, interrupt), YES) as server,
         Stoq(SHOP, base_url=server.url(), http=ONE_CONNECTION, **RETRYING) as stoq,
     ):
@@ -127,36 +111,28 @@ def test_an_interrupt_ends_a_call(start: bytes) -> None:
 
 # A socket that is interrupted while it connects belongs to no line yet, and is closed as garbage.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.usefixtures("_ctrl_c_interrupts")
-def test_interrupts_at_any_moment_leave_a_client_that_works(sandbox: Sandbox) -> None:
+def test_interrupts_at_any_moment_leave_a_client_that_works() -> None:
     """After many interrupts, wherever they came, the one connection is free or made anew."""
-    wanted = {"variant": 4711, "product": 42, "email": "ada@example.com"}
     chance = random.Random(7)
     interrupted = 0
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGALRM, interrupt)
-    try:
-        with Stoq(SHOP, base_url=sandbox.base_url, http=ONE_CONNECTION, **BARE) as stoq:
-            stoq.subscribe(**wanted)
-            while interrupted < 80:
+    with (
+        on_signal(signal.SIGALRM, signal.default_int_handler),
+        FaultServer(YES) as server,
+        Stoq(SHOP, base_url=server.url(), http=ONE_CONNECTION, **BARE) as stoq,
+    ):
+        while interrupted < 80:
+            try:
+                signal.setitimer(signal.ITIMER_REAL, chance.uniform(0.0001, 0.004))
                 try:
-                    signal.setitimer(signal.ITIMER_REAL, chance.uniform(0.0001, 0.004))
-                    try:
-                        # Python swallows an interrupt that comes in a finalizer.
-                        for _ in range(100):
-                            outcome_of(lambda: stoq.subscribe(**wanted))
-                    finally:
-                        signal.setitimer(signal.ITIMER_REAL, 0)
-                except KeyboardInterrupt:
-                    interrupted += 1
-                if interrupted % 10 == 0:
-                    with pytest.raises(ProcessedWithErrorsError):
-                        stoq.subscribe(**wanted)
-    finally:
-        signal.signal(signal.SIGALRM, before)
+                    # Python swallows an interrupt that comes in a finalizer.
+                    for _ in range(100):
+                        outcome_of(lambda: stoq.create_intent(email_request()))
+                finally:
+                    signal.setitimer(signal.ITIMER_REAL, 0)
+            except KeyboardInterrupt:
+                interrupted += 1
+            if interrupted % 10 == 0:
+                ONE.check(stoq.create_intent(email_request()))
 
 
 def test_timeouts_and_cancellations_lose_no_connection() -> None:
