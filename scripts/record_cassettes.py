@@ -21,7 +21,15 @@ from typing import Any, Final
 from attrs import frozen
 
 from stoq_public_api_client.models import CreateIntentRequest
-from stoqapp import Answer, AnswerError, InvalidIntentError, Stoq, StoqError, check
+from stoqapp import (
+    Answer,
+    AnswerError,
+    ConfigurationError,
+    InvalidIntentError,
+    Stoq,
+    StoqError,
+    check,
+)
 from stoqapp.inputs import prepare
 from stoqapp.rules import CONTACT_OF_CHANNEL
 from stoqapp.spec import BASE_URL
@@ -166,7 +174,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     option = parser.add_argument
     option("names", nargs="*", metavar="scenario", help=f"of {', '.join(names)}")
-    option("--into", type=Path, default=CASSETTES, metavar="FOLDER", help="(tests/cassettes)")
+    option(
+        "--into",
+        type=Path,
+        default=CASSETTES,
+        metavar="FOLDER",
+        help="a folder other than tests/cassettes",
+    )
     option("--yes", action="store_true", help="do not ask")
     option("--live", action="store_true", help="record from the real service")
     option("--shop", help="with --live: the shop")
@@ -184,7 +198,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     chosen = [scenario for scenario in SCENARIOS if scenario.name in (arguments.names or names)]
     try:
         return _record_all(chosen, arguments)
-    except ValueError as error:
+    except (ConfigurationError, InvalidIntentError, OSError) as error:
         parser.error(str(error))
 
 
@@ -192,8 +206,10 @@ def _record_all(chosen: Sequence[Scenario], arguments: argparse.Namespace) -> in
     """Record the chosen scenarios and return the exit code.
 
     Raises:
-        ValueError: An argument cannot be used; nothing was sent.
+        ConfigurationError, InvalidIntentError: An argument cannot be used; nothing was sent.
+        OSError: The folder or a cassette cannot be written.
     """
+    arguments.into.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         if arguments.live:
             sandbox, stoq = None, _client(arguments.shop, arguments.base_url)

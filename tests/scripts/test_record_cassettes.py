@@ -51,6 +51,7 @@ def test_recording_anew(
     [
         (["nonsense"], "no scenario is named nonsense"),
         (["--shop", "bad shop"], "shop has characters"),
+        (["--into", "/dev/null/folder", "--yes"], "Not a directory"),
         (["--base-url", "nonsense"], "base_url must be a plain http(s) URL"),
         (["--variant", "0"], "intent.shopify_variant_id"),
         (["--phone", "+1 planted"], "customer.phone"),

@@ -224,10 +224,10 @@ def test_a_rate_limit_ends_the_run(service: Sandbox, capsys: pytest.CaptureFixtu
 def test_points_are_left_to_the_shop(service: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
     """The run ends before it uses up the points that the shop's storefront needs. What --assume
     says is expected is not told as a deviation."""
-    service.configure(assume=AS_THE_VENDOR | {"rate_points": 20}, catalog=CATALOG)
-    code, report = reported(capsys, service.base_url, *ALL_OPTIONS, "--assume", "rate_points=20")
+    service.configure(assume=AS_THE_VENDOR | {"rate_points": 30}, catalog=CATALOG)
+    code, report = reported(capsys, service.base_url, *ALL_OPTIONS, "--assume", "rate_points=30")
     assert "less than a tenth of the shop's points is left in this window" == report["reason"]
-    assert (6, "market") == (code, [*report["answers"]][-2])
+    assert (6, "wrong_product") == (code, [*report["answers"]][-2])
 
 
 def test_ctrl_c_tells_what_is_known(capsys: pytest.CaptureFixture[str]) -> None:
