@@ -29,11 +29,6 @@ PICTURES: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "forms": ("", WIDE),
     "phone": ("", {"viewport": {"width": 390, "height": 844}}),
 }
-# What a browser does of its own accord would reach for the network.
-FLAGS: Final = [
-    *("--disable-background-networking", "--disable-component-update", "--disable-quic"),
-    *("--disable-sync", "--no-first-run"),
-]
 CUSTOMERS: Final[tuple[tuple[str, dict[str, Any]], ...]] = (
     ("tea-and-co", {"push": "fcm:APA91bE-token-of-a-device"}),
     ("tea-and-co", {"email": "mary@example.org", "name": "Mary", "quantity": 3}),
@@ -65,7 +60,7 @@ def chromium() -> str | None:
 def browser(program: str) -> Iterator[Browser]:
     """Run the browser `program` without a window."""
     with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=program, args=FLAGS)
+        yield playwright.chromium.launch(executable_path=program)
 
 
 def fill(sandbox: Sandbox) -> None:

@@ -13,9 +13,6 @@ from jsonpointer import JsonPointerException, resolve_pointer
 
 from pipeline.exits import Exit, RunError, one_line, shown
 
-DATA = {"example", "examples", "default", "enum", "const", "value"}
-NAMED = {"properties", "schemas", "parameters", "responses", "headers", "examples", "content"}
-
 # Both engines find the same faults; jsonschema-rs, where it is installed, words them otherwise.
 os.environ["OPENAPI_SPEC_VALIDATOR_SCHEMA_VALIDATOR_BACKEND"] = "jsonschema"
 
@@ -69,13 +66,12 @@ def pointer(*parts: object) -> str:
 
 
 def objects(value: Any, place: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield each object below `value` with its JSON Pointer, examples and defaults left out."""
+    """Yield `value`, if it is an object, and each object below it, with its JSON Pointer."""
     if isinstance(value, dict):
         yield place, value
     pairs = value.items() if isinstance(value, dict) else ()
     for key, item in enumerate(value) if isinstance(value, list) else pairs:
-        if key not in DATA or place.rpartition("/")[2] in NAMED:
-            yield from objects(item, place + pointer(key))
+        yield from objects(item, place + pointer(key))
 
 
 def _dangling(document: dict[str, Any]) -> str | None:
