@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import gc
 import json
 import signal
 import socket
@@ -235,6 +236,8 @@ def serve(**options: Any) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: ended.put(number))
     sandbox = Sandbox(**options)
+    # What was imported stays; the collector need not go through it again and again.
+    gc.freeze()
     with sandbox:
         if sandbox._is_open_to_network:
             complain(

@@ -24,15 +24,11 @@ _SHOWN: Final = (
     *("number", "at", "method", "path", "shop", "headers", "body", "status"),
     *("answer_headers", "answer", "fault", "intent_id", "intent"),
 )
-_COLUMNS: Final = (
-    *_SHOWN,
-    *("refusal", "customer", "variant", "market", "channel", "email", "phone", "push"),
-)
+_REST: Final = ("refusal", "customer", "variant", "market", "channel", "email", "phone", "push")
 _INSERT: Final = (
-    f"INSERT INTO requests ({', '.join(_COLUMNS)})"  # noqa: S608 - our names
-    f" VALUES ({', '.join(f':{name}' for name in _COLUMNS)})"
+    f"INSERT INTO requests ({', '.join(_SHOWN + _REST)})"  # noqa: S608 - our names
+    f" VALUES ({', '.join('?' * len(_SHOWN + _REST))})"
 )
-_EMPTY: Final = dict.fromkeys(_COLUMNS)
 
 # An intent to store, by column: ``intent_id``, ``intent`` as JSON, and what it is found by.
 Stored = dict[str, Any]
@@ -148,20 +144,14 @@ class Store:
         stored: Stored | None,
     ) -> None:
         """Add a request that came *at* Unix seconds, what became of it, and what it *stored*."""
-        row = _EMPTY | {
-            "number": self.stored + self.refused + 1,
-            "at": at,
-            "method": request.method,
-            "path": request.path,
-            "shop": shop,
-            "headers": json_text(request.headers),
-            "body": request.body,
-            "status": answer.status if answer.is_received else None,
-            "answer_headers": json_text(answer.headers),
-            "answer": answer.body,
-            "fault": fault,
-        }
-        row |= {"refusal": self.refused + 1} if stored is None else stored
+        found_by = stored or {"refusal": self.refused + 1}
+        row = (
+            self.stored + self.refused + 1,
+            *(at, request.method, request.path, shop, json_text(request.headers), request.body),
+            answer.status if answer.is_received else None,
+            *(json_text(answer.headers), answer.body, fault),
+            *(found_by.get("intent_id"), found_by.get("intent"), *map(found_by.get, _REST)),
+        )
         self._execute(_INSERT, row)
         if stored is None:
             self.refused += 1
