@@ -21,15 +21,8 @@ from typing import Any, Final
 from attrs import frozen
 
 from stoq_public_api_client.models import CreateIntentRequest
-from stoqapp import (
-    Answer,
-    AnswerError,
-    ConfigurationError,
-    InvalidIntentError,
-    Stoq,
-    StoqError,
-    check,
-)
+from stoqapp import Stoq, check
+from stoqapp.errors import Answer, AnswerError, ConfigurationError, InvalidIntentError, StoqError
 from stoqapp.inputs import prepare
 from stoqapp.rules import CONTACT_OF_CHANNEL
 from stoqapp.spec import BASE_URL
@@ -137,11 +130,7 @@ def _answer(stoq: Stoq, request: CreateIntentRequest) -> Answer:
 
 
 def _request_for(scenario: Scenario, arguments: argparse.Namespace) -> CreateIntentRequest | None:
-    """Return the scenario's request for the customer that was given; None without a contact.
-
-    Raises:
-        InvalidIntentError: A given value breaks a rule.
-    """
+    """Return the scenario's request for the customer that was given; None without a contact."""
     channel = scenario.body["intent"]["channel"]
     contact = CONTACT_OF_CHANNEL[channel]
     given = {contact: getattr(arguments, contact)}
@@ -174,13 +163,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     option = parser.add_argument
     option("names", nargs="*", metavar="scenario", help=f"of {', '.join(names)}")
-    option(
-        "--into",
-        type=Path,
-        default=CASSETTES,
-        metavar="FOLDER",
-        help="a folder other than tests/cassettes",
-    )
+    option("--into", type=Path, default=CASSETTES, metavar="FOLDER", help="another folder")
     option("--yes", action="store_true", help="do not ask")
     option("--live", action="store_true", help="record from the real service")
     option("--shop", help="with --live: the shop")
@@ -203,12 +186,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _record_all(chosen: Sequence[Scenario], arguments: argparse.Namespace) -> int:
-    """Record the chosen scenarios and return the exit code.
-
-    Raises:
-        ConfigurationError, InvalidIntentError: An argument cannot be used; nothing was sent.
-        OSError: The folder or a cassette cannot be written.
-    """
+    """Record the chosen scenarios and return the exit code."""
     arguments.into.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         if arguments.live:
