@@ -21,7 +21,7 @@ class Exit(IntEnum):
         made._value_, made.meaning = code, meaning
         return made
 
-    DONE = 0, "done; with --check or --dry-run: nothing to do"
+    DONE = 0, "done; regenerate.py --check: up to date; update_spec.py: nothing new"
     DIFFERS = 1, "regenerate.py --check: the package differs; update_spec.py: you said no"
     USAGE = 2, "wrong arguments"
     SPEC = 3, "the spec or page cannot be read, is not OpenAPI, or yields no working package"
