@@ -1,7 +1,9 @@
 """A request that breaks no rule, what tests rest on, and a caller for both kinds of client."""
 
 import asyncio
+import json
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Self
 
 import pytest
@@ -11,6 +13,14 @@ from stoqapp import AsyncStoq, IntentCreated, Stoq, StoqError
 from stoqapp.spec import SPEC
 
 Outcome = IntentCreated | StoqError
+
+
+def frozen_spec() -> dict[str, Any]:
+    """Return the vendor's document as it once was, for tests that change it themselves."""
+    page = Path(__file__).parent / "scripts" / "pages" / "create-an-intent.md"
+    block = page.read_text("utf-8").partition("```json\n")[2].partition("\n```")[0]
+    found: dict[str, Any] = json.loads(block)
+    return found
 
 
 def rests_on(place: str, **stated: Any) -> pytest.MarkDecorator:

@@ -3,6 +3,7 @@
 import asyncio
 import importlib
 import io
+import json
 import os
 import re
 import shutil
@@ -80,7 +81,10 @@ def walked(tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.copy(ROOT / name, root / name)
     ours = f"# Create\n\n```json\n{(ROOT / 'openapi.json').read_text('utf-8')}```\n"
     (root / "create-an-intent.md").write_text(ours, "utf-8")
-    shutil.copy(PAGES / "list-intents.md", root)
+    listed = (PAGES / "list-intents.md").read_text("utf-8")
+    # The vendor's pages are of one OpenAPI release.
+    listed = listed.replace('"3.0.3"', json.dumps(SPEC.document["openapi"]))
+    (root / "list-intents.md").write_text(listed, "utf-8")
     pages = [str(root / name) for name in ("create-an-intent.md", "list-intents.md")]
     said = io.StringIO()
     with imported_from(*places(root)), redirect_stdout(said):
