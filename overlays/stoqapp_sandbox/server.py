@@ -166,7 +166,7 @@ class Sandbox:
 
     @property
     def base_url(self) -> str:
-        """What a client takes as its base URL: `url` and ``/api/v1``; raises the same."""
+        """The ``base_url`` of a client, which is `url` and ``/api/v1``; raises the same."""
         return f"{self.url}{self._service.base_path}"
 
     @property

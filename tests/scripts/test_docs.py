@@ -188,7 +188,8 @@ def test_every_command_is_in_the_documentation() -> None:
 
 def test_every_example_is_a_recipe() -> None:
     """docs/recipes.md shows each program of examples/."""
-    programs = {str(path.relative_to(ROOT)) for path in (ROOT / "examples").rglob("*.py")}
+    files = (ROOT / "examples").rglob("*.*")
+    programs = {str(one.relative_to(ROOT)) for one in files if one.suffix in (".py", ".html")}
     assert set() == {name for name in programs if f"../{name}\n" not in page("recipes")}
 
 
