@@ -164,6 +164,7 @@ def test_retry_after(given: Answer, seconds: float | None) -> None:
         (answer(503, {"retry_after": 3}), None),
         (answer(503, x_ratelimit_reset="2014800007"), None),
         (answer(500, retry_after="3"), None),
+        (answer(504, retry_after="3"), None),
     ],
 )
 def test_only_the_header_says_that_a_503_was_turned_away(
