@@ -3,7 +3,7 @@
 
 PAGE is a saved Markdown page, a raw OpenAPI file (JSON or YAML) or an https URL; several pages
 become one spec. Without PAGE, the page that openapi.json came from is read again
-(scripts/openapi_source.json). The exit code tells the class of the change, written or not.
+(scripts/openapi_source.json). With --dry-run, the exit code tells the class of the change.
 """
 
 from __future__ import annotations
@@ -44,8 +44,10 @@ def main(arguments: Sequence[str] | None) -> Exit:
     old = document.parsed(SPEC.read_bytes(), "openapi.json")
     found = changes.changes(old, new)
     explain(new, found)
-    severity = changes.worst(found)
-    if found and not chosen.dry_run:
+    if chosen.dry_run:
+        severity = changes.worst(found)
+        return Exit[severity.upper()] if severity else Exit.DONE
+    if found:
         if not chosen.yes and not agreed():
             print("Nothing is written.")
             return Exit.DIFFERS
@@ -54,12 +56,12 @@ def main(arguments: Sequence[str] | None) -> Exit:
         origin = [{"from": page.source, "date": today, "sha256": page.sha256} for page in read]
         SOURCE.write_text(json.dumps({"pages": origin}, indent=2) + "\n", "utf-8")
         print("Written: openapi.json and scripts/openapi_source.json.", flush=True)
-    if chosen.all and not chosen.dry_run:
+    if chosen.all:
         for words in ([sys.executable, "scripts/regenerate.py"], ["scripts/test"]):
             if subprocess.run(words, cwd=ROOT, check=False).returncode != 0:
                 reason = f"{words[-1]} failed; see above what to edit, then go on"
                 raise RunError(Exit.TOOL, reason)
-    return Exit[severity.upper()] if severity else Exit.DONE
+    return Exit.DONE
 
 
 def explain(new: dict[str, Any], found: list[changes.Change]) -> None:

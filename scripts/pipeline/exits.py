@@ -21,16 +21,16 @@ class Exit(IntEnum):
         made._value_, made.meaning = code, meaning
         return made
 
-    DONE = 0, "done; regenerate.py --check: up to date; update_spec.py: nothing new"
+    DONE = 0, "done; regenerate.py --check: up to date; update_spec.py --dry-run: nothing new"
     DIFFERS = 1, "regenerate.py --check: the package differs; update_spec.py: you said no"
     USAGE = 2, "wrong arguments"
     SPEC = 3, "the spec or page cannot be read, is not OpenAPI, or yields no working package"
     CORRECTION = 4, "a correction does not fit the spec"
     TOOL = 5, "a tool is missing, is of another release, or fails"
     OUTPUT = 6, "a file cannot be written"
-    PROSE = 10, "update_spec.py: only prose changed"
-    COMPATIBLE = 11, "update_spec.py: changed, compatible for callers"
-    BREAKING = 12, "update_spec.py: changed, breaking for callers"
+    PROSE = 10, "update_spec.py --dry-run: only prose changed"
+    COMPATIBLE = 11, "update_spec.py --dry-run: changed, compatible for callers"
+    BREAKING = 12, "update_spec.py --dry-run: changed, breaking for callers"
 
 
 class RunError(Exception):

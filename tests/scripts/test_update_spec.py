@@ -443,14 +443,14 @@ def test_it_asks_before_it_writes(
     """Only a yes writes the spec; without an answer nothing is written."""
     monkeypatch.setattr("sys.stdin", io.StringIO(answer))
     code, said = command(with_tags())
-    assert (Exit.COMPATIBLE if is_written else Exit.DIFFERS) == code
+    assert (Exit.DONE if is_written else Exit.DIFFERS) == code
     assert "compatible  new: request customer.test_tags (optional, array)" in said
     assert (with_tags() if is_written else SPEC) == json.loads(command.spec.read_bytes())
 
 
 def test_what_is_written(command: Command) -> None:
     """The spec, pretty-printed in the order of the page it came from; and which page that was."""
-    assert Exit.COMPATIBLE == command(with_tags(), "--yes")[0]
+    assert Exit.DONE == command(with_tags(), "--yes")[0]
     pretty = json.dumps(with_tags(), indent=2, ensure_ascii=False) + "\n"
     assert pretty.encode() == command.spec.read_bytes()
     [origin] = json.loads(command.source.read_bytes())["pages"]
