@@ -35,17 +35,17 @@ ANSWERS: list[tuple[int, str, CreateIntentRequest, type, list[str]]] = [
 def test_the_generated_client(sandbox: Sandbox) -> None:
     """The generated client, unchanged, reads each answer as the type that it is."""
     sandbox.fail_next(401, after=3)
-    for status, shop, request, kind, names in ANSWERS:
-        with Client(base_url=sandbox.base_url) as client:
+    with Client(base_url=sandbox.base_url) as client:
+        for status, shop, request, kind, names in ANSWERS:
             answer = create_intent.sync_detailed(
                 client=client, body=request, x_shopify_shop_domain=shop
             )
-        assert (status, kind) == (answer.status_code, type(answer.parsed))
-        if isinstance(answer.parsed, IntentsCreated):
-            assert [intent["email"] for intent in answer.parsed.intents] == ["ada@example.com"]
-        if isinstance(answer.parsed, ProcessedWithErrors):
-            assert ["customer"] == [error.partition(":")[0] for error in answer.parsed.errors]
-        assert names == sorted(json.loads(answer.content))
+            assert (status, kind) == (answer.status_code, type(answer.parsed))
+            if isinstance(answer.parsed, IntentsCreated):
+                assert ["ada@example.com"] == [one["email"] for one in answer.parsed.intents]
+            if isinstance(answer.parsed, ProcessedWithErrors):
+                assert ["customer"] == [said.partition(":")[0] for said in answer.parsed.errors]
+            assert names == sorted(json.loads(answer.content))
 
 
 def test_curl(sandbox: Sandbox) -> None:
