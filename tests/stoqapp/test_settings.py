@@ -140,7 +140,8 @@ def test_timeouts(
     with caller.client(http=service.http, **client) as made:
         made.do(lambda stoq: stoq.create_intent(email_request(), **call))
         made.do(lambda stoq: stoq.subscribe(**fields, **call))
-    assert [seconds, seconds] == [math.ceil(each * 10) / 10 for each in service.read_timeouts]
+    # Some of the call's time has passed when its phases begin.
+    assert [True, True] == [seconds - 2 < each <= seconds for each in service.read_timeouts]
 
 
 def test_unusable_timeouts_of_a_call(caller: Caller) -> None:
