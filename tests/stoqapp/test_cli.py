@@ -17,6 +17,7 @@ from outcomes import on_signal
 
 from stoqapp import Stoq, __version__
 from stoqapp.cli import main
+from stoqapp.inputs import INPUTS
 from stoqapp.readers import country_from
 from stoqapp_sandbox import Sandbox
 
@@ -206,9 +207,7 @@ def test_the_json_of_what_was_not_sent(capsys: pytest.CaptureFixture[str]) -> No
 
 
 @pytest.mark.parametrize(
-    "command",
-    [[], *([name] for name in COMMANDS), ["catalog"], ["ledger"]],
-    ids=str,
+    "command", [[], *([name] for name in COMMANDS), ["catalog"], ["ledger"]], ids=str
 )
 def test_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """--help of every command shows examples that name it, and each exit code once."""
@@ -218,6 +217,9 @@ def test_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     codes = re.findall(r"^  (\d+) +\w", text, re.MULTILINE)
     assert codes[:3] == ["0", "1", "2"]
     assert len(codes) == len(set(codes))
+    if command == ["create"]:
+        assert codes == ["0", "1", "2", "3", "4", "5", "6", "130"]
+        assert all(f"--{name.replace('_', '-')}" in text for name in INPUTS)
     if not command:
         assert set(COMMANDS) <= set(re.findall(r"^    ([a-z]+) ", text, re.MULTILINE))
 
