@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from stoqapp.terminal import show
+from stoqapp_sandbox.assumptions import ASSUMPTIONS
+from stoqapp_sandbox.errors import UnusableOptionError
 from stoqapp_sandbox.faults import KINDS, OPTIONS, SHAPES
 
 _EXAMPLES: Final = """\
@@ -128,8 +130,6 @@ def assumed_from(given: Sequence[str]) -> Mapping[str, str]:
     Raises:
         UnusableOptionError: One is not of that form.
     """
-    from stoqapp_sandbox import UnusableOptionError
-
     if any("=" not in one for one in given):
         raise UnusableOptionError(
             "--assume must be like duplicate=409; --assume list shows them all"
@@ -152,8 +152,6 @@ def _faults_help() -> str:
 
 def listed_assumptions() -> str:
     """Return the table of assumptions for people, as ``--assume list`` prints it."""
-    from stoqapp_sandbox import ASSUMPTIONS
-
     lines = []
     for entry in ASSUMPTIONS.values():
         lines.append(f"{entry.name} ({entry.trust})")

@@ -35,7 +35,7 @@ class PortInUseError(SandboxError):
 class SandboxNotInstalledError(SandboxError, ImportError):
     """A package that only the sandbox needs is not installed."""
 
-    def __init__(self, missing: str) -> None:
+    def __init__(self, missing: str | None) -> None:
         super().__init__(
             f"the sandbox needs the package {missing!r}: pip install 'stoqapp[sandbox]'"
         )

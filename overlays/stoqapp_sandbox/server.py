@@ -86,10 +86,7 @@ class Sandbox:
             from stoqapp_sandbox.connection import converse
             from stoqapp_sandbox.service import Service
         except ModuleNotFoundError as missing:
-            # With h11, which httpx brings along, all that the extra installs.
-            if missing.name == "jsonschema_rs":
-                raise SandboxNotInstalledError(missing.name) from missing
-            raise
+            raise SandboxNotInstalledError(missing.name) from missing
         self._host = host
         self._wanted_port = port
         self._service = Service(store=Store(state), **options)
