@@ -109,11 +109,6 @@ def destroyed(text: str) -> tuple[str, int] | None:
     return (found[1] + (found[2] or ""), int(found[3]) + 1) if found else None
 
 
-def market(text: str) -> int:
-    """Return the id of a market."""
-    return shopify_id(text, "market")
-
-
 def quantity(text: str) -> int:
     """Return a number of items; ``2.0`` and ``2,0`` are 2."""
     found = _QUANTITY.fullmatch(text)
@@ -155,7 +150,10 @@ def channels(text: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=4096)
 def moment(text: str) -> Moment:
-    """Return the date in *text*. Without a time zone it is UTC; dots mean the day comes first."""
+    """Return the date in *text*; dots mean that the day comes first.
+
+    Without an offset in the form of ISO 8601 it is UTC: the order of days is all that matters.
+    """
     numeric = _NUMERIC_DATE.fullmatch(text)
     if numeric is None:
         day_first = month_first = _seconds(text)
@@ -181,10 +179,9 @@ def _clock(text: str) -> str:
 
 def _seconds(text: str) -> float | None:
     found = _parsed(text)
-    try:
-        return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() if found else None
-    except (ValueError, OverflowError):
+    if found is None:
         return None
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
 
 
 def _parsed(text: str) -> datetime | None:
@@ -197,17 +194,12 @@ def _parsed(text: str) -> datetime | None:
     try:
         # Read twice on other days: what the text leaves out would differ.
         first, second = (
-            parser.parse(text, default=datetime(year, month, day), tzinfos=_offset)
+            parser.parse(text, default=datetime(year, month, day), ignoretz=True)
             for year, month, day in ((2000, 1, 1), (2001, 2, 2))
         )
     except (ValueError, OverflowError, TypeError):
         return None
     return first if first == second else None
-
-
-def _offset(name: str, seconds: int | None) -> int:  # noqa: ARG001 - as dateutil calls it
-    """Take a time zone that has only a name for UTC: a day's order is all that matters."""
-    return seconds or 0
 
 
 def email(text: str) -> str:

@@ -4,7 +4,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from hashlib import blake2b
 from typing import Any, Final, Literal
 
@@ -28,8 +28,8 @@ _READERS: Final[dict[str, Callable[[str], Any]]] = {
     "accepts_marketing": cells.consent,
     "channel": cells.channels,
     "country": cells.country,
-    "customer_market": cells.market,
-    "market": cells.market,
+    "customer_market": partial(cells.shopify_id, reason="market"),
+    "market": partial(cells.shopify_id, reason="market"),
     "quantity": cells.quantity,
 }
 _AS_GIVEN: Final = ("country_code", "locale", "customer_id", "shopify_customer_id")
@@ -134,7 +134,7 @@ class Judge:
         }
         if "contact" in row:
             contacts["email" if "@" in row["contact"] else "sms"] = row["contact"]
-        if reason := _no_row(record, texts, contacts):
+        if reason := _no_row(texts, contacts):
             yield Verdict(line, "skip", reason), None
             return
         date = self._date(row)
@@ -308,12 +308,10 @@ class Judge:
             counter[text] += 1
 
 
-def _no_row(record: Record, texts: dict[str, str], contacts: dict[str, str]) -> str | None:
-    """Return why a record stands for no customer: empty, the header again, or totals."""
+def _no_row(texts: dict[str, str], contacts: dict[str, str]) -> str | None:
+    """Return why a record stands for no customer: it is empty, or has totals."""
     if not texts:
         return "empty"
-    if len(texts) > 1 and all(text in (name, "") for name, text in record.cells.items()):
-        return "header"
     first = next(iter(texts.values()))
     if all(text.strip(" :").casefold() in _TOTALS for text in (first, *contacts.values())):
         return "totals"

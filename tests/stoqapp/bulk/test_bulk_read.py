@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from listing import csv_of, planned, verdicts
 
-from stoqapp.bulk.catalog import catalog_from_file, pages_of_shop
+from stoqapp.bulk.catalog import catalog_from_file
 from stoqapp.bulk.exclude import excluded_from_file
 from stoqapp.bulk.mapping import (
     ColumnMapping,
@@ -280,17 +280,6 @@ def test_a_catalog_of_sku_and_ids(tmp_path: Path) -> None:
     path.write_text('{"products": [{"id": 1}]}', encoding="utf-8")
     with pytest.raises(ImportFileError, match=r"neither a page of /products.json"):
         catalog_from_file(path)
-
-
-def test_a_storefront_is_read_page_by_page(tmp_path: Path, storefront: str) -> None:
-    """`/products.json` is asked for until a page is empty; the pages make a catalog."""
-    pages = list(pages_of_shop(storefront))
-    assert [2, 1] == [len(page) for page in pages]
-    path = tmp_path / "catalog.json"
-    path.write_text(
-        "".join(json.dumps({"products": page}) + "\n" for page in pages), encoding="utf-8"
-    )
-    assert {1, 2, 3} == set(catalog_from_file(path).by_id)
 
 
 def test_exclusions(tmp_path: Path) -> None:
