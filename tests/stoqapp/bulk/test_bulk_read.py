@@ -269,6 +269,20 @@ def test_a_preset_is_found_by_the_columns_that_it_requires(name: str) -> None:
     assert preset == preset_for([*preset.requires, *preset.columns])
 
 
+def test_restock_supporter(tmp_path: Path) -> None:
+    """A variant of 0 is the only one of its product; a number has its country code beside it."""
+    content = csv_of(
+        ["ProductID", "VariationID", "type", "email", "code", "tel"],
+        ["8450000000012", "0", "EMAIL", "ada@example.com", "", ""],
+        ["8450000000011", "45100000000101", "SMS", "", "1", "2025550147"],
+        ["8450000000011", "0", "EMAIL", "bo@example.com", "", ""],
+    )
+    first, second, third = verdicts(tmp_path, content)
+    assert 45100000000201 == first.body["intent"]["shopify_variant_id"]
+    assert "12025550147" == second.body["customer"]["phone"]
+    assert "no_product" == third.reason
+
+
 def test_a_catalog_of_sku_and_ids(tmp_path: Path) -> None:
     """A plain CSV of SKU, variant id and product id is a catalog."""
     path = tmp_path / "catalog.csv"
