@@ -70,11 +70,9 @@ class Ledger(SqliteFile):
         self.run = 0
         if read_only and not self.path.exists():
             raise LedgerError(f"there is no ledger {self.path}")
-        with self._failing():
-            if not read_only:
-                self._guard = self._lock()
         try:
             with self._failing():
+                self._guard = None if read_only else self._lock()
                 self._check_ours(may_be_new=not read_only)
             super().__init__(path, _TABLES, read_only=read_only)
         except OutboxError:
@@ -113,18 +111,15 @@ class Ledger(SqliteFile):
         if found != _APPLICATION_ID:
             raise LedgerError(f"{self.path} is not a ledger of stoqapp")
 
-    def load(self, plan: Plan, file: str, *, limit: int | None = None) -> None:
+    def load(self, plan: Plan, file: str) -> None:
         """Take the intents of *plan* to send, and skip those that are on the list already.
 
         Args:
             plan: Made with this ledger's `salt`.
             file: Its file's name, for people.
-            limit: How many to send at most.
         """
         query = f"SELECT 1 FROM intents WHERE key = ? AND state IN {DONE}"
         plan.skip_known(lambda key: bool(self.rows(query, (key,))))
-        if limit is not None:
-            plan.keep_oldest(limit)
         self._plan, self._file = plan, file
 
     def begin(self) -> None:

@@ -183,7 +183,9 @@ def _import(arguments: argparse.Namespace, stack: ExitStack) -> int:
     planned = plan(source, mapping, catalog, choices)
     stack.callback(planned.close)
     if ledger is not None:
-        ledger.load(planned, arguments.file.name, limit=arguments.limit)
+        ledger.load(planned, arguments.file.name)
+    if arguments.limit is not None:
+        planned.keep_oldest(arguments.limit)
     if arguments.write_mapping is not None:
         with open_private(arguments.write_mapping) as file:
             file.write(mapping.to_toml(source.columns))
