@@ -7,6 +7,7 @@ import asyncio
 import socket
 import struct
 import sys
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from email.utils import formatdate
 from typing import Final
@@ -65,10 +66,14 @@ class _Connection:
             answer = self._app(await self._request(head))
         except h11.RemoteProtocolError as error:
             status = error.error_status_hint
-            answer = error_answer(status, "Not an HTTP request", {"connection": "close"})
-        if not await self._send(answer, method) or self._http.our_state is not h11.DONE:
+            answer = error_answer(status, "Not an HTTP request")
+        if not await self._send(answer, method):
             return False
-        self._http.start_next_cycle()
+        # Read with h11, written without: a state of its own for each request.
+        more, _ = self._http.trailing_data
+        self._http = h11.Connection(h11.SERVER)
+        if more:
+            self._http.receive_data(more)
         return True
 
     async def _event(self) -> object:
@@ -104,21 +109,21 @@ class _Connection:
 
     async def _send(self, answer: Answer, method: bytes) -> bool:
         """Send the answer as it says, and return whether the connection stays open."""
-        headers = [
-            (name.encode(), value.encode("latin-1")) for name, value in answer.headers.items()
-        ]
-        headers.append((b"date", formatdate(usegmt=True).encode()))
+        headers = {"date": formatdate(usegmt=True), **answer.headers}
+        stays = answer.ends == "open" and headers.get("connection", "").lower() != "close"
+        stays = stays and self._http.their_state is h11.DONE
+        if not stays:
+            headers["connection"] = "close"
+        elif answer.parts is not None:
+            headers["transfer-encoding"] = "chunked"
         if answer.parts is None and answer.status not in (204, 304):
-            headers.append((b"content-length", b"%d" % len(answer.body)))
-        if answer.ends != "open":
-            headers.append((b"connection", b"close"))
-        reason = PHRASES.get(answer.status, "")
-        send = self._http.send
-        head = send(h11.Response(status_code=answer.status, headers=headers, reason=reason))
-        if answer.parts is not None:
-            return await self._stream(head, answer, method)
-        body = b"" if method == b"HEAD" else answer.body
-        content = send(h11.Data(data=body)) + send(h11.EndOfMessage())
+            headers["content-length"] = str(len(answer.body))
+        lines = [f"HTTP/1.1 {answer.status} {PHRASES.get(answer.status, '')}"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        head = "\r\n".join([*lines, "", ""]).encode("latin-1")
+        if answer.parts is not None and method != b"HEAD":
+            return await self._stream(head, answer.parts, is_chunked=stays)
+        content = b"" if method == b"HEAD" else answer.body
         data = {
             "all": head + content,
             "half of the head": head[: len(head) // 2],
@@ -136,16 +141,18 @@ class _Connection:
                 await asyncio.sleep(answer.seconds_per_byte)
         if answer.ends == "reset":
             reset_when_closed(self._writer.get_extra_info("socket"))
-        return answer.ends == "open"
+        return stays
 
-    async def _stream(self, head: bytes, answer: Answer, method: bytes) -> bool:
+    async def _stream(self, head: bytes, parts: AsyncIterator[str], *, is_chunked: bool) -> bool:
         self._writer.write(head)
-        if answer.parts is not None and method != b"HEAD":
-            async for part in answer.parts:
-                if self._reader.at_eof():
-                    return False
-                if part:
-                    self._writer.write(self._http.send(h11.Data(data=part.encode())))
-                    await self._writer.drain()
-        self._writer.write(self._http.send(h11.EndOfMessage()))
-        return True
+        async for part in parts:
+            if self._reader.at_eof():
+                return False
+            if part:
+                content = part.encode()
+                chunk = b"%x\r\n%b\r\n" % (len(content), content)
+                self._writer.write(chunk if is_chunked else content)
+                await self._writer.drain()
+        if is_chunked:
+            self._writer.write(b"0\r\n\r\n")
+        return is_chunked
