@@ -146,7 +146,7 @@ class _Connection:
     async def _stream(self, head: bytes, parts: AsyncIterator[str], *, is_chunked: bool) -> bool:
         self._writer.write(head)
         async for part in parts:
-            if self._reader.at_eof():
+            if self._reader.at_eof() or self._writer.is_closing():
                 return False
             if part:
                 content = part.encode()
