@@ -205,6 +205,7 @@ SEPTEMBER = datetime(2026, 9, 1, 10, 0, tzinfo=UTC)
         ("2026-09-01T12:00:00+02:00", SEPTEMBER.astimezone(timezone(timedelta(hours=2)))),
         ("2026-09-01 10:00:00 EST", None),
         ("2026-02-30T10:00:00Z", None),
+        ("2026-09", None),
         ("10", None),
         ("9" * 400, None),
         (1788256800, None),
