@@ -103,7 +103,7 @@ class Run:
         **options: Any,
     ) -> None:
         self.left = list(results)
-        self.clock = 100.0
+        self.clock = 1.0
         self.waits: list[float] = []
         self.seconds_left: list[float] = []
         self.attempts: list[AttemptReport] = []
@@ -273,13 +273,14 @@ def test_a_budget_without_room_sends_nothing() -> None:
     assert (outcome.retry_after, outcome.waited_seconds) == (12.0, 8.0)
 
 
-def test_a_deadline_that_is_over_sends_nothing() -> None:
+@pytest.mark.parametrize("total", [0.0, -1.0])
+def test_a_deadline_that_is_over_sends_nothing(total: float) -> None:
     """When the deadline comes while points are taken, they are given back as just taken."""
     budget = FakeBudget()
-    run = Run([CREATED], budget=budget, total=0.0)
+    run = Run([CREATED], budget=budget, total=total)
     assert (type(run.outcome), run.outcome.attempts) == (NotSentError, 0)
     assert "total_timeout is over" in str(run.outcome)
-    assert budget.received == [("take", 0.0), ("give back", 0.0)]
+    assert budget.received == [("take", total), ("give back", 0.0)]
 
 
 @pytest.mark.parametrize("second", [30.0, NO_BUDGET])
