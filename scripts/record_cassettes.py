@@ -24,8 +24,9 @@ from stoq_public_api_client.models import CreateIntentRequest
 from stoqapp import Stoq, check
 from stoqapp.errors import Answer, AnswerError, ConfigurationError, InvalidIntentError, StoqError
 from stoqapp.inputs import prepare
+from stoqapp.readers import country_from
 from stoqapp.rules import CONTACT_OF_CHANNEL
-from stoqapp.spec import BASE_URL
+from stoqapp.spec import BASE_URL, SPEC
 from stoqapp.terminal import agreed
 from stoqapp_sandbox import Sandbox
 from stoqapp_sandbox.cassettes import LEFT_OUT, SHOP, SHOWN_HEADERS, cassette_of
@@ -72,7 +73,11 @@ def _scenario(name: str, row: Mapping[str, Any]) -> Scenario:
         "quantity": 1,
         "source": "api",
     }
-    customer = row.get("customer", {"email": "ada@example.com"})
+    customer = {
+        field: country_from(value).value if field == "country" else value
+        for field, value in row.get("customer", {"email": "ada@example.com"}).items()
+        if SPEC.field(f"customer.{field}")
+    }
     body = {"intent": intent | row.get("intent", {}), "customer": customer}
     if "product" in row:
         body["product"] = row["product"]

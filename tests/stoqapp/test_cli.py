@@ -58,7 +58,7 @@ def test_fields_arrive(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr("sys.stdin", io.StringIO(" ada@example.com\ntoken\nother\n"))
     words = ["--email", "-", "--push", "-", "--phone", "(555) 010-9999", "--country", "US"]
     words += ["--channel", "SMS", "--quantity", "2", "--market", "gid://shopify/Market/7"]
-    words += ["--no-accepts-marketing", "--sku", "LAMP", "--more", 'customer.locale="en"']
+    words += ["--no-accepts-marketing", "--sku", "LAMP", "--more", 'customer.name="Ada"']
     assert create(sandbox, *words) == 0
     assert sandbox.intents[0]["request"] == {
         "intent": {
@@ -75,7 +75,7 @@ def test_fields_arrive(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Non
             "phone": "15550109999",
             "country": country_from("us").value,
             "accepts_marketing": False,
-            "locale": "en",
+            "name": "Ada",
         },
         "product": {"sku": "LAMP"},
     }

@@ -182,7 +182,7 @@ def test_more_that_is_unusable(more: dict[str, object], path: str, reason: str) 
 def test_everything_wrong_is_reported_at_once() -> None:
     """Unusable inputs and the rules that the rest breaks come in one error, each path once."""
     wrong: dict[str, Any] = {"variant": "LAMP", "product": 0, "phone": "12", "country": "USA"}
-    wrong |= {"quantity": 0, "accepts_marketing": "yes", "locale": "e\u200bn"}
+    wrong |= {"quantity": 0, "accepts_marketing": "yes", "country_code": "e\u200bn"}
     assert violations(**wrong) == [
         ("usable_input", "intent.shopify_variant_id"),
         ("usable_input", "customer.phone"),
@@ -190,7 +190,7 @@ def test_everything_wrong_is_reported_at_once() -> None:
         ("type", "customer.accepts_marketing"),
         ("positive_id", "intent.shopify_product_id"),
         ("positive_quantity", "intent.quantity"),
-        ("characters", "customer.locale"),
+        ("characters", "customer.country_code"),
     ]
 
 

@@ -18,6 +18,8 @@ from typing import Any, Final
 from attrs import evolve, field, frozen
 
 from stoqapp.bulk.read import ImportFileError, Source, open_source
+from stoqapp.inputs import INPUTS
+from stoqapp.spec import SPEC
 
 LEFT_OUT: Final = "-"
 STATUSES: Final = ("waiting", "notified", "unsubscribed", "unconfirmed", "blocked")
@@ -105,7 +107,7 @@ class ColumnMapping:
         by_field: dict[str, str] = {}
         for column in columns:
             target = self.field_of(column)
-            if target in (None, LEFT_OUT):
+            if target is None or target == LEFT_OUT or _is_gone(target):
                 continue
             if target in by_field:
                 raise ImportFileError(
@@ -248,6 +250,11 @@ def _mapping_from(table: Mapping[str, Any], name: str) -> ColumnMapping:
         requires=tuple(table.get("requires", ())),
         dates=dates,
     )
+
+
+def _is_gone(target: str) -> bool:
+    """Tell whether the API no longer has the field, so that its column is not used."""
+    return target in INPUTS and SPEC.field(INPUTS[target].path) is None
 
 
 def _check_field(given: object, name: str) -> None:

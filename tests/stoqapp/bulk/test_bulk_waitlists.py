@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from stoqapp.cli import main
+from stoqapp.readers import country_from
+from stoqapp.spec import SPEC
 
 WAITLISTS = Path(__file__).parents[3] / "examples" / "waitlists"
 SHOP = "lumen-lane.myshopify.com"
@@ -84,6 +86,15 @@ def _fields(body: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _as_today(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return what is sent of the fields that the API still has, with today's country codes."""
+    return {
+        path: country_from(value).value if path == "customer.country" else value
+        for path, value in fields.items()
+        if SPEC.field(path)
+    }
+
+
 @pytest.mark.parametrize("name", OPTIONS)
 def test_every_row_of_a_waitlist_is_told_and_sent_only_as_it_should_be(
     name: str, folder: Path
@@ -98,7 +109,7 @@ def test_every_row_of_a_waitlist_is_told_and_sent_only_as_it_should_be(
 
     assert set(wanted) == set(found)
     for line, rows in wanted.items():
-        told = [(row["want"], row.get("fields")) for row in rows]
+        told = [(row["want"], row.get("fields") and _as_today(row["fields"])) for row in rows]
         assert told == [
             (row["verdict"], row["body"] and _fields(row["body"])) for row in found[line]
         ], f"line {line}"
