@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import httpcore
 import httpx
 import pytest
 from calling import Caller
@@ -223,3 +224,9 @@ def test_what_a_cassette_does_not_hold_was_not_sent(caller: Caller) -> None:
     not_sent.check(outcome)
     assert "CannotOverwriteExistingCassetteException: Can't " in str(outcome)
     assert "ada@example.com" not in str(outcome)
+
+
+def test_httpx_sends_through_its_pool() -> None:
+    """The one private name of another package that the SDK sets is where httpx keeps its pool."""
+    assert isinstance(vars(httpx.HTTPTransport())["_pool"], httpcore.ConnectionPool)
+    assert isinstance(vars(httpx.AsyncHTTPTransport())["_pool"], httpcore.AsyncConnectionPool)
