@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
-from weakref import WeakSet
+from weakref import WeakSet, finalize
 
 from stoqapp.budget.log import EMPTY, Change, T, log_from_text, text_from_log
 from stoqapp.errors import BudgetUnavailableError, ConfigurationError
@@ -40,10 +40,6 @@ class SqliteStore:
                 f"the budget's file {path!r} cannot be used ({error}): give the path of a SQLite"
                 " file, or a new path in a folder that can be written to"
             ) from error
-
-    def __del__(self) -> None:
-        # Without the lock: this can run anywhere, also while the thread holds another one.
-        self._disconnect()
 
     def step(self, shop: str, change: Change[T], io_seconds: float) -> T:
         """Change the log of *shop* in one transaction and return the result of *change*."""
@@ -88,15 +84,17 @@ class SqliteStore:
             self._disconnect()
 
     def _disconnect(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
+        if self._connection is not None:
+            self._connection = None
             with suppress(sqlite3.Error):
-                connection.close()
+                self._close_connection()
 
     def _connect(self, timeout: float) -> sqlite3.Connection:
         connection = self._connection = sqlite3.connect(
             self._path, timeout=timeout, isolation_level=None, check_same_thread=False
         )
+        # Without the lock: this can run anywhere, also while the thread holds another one.
+        self._close_connection = finalize(self, connection.close)
         # SQLite refuses at once while another process switches the mode: then that one does it.
         with suppress(sqlite3.OperationalError):
             connection.execute("PRAGMA journal_mode = WAL")
