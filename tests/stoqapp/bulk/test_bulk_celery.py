@@ -1,4 +1,4 @@
-"""examples/celery_drain.py on a real Redis and real Celery workers that are killed in flight.
+"""examples/celery on a real Redis and real Celery workers that are killed in flight.
 
 Runs with ``STOQAPP_THOROUGH=1``, where a ``redis-server`` is installed.
 """
@@ -21,7 +21,7 @@ from service import Service, service
 
 from stoqapp.outbox import SqliteOutbox
 
-EXAMPLES = Path(__file__).parents[3] / "examples"
+EXAMPLES = Path(__file__).parents[3] / "examples" / "celery"
 SHOPS = ("one.myshopify.com", "two.myshopify.com")
 EACH = 60
 KILLS = 6
