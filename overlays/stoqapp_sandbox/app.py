@@ -22,7 +22,7 @@ from stoqapp_sandbox.answers import (
     json_from_bytes,
     messages_answer,
 )
-from stoqapp_sandbox.errors import UnusableOptionError
+from stoqapp_sandbox.errors import SandboxError, UnusableOptionError
 from stoqapp_sandbox.faults import fault_from
 from stoqapp_sandbox.page.guard import CONTROL, HEADERS, is_private, refusal
 from stoqapp_sandbox.page.views import detail, page_files, view
@@ -80,6 +80,9 @@ class App:
         """Answer a request."""
         try:
             return self._own(request) if is_private(request.path) else self._service.answer(request)
+        except SandboxError as error:
+            logger.error("%s", error)  # noqa: TRY400
+            return error_answer(500, str(error))
         except Exception as error:  # noqa: BLE001 - its text may repeat what a customer sent
             place = traceback.extract_tb(error.__traceback__)[-1]
             # No traceback: it ends with the exception's text.

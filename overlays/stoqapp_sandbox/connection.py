@@ -36,7 +36,7 @@ async def converse(app: App, reader: asyncio.StreamReader, writer: asyncio.Strea
     connection = _Connection(app, reader, writer)
     try:
         # The caller may be gone at any time.
-        with suppress(ConnectionError, asyncio.CancelledError):
+        with suppress(OSError, asyncio.CancelledError):
             while await connection.answer_one():
                 pass
             writer.close()

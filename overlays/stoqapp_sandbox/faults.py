@@ -178,11 +178,11 @@ def _judge(kind: Kind, words: Mapping[str, Any]) -> None:
     plain = {**words, "body": None} if isinstance(body, bytes) else words
     try:
         plain = json.loads(json_text(plain).encode())
+        error = next(_schema_of(kind).iter_errors(plain), None)
     except (TypeError, ValueError, RecursionError):
         raise UnusableOptionError(
             f"{kind.name}: its options must have a form in JSON, and body may be bytes"
         ) from None
-    error = next(_schema_of(kind).iter_errors(plain), None)
     if error is None:
         return
     name = str(next(iter(error.instance_path), "") or error.kind.value[0])

@@ -7,6 +7,7 @@ from typing import Any, Final
 import jsonschema_rs
 
 from stoqapp.spec import Spec
+from stoqapp_sandbox.answers import UnreadableJsonError
 from stoqapp_sandbox.errors import SandboxError
 
 # OpenAPI 3.0 builds on a draft that fell between 4 and 6; 4 shares its integers (1.0 is
@@ -50,9 +51,14 @@ class Judge:
     def faults(self, headers: Mapping[str, str], body: Any) -> list[str]:
         """Return what is wrong with *headers* (names in lower case) and *body*.
 
-        Each as ``path: message``, without the value; empty when both fit.
+        Each as ``path: message``, without the value; empty when both fit. Raises
+        UnreadableJsonError for a body that is nested too deeply.
         """
-        errors = self._body.iter_errors(body)
+        try:
+            errors = self._body.iter_errors(body)
+        except ValueError:
+            # jsonschema-rs reads 255 levels, Python some 1,000.
+            raise UnreadableJsonError("must be JSON without deep nesting") from None
         given = tuple([headers.get(name.lower(), "") for name in self._headers])
         return [f"{_path(one)}: {_message(one)}" for one in errors] + self._faults_of(given)
 

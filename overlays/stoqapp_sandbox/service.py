@@ -145,9 +145,10 @@ class Service:
                 return _RESET
             shop = request.headers.get(_SHOP, "").strip().lower()
             answer, struck, stored = self._answered(request, shop)
-            # Not what a browser asks for by itself, like an icon.
+            # Not what a browser asks for by itself: a preflight that is let in, an icon.
             is_ours = request.path.startswith(f"{self.base_path}/")
-            if is_ours or request.method not in ("GET", "HEAD"):
+            is_let_in = (request.method, answer.status) == ("OPTIONS", 204)
+            if not is_let_in and (is_ours or request.method not in ("GET", "HEAD")):
                 self.store.add(self._clock(), shop, request, answer, struck.written, stored)
             return answer
 
@@ -210,9 +211,10 @@ class Service:
         assumed, catalog = self.settings.assumptions, self.settings.catalog
         try:
             body = json_from_bytes(raw)
+            faults = self._judge.faults(headers, body)
         except UnreadableJsonError as error:
             return messages_answer(400, [f"body: {error}"]), None
-        if faults := self._judge.faults(headers, body):
+        if faults:
             return self._refusal(assumed["refused_status"], faults), None
         if not _is_shop(shop) or not catalog.has_shop(shop):
             return self._error(int(assumed["unknown_shop"]), NOT_FOUND), None

@@ -2,6 +2,8 @@
 
 import logging
 import re
+import socket
+import struct
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -156,6 +158,18 @@ def test_the_sandbox_ends_while_answers_are_late(caplog: pytest.LogCaptureFixtur
         ended.join(HANG_SECONDS)
         assert not ended.is_alive()
         assert late.recv(1) == b""
+    assert [] == [record for record in caplog.records if record.levelno > logging.INFO]
+
+
+def test_a_caller_that_gave_up_first(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
+    """A fault has nothing to break where the caller reset the connection, and nothing is logged."""
+    sandbox.configure(faults=["latency=0.2", "reset-after-store"])
+    with sent_raw(sandbox) as caller:
+        wait_until(lambda: len(get(sandbox, REQUESTS)) == 1)
+        caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    with pytest.raises(ConnectionResetError):
+        # Struck later, so it ends after the one that gave up.
+        received(sandbox)
     assert [] == [record for record in caplog.records if record.levelno > logging.INFO]
 
 

@@ -248,6 +248,7 @@ def test_large_body(sandbox: Sandbox) -> None:
         (b"\xef\xbb\xbf" + VALID, "must be JSON"),
         (VALID + b"]", "must be JSON"),
         (b"[" * 100_000, "must be JSON without .* deep nesting"),
+        (b"[" * 300 + b"]" * 300, "must be JSON without deep nesting"),
         (b"NaN", "must be JSON without NaN"),
         (VALID.replace(b"ada@", rb"\ud800"), "lone surrogate"),
         (VALID.replace(b'"email"', rb'"\udfff"'), "lone surrogate"),
@@ -369,3 +370,5 @@ def test_an_origin_is_let_in(
         "x-shopify-shop-domain" in preflight.headers.get("access-control-allow-headers", "")
     ) is (allowed is not None)
     assert CORS not in send(sandbox, b"", "GET", "/_sandbox/intents").headers
+    # A preflight that is let in is neither listed nor counted.
+    assert len(get(sandbox, "/_sandbox/requests")) == (1 if allowed else 2)

@@ -156,7 +156,7 @@ def _curl(method: str, url: str, headers: Mapping[str, str], body: bytes) -> str
         if text.isprintable():
             lines.append(f"--data-raw {shlex.quote(text)}")
         else:
-            plain = set(range(32, 127)) - set(b"\\%'")
+            plain = set(range(32, 127)) - set(b"\\%'-")
             escaped = "".join(chr(byte) if byte in plain else f"\\{byte:03o}" for byte in body)
             lines[0] = f"printf '{escaped}' | {lines[0]}"
             lines.append("--data-binary @-")
