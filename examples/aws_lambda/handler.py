@@ -34,9 +34,9 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             return answer(422, "Please check what you entered.")
         if isinstance(error, IntentRefusedError):
             return answer(422, "This product has no waitlist.")
-        if error.carried_out is None:
-            return answer(503, "You may be on the list. Send again to be sure.")
-        return answer(503, "Please try later.", error.retry_after)
+        if error.carried_out is not None:
+            return answer(503, "Please try later.", error.retry_after)
+        return answer(503, "You may be on the list. Send again to be sure.", error.retry_after)
     return answer(200, "You are on the list.")
 
 

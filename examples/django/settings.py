@@ -18,6 +18,6 @@ DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": FOLDER 
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 INSTALLED_APPS = ["waitlist"]
 TIME_ZONE = "UTC"
-ROOT_URLCONF = "waitlist.views"
+ROOT_URLCONF = "waitlist.urls"
 # All processes of this machine share one shop's rate limit.
 STOQ_BUDGET = FOLDER / "budget.sqlite"

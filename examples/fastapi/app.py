@@ -10,7 +10,7 @@ import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated, TypedDict
+from typing import Annotated
 
 from fastapi import FastAPI, Form, Request
 from fastapi.middleware.cors import CORSMiddleware
@@ -22,12 +22,8 @@ STOREFRONT = os.environ.get("STOREFRONT", "http://127.0.0.1:8000")
 Field = Annotated[str, Form()]
 
 
-class State(TypedDict):
-    stoq: AsyncStoq
-
-
 @asynccontextmanager
-async def lifespan(_: FastAPI) -> AsyncIterator[State]:
+async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, AsyncStoq]]:
     """Keep one client, and so its connections, for the life of the process."""
     # A visitor waits no longer. A second request for one customer is safe.
     async with AsyncStoq(total_timeout=8, retry_unknown=True) as stoq:

@@ -8,7 +8,7 @@
 
 from functools import cache
 
-from flask import Flask, Response, request
+from flask import Flask, request
 
 from stoqapp import IntentRefusedError, InvalidIntentError, Stoq, StoqError
 
@@ -23,28 +23,25 @@ def stoq() -> Stoq:
 
 
 @app.post("/waitlist")
-def join() -> str:
+def join() -> dict[str, str]:
     """Put a customer on the waitlist of a variant."""
     form = request.form
     stoq().subscribe(variant=form["variant"], product=form["product"], email=form["email"])
-    return "You are on the list."
+    return {"message": "You are on the list."}
 
 
 @app.errorhandler(StoqError)
-def explain(error: StoqError) -> Response:
+def explain(error: StoqError) -> tuple[dict[str, str], int, dict[str, str]]:
     """Tell the customer what became of the sign-up."""
     if error.is_duplicate:
-        return Response("You are on the list already.")
+        return {"message": "You are on the list already."}, 200, {}
     # An error's text holds no personal data.
     app.logger.warning("sign-up failed: %s", error)
-    match error:
-        case InvalidIntentError():
-            return Response("Please check what you entered.", 422)
-        case IntentRefusedError():
-            return Response("This product has no waitlist.", 422)
-        case StoqError(carried_out=None):
-            answer = Response("You may be on the list. Send again to be sure.", 503)
-        case _:
-            answer = Response("Please try later.", 503)
-    answer.retry_after = error.retry_after and round(error.retry_after)
-    return answer
+    if isinstance(error, InvalidIntentError):
+        return {"message": "Please check what you entered."}, 422, {}
+    if isinstance(error, IntentRefusedError):
+        return {"message": "This product has no waitlist."}, 422, {}
+    unknown = error.carried_out is None
+    message = "You may be on the list. Send again to be sure." if unknown else "Please try later."
+    headers = {"Retry-After": f"{error.retry_after:.0f}"} if error.retry_after else {}
+    return {"message": message}, 503, headers

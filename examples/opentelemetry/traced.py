@@ -9,12 +9,18 @@ out of the baggage.
 
 from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter
 
 from stoqapp import Stoq, StoqError
 
 provider = TracerProvider()
 tracer = provider.get_tracer("shop")
+
+
+def trace_to(exporter: SpanExporter) -> None:
+    """Send the spans of this process, and those of httpx, to *exporter*."""
+    provider.add_span_processor(BatchSpanProcessor(exporter))
+    HTTPXClientInstrumentor().instrument(tracer_provider=provider)
 
 
 def sign_up(stoq: Stoq, variant: int, product: int, email: str) -> bool:
@@ -33,9 +39,7 @@ def sign_up(stoq: Stoq, variant: int, product: int, email: str) -> bool:
 
 
 if __name__ == "__main__":
-    # In place of your own exporter.
-    provider.add_span_processor(BatchSpanProcessor(ConsoleSpanExporter()))
-    HTTPXClientInstrumentor().instrument(tracer_provider=provider)
+    trace_to(ConsoleSpanExporter())
     with Stoq(total_timeout=8) as client:
         sign_up(client, 4711, 42, "ada@example.com")
     provider.shutdown()

@@ -1,17 +1,15 @@
-"""Three ways to sign a customer up: at once, from an async view, and by the outbox."""
+"""Sign customers up from a form, in a view and in an async view."""
 
 from functools import cache
 from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest, JsonResponse
-from django.urls import path
+from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 from waitlist.answers import explained
-from waitlist.models import WaitingIntent
 
 from stoqapp import AsyncStoq, Budget, Stoq, StoqError
-from stoqapp.inputs import prepare
 
 
 @cache
@@ -26,6 +24,7 @@ def wanted(request: HttpRequest) -> dict[str, str]:
 
 
 @require_POST
+@sensitive_post_parameters("email")
 def join(request: HttpRequest) -> JsonResponse:
     try:
         client(Stoq).subscribe(**wanted(request))
@@ -35,23 +34,10 @@ def join(request: HttpRequest) -> JsonResponse:
 
 
 @require_POST
+@sensitive_post_parameters("email")
 async def join_async(request: HttpRequest) -> JsonResponse:
     try:
         await client(AsyncStoq).subscribe(**wanted(request))
     except StoqError as error:
         return explained(error)
     return JsonResponse({"message": "You are on the list."})
-
-
-@require_POST
-def join_later(request: HttpRequest) -> JsonResponse:
-    """Answer without a wait for STOQ; ``python -m django drain`` sends it."""
-    try:
-        body = prepare(**wanted(request)).body
-    except StoqError as error:
-        return explained(error)
-    WaitingIntent.objects.create(shop=client(Stoq).shop, body=body)
-    return JsonResponse({"message": "We put you on the list."}, status=202)
-
-
-urlpatterns = [path("waitlist", join), path("async", join_async), path("later", join_later)]
