@@ -7,8 +7,6 @@ the result takes the place of the old package. The same spec and tools give the 
 every machine.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,24 +32,25 @@ def main(arguments: Sequence[str] | None) -> Exit:
     if chosen.spec and not chosen.output:
         options.error("--spec needs --output, the package folder to write")
     # Here, so that --help works and a missing tool is told.
-    from pipeline import corrections, document, package
+    from pipeline import corrections, package, spec
 
     output = (chosen.output or package.OUTPUT).resolve()
     if not output.name.isidentifier():
         options.error(f"--output: {output.name!r} cannot be the name of a package")
-    if not chosen.check:
-        package.repair(output)
-        package.check_replaceable(output)
-    spec = chosen.spec or ROOT / "openapi.json"
+    path = chosen.spec or ROOT / "openapi.json"
+    content = spec.read_file(path)
+    document = spec.parsed(content, path.name)
+    spec.check(document, path.name)
     patches = chosen.corrections or (None if chosen.spec else CORRECTIONS)
-    content, found = document.read_document(spec)
-    found = corrections.corrected(found, corrections.load(patches) if patches else [], spec.name)
-    tree, left_out = package.build(found, content, partial=chosen.partial)
+    patched = corrections.corrected(
+        document, corrections.load(patches) if patches else [], path.name
+    )
+    tree, left_out = package.build(patched, content, partial=chosen.partial)
     for line in left_out:
         print(f"left out: {line}")
     lines = package.differences(tree, output)
     if lines and chosen.check:
-        print(f"{shown(output)} is not what {spec.name} gives:", *lines, sep="\n")
+        print(f"{shown(output)} is not what {path.name} gives:", *lines, sep="\n")
         print("To make it so, run this script without --check.", flush=True)
         return Exit.DIFFERS
     if lines:

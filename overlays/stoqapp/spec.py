@@ -130,10 +130,14 @@ class Spec:
         return {**own, "parameters": parameters}
 
     @cached_property
+    def parameters(self) -> list[Mapping[str, Any]]:
+        """The parameter objects of the operation."""
+        return [_resolved(one, self.document) for one in self.operation["parameters"]]
+
+    @cached_property
     def headers(self) -> dict[str, Mapping[str, Any]]:
-        """The parameter object of each header of the operation, by name."""
-        listed = [_resolved(one, self.document) for one in self.operation["parameters"]]
-        return {one["name"]: one for one in listed if one["in"] == "header"}
+        """Those of `parameters` that are headers, by name."""
+        return {one["name"]: one for one in self.parameters if one["in"] == "header"}
 
     @cached_property
     def request(self) -> Schema:

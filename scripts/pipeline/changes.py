@@ -1,9 +1,6 @@
 """Compare two specs: what changed, operation by operation, and for whom it is breaking."""
 
-from __future__ import annotations
-
 import json
-import re
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -21,6 +18,8 @@ PROSE = {
     *("tags", "operationId", "default"),
 }
 WHOLE = "the whole file"
+# How the names of fields, and of the items of a list, begin in what is compared.
+FIELD = (".", "[")
 
 
 @frozen
@@ -29,7 +28,7 @@ class Change:
 
     Attributes:
         operation: ``POST /intents.json``, or ``the whole file``.
-        part: Of the operation: ``request``, ``answer 201``, ``header X-Shop``, ``credentials``…
+        part: Of the operation: ``request``, ``answer 201``, ``header X-Shop``; empty for itself.
         field: Dotted path within the part, ``customer.tags[]``; empty for the part itself.
         keyword: What was said of the field: ``pattern``, ``enum fax``; empty for all of it.
         kind: ``new``, ``gone`` or ``changed``.
@@ -47,29 +46,23 @@ class Change:
     @property
     def severity(self) -> Class:
         """The class of the change for those who call the operation today."""
-        word, sent = self.keyword.partition(" ")[0], not self.part.startswith("answer ")
-        if self.operation == WHOLE:
-            return "breaking" if word == "server" else "prose"
-        if word in PROSE or word.startswith("x-"):
+        word, gone = self.keyword.partition(" ")[0], self.kind == "gone"
+        if word in PROSE or word.startswith("x-") or (self.operation == WHOLE and word != "server"):
             return "prose"
-        if word == "type":
-            was, is_now = (set(str(side or "").split("|")) for side in (self.old, self.new))
-            return "compatible" if (was <= is_now if sent else is_now <= was) else "breaking"
-        if word == "required":
-            is_breaking = (self.new is True) == sent
-        elif word == "enum":
-            is_breaking = sent and self.kind != "new"
-        elif self.part == "credentials":
-            is_breaking = self.kind != "gone"
-        elif word and self.part != "request media":
-            # A bound, a pattern, a format.
-            is_breaking = self.kind != "gone" and (sent or word == "format")
-        elif self.field or sent:
-            stated = self.new.get("", self.new) if isinstance(self.new, dict) else {}
-            is_breaking = self.kind == "gone" or (sent and stated.get("required") is True)
-        else:
-            is_breaking = self.kind == "gone" and self.part.startswith("answer 2")
-        return "breaking" if is_breaking else "compatible"
+        was, is_now = (set(str(side).split("|")) for side in (self.old, self.new))
+        is_required = isinstance(self.new, dict) and self.new.get("required") is True
+        is_answer, is_read = self.part.startswith("answer "), self.part.startswith("answer 2")
+        # Whether it is breaking where callers send it, and where they are answered with it.
+        table = {
+            "": (gone or is_required, gone and bool(self.field or is_read)),
+            "type": (not was <= is_now, not is_now <= was),
+            "required": (self.new is True, self.new is not True),
+            "format": (not gone, not gone),
+            "enum": (gone, False),
+            "media": (gone, False),
+        }
+        # The others are bounds, patterns, servers and credentials.
+        return "breaking" if table.get(word, (not gone, False))[is_answer] else "compatible"
 
     def __str__(self) -> str:
         where = " ".join(filter(None, [self.part, self.field, self.keyword])) or "operation"
@@ -93,34 +86,29 @@ def changes(old: dict[str, Any], new: dict[str, Any]) -> list[Change]:
     for report, entries in compared.items():
         kind = {"added": "new", "removed": "gone"}.get(report.rpartition("_")[2], "changed")
         for entry in entries:
-            path = [str(each) for each in entry.path(output_format="list")]
-            operation, part, field = (*path, "", "")[:3]
+            operation, *within = map(str, entry.path(output_format="list"))
+            part, steps = "".join(within[:1]), within[1:]
+            field = "".join(step for step in steps if step[:1] in FIELD).lstrip(".")
+            keyword = " ".join(step for step in steps if step[:1] not in FIELD)
             was = None if kind == "new" else entry.t1
             is_now = None if kind == "gone" else entry.t2
-            keyword = " ".join(path[3:])
             found.append(Change(operation, part, field, keyword, kind, was, is_now))
-    # A field that is new or gone stands for those below it.
-    whole = {(c.operation, c.part, c.kind, c.field) for c in found if c.field and not c.keyword}
-    for each in list(found):
-        above = (each.field[: mark.start()] for mark in re.finditer(r"\.|\[", each.field))
-        if any((each.operation, each.part, each.kind, field) in whole for field in above):
-            found.remove(each)
     if not found and old != new:
-        found.append(Change(WHOLE, "written otherwise, with the same meaning", "", "", "changed"))
+        found.append(Change(WHOLE, "", "", "written otherwise, with the same meaning", "changed"))
     return sorted(found, key=lambda each: (each.operation, each.part, each.field, each.keyword))
 
 
 def worst(found: list[Change]) -> Class | None:
     """Return the class of all changes together; None where there is none."""
-    classes: tuple[Class, ...] = ("breaking", "compatible", "prose")
-    return next((each for each in classes if each in {c.severity for c in found}), None)
+    # In the order of the alphabet, as it happens.
+    return min((each.severity for each in found), default=None)
 
 
 def _flat(document: dict[str, Any]) -> dict[str, Any]:
-    """Return what is stated, by operation, part, field and keyword."""
+    """Return what is stated, by operation and part."""
     whole = {"server": (document.get("servers") or [{}])[0].get("url")}
     whole |= {key: document[key] for key in ("openapi", "info") if key in document}
-    flat: dict[str, Any] = {WHOLE: {"": {"": whole}}}
+    flat: dict[str, Any] = {WHOLE: {"": whole}}
     for path, item in without_ignored_headers(document).get("paths", {}).items():
         stated = _inlined(item, document)
         for method in METHODS & stated.keys():
@@ -132,32 +120,29 @@ def _flat(document: dict[str, Any]) -> dict[str, Any]:
 def _parts(
     operation: dict[str, Any], shared: dict[str, Any], document: dict[str, Any]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield each part of an operation, with what is stated of each of its fields."""
-    yield "", {"": {key: value for key, value in operation.items() if key in PROSE}}
+    """Yield each part of an operation, with what is stated of it."""
+    own = {key: value for key, value in operation.items() if key in PROSE}
+    schemes = document.get("components", {}).get("securitySchemes", {})
+    required = operation.get("security", shared["security"])
+    credentials = {name: schemes.get(name) for each in required for name in each}
+    yield "", own | {"credentials": credentials}
     for parameter in [*shared["parameters"], *operation.get("parameters", [])]:
         yield f"{parameter['in']} {parameter['name']}", _stated(parameter)
     if body := operation.get("requestBody"):
-        yield "request", _stated(body)
-        yield "request media", {"": dict.fromkeys(body["content"], True)}
+        yield "request", _stated(body, media=dict.fromkeys(body["content"], True))
     for status, answer in operation.get("responses", {}).items():
         yield f"answer {status}", _stated(answer)
-    schemes = document.get("components", {}).get("securitySchemes", {})
-    required = operation.get("security", shared["security"])
-    yield "credentials", {"": {name: schemes.get(name) for each in required for name in each}}
 
 
-def _stated(part: dict[str, Any]) -> dict[str, Any]:
-    """Return what is stated of each field of a parameter, request body or answer."""
+def _stated(part: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """Return what is stated of a parameter, request body or answer."""
     own = {key: value for key, value in part.items() if key not in ("schema", "content", "headers")}
     media = next(iter(part.get("content", {}).values()), part)
-    fields = dict(_fields(media.get("schema", {})))
-    return fields | {"": fields[""] | own}
+    return _tree(media.get("schema", {})) | own | more
 
 
-def _fields(
-    schema: dict[str, Any], path: str = "", **more: bool
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield each field of a schema, with what is stated of it; lists of names become objects."""
+def _tree(schema: dict[str, Any], **more: bool) -> dict[str, Any]:
+    """Return a schema with a branch for each field and for items; lists of names become objects."""
     stated = dict(schema)
     named, required = stated.pop("properties", {}), stated.pop("required", [])
     stated |= more
@@ -169,10 +154,10 @@ def _fields(
         stated["enum"] = dict.fromkeys(words, True)
     for name in {*named, *required}:
         is_required = {"required": True} if name in required else {}
-        yield from _fields(named.get(name, {}), f"{path}.{name}".lstrip("."), **is_required)
+        stated[f".{name}"] = _tree(named.get(name, {}), **is_required)
     if isinstance(stated.get("items"), dict):
-        yield from _fields(stated.pop("items"), f"{path}[]")
-    yield path, stated
+        stated["[]"] = _tree(stated.pop("items"))
+    return stated
 
 
 def _inlined(value: Any, document: dict[str, Any], within: tuple[str, ...] = ()) -> Any:

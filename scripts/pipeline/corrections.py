@@ -1,73 +1,89 @@
 """Apply scripts/corrections.json, JSON Patches with a reason each, to a copy of the spec."""
 
-from __future__ import annotations
-
 import copy
 import json
 from pathlib import Path
 from typing import Any, Literal
 
+from attrs import field, frozen
+from attrs.validators import min_len
 from jsonpatch import JsonPatch, JsonPatchException, apply_patch
 from jsonpointer import JsonPointer, JsonPointerException, resolve_pointer
 
-from pipeline.document import parsed, pointer
 from pipeline.exits import Exit, RunError, one_line, shown
 
-NOTHING = object()
 IGNORED_HEADERS = {"accept", "authorization", "content-type"}
 
 State = Literal["applied", "done already"]
 
 
-def load(path: Path) -> list[dict[str, Any]]:
+class Place(JsonPointer):
+    """A JSON Pointer that follows each ``$ref`` on its way."""
+
+    def to_last(self, doc: Any) -> tuple[Any, Any]:
+        """Return what holds the place, and the last step to it."""
+        holder = doc
+        for part in self.parts[:-1]:
+            holder = self.walk(holder, part)
+            while isinstance(holder, dict) and "$ref" in holder:
+                holder = resolve_pointer(doc, holder["$ref"].removeprefix("#"))
+        return holder, self.get_part(holder, self.parts[-1])
+
+
+@frozen
+class Correction:
+    """A JSON Patch and its reason."""
+
+    name: str
+    reason: str
+    operations: list[dict[str, Any]] = field(validator=min_len(1))
+
+    def apply(self, document: Any, name: str) -> tuple[Any, State]:
+        """Return `document` with the correction, and whether that changed anything.
+
+        A ``test`` of a type also holds for a list of types with that one in it. A ``remove`` of
+        what is gone is done already.
+        """
+        result, removes = document, self.operations[-1]["op"] == "remove"
+        for operation in self.operations:
+            kind, place = operation["op"], operation["path"]
+            try:
+                holder, last = Place(place).to_last(result)
+                found = holder[last] if kind in ("test", "remove") else None
+                if kind == "test" and isinstance(found, list) and operation.get("value") in found:
+                    continue
+                result = apply_patch(result, [operation], pointer_cls=Place)
+            except (JsonPatchException, JsonPointerException, LookupError) as error:
+                if removes and isinstance(error, LookupError | JsonPointerException):
+                    return document, "done already"
+                wanted = json.dumps(operation.get("value")) if kind == "test" else f"to {kind}"
+                raise RunError(
+                    Exit.CORRECTION,
+                    f"correction {self.name!r} does not fit {name}: at {place} it expects"
+                    f" {wanted}: {one_line(error, 200)}. Its reason was: {self.reason}"
+                    " Decide anew, and edit scripts/corrections.json",
+                ) from error
+        return result, "applied" if result != document else "done already"
+
+
+def load(path: Path) -> list[Correction]:
     """Return the corrections in `path`: a JSON list of {name, reason, operations}."""
     try:
-        corrections: list[dict[str, Any]] = parsed(path.read_bytes(), shown(path))
+        corrections = [Correction(**each) for each in json.loads(path.read_bytes())]
         for correction in corrections:
-            if not (correction["name"] and correction["reason"] and correction["operations"]):
-                raise ValueError("an empty value")  # noqa: TRY301
-            JsonPatch(correction["operations"])
-    except (TypeError, LookupError, ValueError, RunError, JsonPatchException) as error:
+            JsonPatch(correction.operations)
+    except (TypeError, ValueError, JsonPatchException) as error:
         form = "a list of {name, reason, operations}, the operations a JSON Patch"
         raise RunError(Exit.CORRECTION, f"{shown(path)} is not {form}: {error}") from error
     return corrections
 
 
-def corrected(document: Any, corrections: list[dict[str, Any]], name: str) -> Any:
+def corrected(document: Any, corrections: list[Correction], name: str) -> Any:
     """Return a copy of `document` with all `corrections` applied; stop where one does not fit."""
     result = without_ignored_headers(document)
     for correction in corrections:
-        result, _ = apply(result, correction, name)
+        result, _ = correction.apply(result, name)
     return result
-
-
-def apply(document: Any, correction: dict[str, Any], name: str) -> tuple[Any, State]:
-    """Return `document` with one correction, and whether that changed anything.
-
-    Places are looked up through ``$ref``. A ``test`` of a type also holds for a list of types
-    with that one in it. A ``remove`` of what is gone is done already.
-    """
-    result, removes = document, correction["operations"][-1]["op"] == "remove"
-    for operation in correction["operations"]:
-        kind, place = operation["op"], through_references(result, operation["path"])
-        found = resolve_pointer(result, place, NOTHING)
-        if found is NOTHING and removes and kind != "add":
-            return document, "done already"
-        if kind == "test" and isinstance(found, list) and operation["value"] in found:
-            continue
-        try:
-            result = apply_patch(result, [operation | {"path": place}])
-        except (JsonPatchException, JsonPointerException) as error:
-            is_there = "nothing" if found is NOTHING else one_line(json.dumps(found), 120)
-            wanted = f"expects {json.dumps(operation.get('value'))} and"
-            wanted = wanted if kind == "test" else f"cannot {kind}:"
-            raise RunError(
-                Exit.CORRECTION,
-                f"correction {correction['name']!r} does not fit {name}: at {place} it {wanted}"
-                f" finds {is_there}. Its reason was: {correction['reason']} Decide anew, and edit"
-                " scripts/corrections.json",
-            ) from error
-    return result, "applied" if result != document else "done already"
 
 
 def without_ignored_headers(document: Any) -> Any:
@@ -86,15 +102,3 @@ def without_ignored_headers(document: Any) -> Any:
                     if each.get("in") != "header" or each["name"].lower() not in IGNORED_HEADERS
                 ]
     return document
-
-
-def through_references(document: Any, place: str) -> str:
-    """Return `place` with each object that is a ``$ref`` replaced by what it refers to."""
-    reached = ""
-    for part in JsonPointer(place).parts:
-        found = resolve_pointer(document, reached, None)
-        while isinstance(found, dict) and "$ref" in found:
-            reached = found["$ref"].removeprefix("#")
-            found = resolve_pointer(document, reached, None)
-        reached += pointer(part)
-    return reached

@@ -1,12 +1,12 @@
 """How a command ends: its exit codes, and the error that carries one."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Callable, Sequence
 from enum import IntEnum
 from pathlib import Path
+from textwrap import shorten
+from typing import Self
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -16,7 +16,7 @@ class Exit(IntEnum):
 
     meaning: str
 
-    def __new__(cls, code: int, meaning: str) -> Exit:  # noqa: D102
+    def __new__(cls, code: int, meaning: str) -> Self:  # noqa: D102
         made = int.__new__(cls, code)
         made._value_, made.meaning = code, meaning
         return made
@@ -44,17 +44,15 @@ class RunError(Exception):
 def parser(description: str | None) -> argparse.ArgumentParser:
     """Return a parser whose --help lists the exit codes."""
     codes = "\n".join(f"  {code:3}  {code.meaning}" for code in Exit)
+    form = argparse.RawDescriptionHelpFormatter
     return argparse.ArgumentParser(
-        description=description,
-        epilog=f"exit codes:\n{codes}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=description, epilog=f"exit codes:\n{codes}", formatter_class=form
     )
 
 
 def one_line(text: object, limit: int = 400) -> str:
-    """Return `text` on one line, its middle cut when it is long."""
-    line = " ".join(str(text).split())
-    return line if len(line) <= limit else f"{line[: limit * 2 // 3]} … {line[-limit // 3 :]}"
+    """Return `text` on one line, cut where it is long."""
+    return shorten(str(text), limit, placeholder=" …")
 
 
 def shown(path: Path) -> str:

@@ -1,7 +1,5 @@
 """Make the package with openapi-python-client and ruff, judge it, and put it in place."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import importlib.metadata
@@ -12,7 +10,8 @@ import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from keyword import iskeyword
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +19,12 @@ from openapi_python_client import Project
 from openapi_python_client.config import Config, ConfigFile, MetaType
 from openapi_python_client.parser import GeneratorData
 from openapi_python_client.parser.errors import ErrorLevel, GeneratorError
+from openapi_python_client.parser.properties import LiteralEnumProperty, ModelProperty
+from openapi_python_client.parser.properties.list_property import ListProperty
+from openapi_python_client.parser.properties.union import UnionProperty
+from openapi_python_client.strings import in_double_quote_literal
 
 from pipeline.exits import ROOT, Exit, RunError, one_line, shown
-from pipeline.typed_dicts import fields_of, typed_dicts
 
 GENERATOR = "openapi-python-client"
 OUTPUT = ROOT / "generated" / "stoq_public_api_client"
@@ -37,6 +39,9 @@ TAKEN_IN_MODELS = {
     *("to_dict", "to_multipart"),
 }
 TAKEN_IN_CALLS = {"cookies", "headers", "params", "quote"}
+# No setting of the machine or of a surrounding project has a say.
+RUFF = ["-P", "-m", "ruff", "--isolated", "--quiet", "--config", "exclude = []"]
+ALONE = ["--no-cache", "--no-respect-gitignore", "."]
 # What each file of a package holds, by its path below the package, with forward slashes.
 Tree = dict[str, bytes]
 
@@ -57,21 +62,18 @@ def build(document: dict[str, Any], spec_bytes: bytes, *, partial: bool) -> tupl
                 f"{GENERATOR} would leave out {len(left_out)} of the spec's pieces:"
                 f" {'; '.join(left_out)}. Correct the spec, or go on without them: --partial",
             )
-        if clashes := _clashes(data):
+        if clashes := ", ".join(dict.fromkeys(_clashes(data))):
             reason = "these have the name of something generated; rename them by a correction"
-            raise RunError(Exit.SPEC, f"{reason}: {', '.join(dict.fromkeys(clashes))}")
+            raise RunError(Exit.SPEC, f"{reason}: {clashes}")
         (package / "typed_dicts.py").write_text(
             '"""The request bodies as plain dicts, and what the package was made from."""\n\n'
-            f"{typed_dicts(data)}\n\n"
+            f"{_typed_dicts(data)}\n\n"
             f'GENERATOR = "{GENERATOR} {importlib.metadata.version(GENERATOR)}"\n'
             f'SPEC_SHA256 = "{hashlib.sha256(spec_bytes).hexdigest()}"\n',
             "utf-8",
         )
-        # No setting of the machine or of a surrounding project has a say.
-        alone = ["--isolated", "--no-cache", "--no-respect-gitignore", "--quiet"]
-        alone += ["--config", "exclude = []"]
-        for words in (["check", "--fix-only", "--extend-select=I"], ["format"]):
-            _run(["-P", "-m", "ruff", *words, ".", *alone], package)
+        _run([*RUFF, "check", "--fix-only", "--extend-select=I", *ALONE], package)
+        _run([*RUFF, "format", *ALONE], package)
         files = {each.relative_to(package): each for each in package.rglob("*") if each.is_file()}
         modules = [".".join(("made_package", *path.with_suffix("").parts)) for path in files]
         _run(["-B", "-c", f"import {', '.join(sorted(modules))}"], Path(folder))
@@ -90,17 +92,11 @@ def _check_pins() -> None:
 
 
 def _generate(document: dict[str, Any], package: Path) -> tuple[GeneratorData, list[str]]:
-    config = Config.from_sources(
-        ConfigFile.load_from_path(Path(__file__).parents[1] / "generator.yml"),
-        MetaType.NONE,
-        document_source=package,
-        file_encoding="utf-8",
-        overwrite=False,
-        output_path=package,
-    )
+    settings = ConfigFile.load_from_path(ROOT / "scripts" / "generator.yml")
+    config = Config.from_sources(settings, MetaType.NONE, package, "utf-8", False, package)
+    errors: Sequence[GeneratorError]
     try:
         data = GeneratorData.from_dict(document, config=config)
-        errors: Sequence[GeneratorError]
         if isinstance(data, GeneratorError):
             errors = [data]
         else:
@@ -118,20 +114,17 @@ def _generate(document: dict[str, Any], package: Path) -> tuple[GeneratorData, l
     return data, lines
 
 
-def _clashes(data: GeneratorData) -> list[str]:
-    found = [
-        f"the property {prop.name.get_untrusted_value()!r}"
-        for model in data.models
-        for prop in fields_of(model)
-        if prop.python_name in TAKEN_IN_MODELS
-    ]
-    for collection in data.endpoint_collections_by_tag.values():
-        for endpoint in collection.endpoints:
-            # The body is among them.
-            names = [each.python_name for each in endpoint.list_all_parameters()]
-            clashing = [name for name in names if name in TAKEN_IN_CALLS or names.count(name) > 1]
-            found += [f"the parameter {name!r} of {endpoint.name}" for name in clashing]
-    return found
+def _clashes(data: GeneratorData) -> Iterator[str]:
+    for model in data.models:
+        for prop in _fields_of(model):
+            if prop.python_name in TAKEN_IN_MODELS:
+                yield f"the property {prop.name.get_untrusted_value()!r}"
+    for endpoint in _endpoints(data):
+        # The body is among them.
+        names = [each.python_name for each in endpoint.list_all_parameters()]
+        for name in names:
+            if name in TAKEN_IN_CALLS or names.count(name) > 1:
+                yield f"the parameter {name!r} of {endpoint.name}"
 
 
 def _run(words: list[str], folder: Path) -> None:
@@ -157,37 +150,88 @@ def differences(tree: Tree, output: Path) -> list[str]:
     return [f"{state}: {path}" for path, state in states.items()]
 
 
-def check_replaceable(output: Path) -> None:
-    """Stop where something lies at `output` that is not a package of this script's making."""
+def replace(output: Path, tree: Tree) -> None:
+    """Put `tree` in the place of `output`, which must be of this script's making.
+
+    A kill between the two renames leaves the old package beside its place; the next run makes it.
+    """
     if output.exists() and not (output / "typed_dicts.py").is_file():
         reason = f"{shown(output)} is not of regenerate.py's making; name a new folder"
         raise RunError(Exit.OUTPUT, reason)
-
-
-def replace(output: Path, tree: Tree) -> None:
-    """Put `tree` in the place of `output`.
-
-    A kill between the two renames leaves the old package beside its place; `repair` puts it back.
-    """
-    new, old = _beside(output)
+    new, old = (output.with_name(f".{output.name}.{age}") for age in ("new", "old"))
+    shutil.rmtree(new, ignore_errors=True)
     for name, content in tree.items():
         (new / name).parent.mkdir(parents=True, exist_ok=True)
         (new / name).write_bytes(content)
     if output.exists():
+        shutil.rmtree(old, ignore_errors=True)
         output.rename(old)
     new.rename(output)
-    repair(output)
+    shutil.rmtree(old, ignore_errors=True)
 
 
-def repair(output: Path) -> None:
-    """Put back what a killed run has renamed away from `output`, and remove what it left."""
-    new, old = _beside(output)
-    if old.exists() and not output.exists():
-        old.rename(output)
-    for leftover in (new, old):
-        shutil.rmtree(leftover, ignore_errors=True)
+def _typed_dicts(data: GeneratorData) -> str:
+    """Return a module with a TypedDict for each model that a JSON request holds.
+
+    It is called as the model, with ``Dict`` at the end.
+    """
+    classes: dict[str, str] = {}
+    # What refers to a model may be a copy of it that has no fields yet.
+    models = {model.class_info.name: model for model in data.models}
+
+    def type_of(prop: Any) -> str:
+        if isinstance(prop, UnionProperty):
+            return " | ".join(dict.fromkeys(map(type_of, prop.inner_properties)))
+        if isinstance(prop, ListProperty):
+            return f"list[{type_of(prop.inner_property)}]"
+        if isinstance(prop, LiteralEnumProperty):
+            return f"Literal[{', '.join(sorted(map(repr, prop.values)))}]"
+        model = models.get(prop.class_info.name) if isinstance(prop, ModelProperty) else None
+        if model is None or not (fields := _fields_of(model)):
+            return str(prop.get_type_string(no_optional=True, json=True).as_unembedded_code())
+        name = f"{model.class_info.name}Dict"
+        if name not in classes:
+            # A model may hold itself.
+            classes[name] = ""
+            classes[name] = _class(name, model, [(field, type_of(field)) for field in fields])
+        return name
+
+    for endpoint in _endpoints(data):
+        for body in endpoint.bodies:
+            if body.body_type == "json":
+                type_of(body.prop)
+    names = "".join(f"    {name!r},\n" for name in sorted(classes))
+    imports = "from typing import Any, Literal, NotRequired, TypedDict\n"
+    return f"{imports}\n__all__ = (\n{names})\n\n" + "\n\n".join(classes.values())
 
 
-def _beside(output: Path) -> tuple[Path, Path]:
-    new, old = (output.with_name(f".{output.name}.{age}") for age in ("new", "old"))
-    return new, old
+def _endpoints(data: GeneratorData) -> list[Any]:
+    """Return the operations that the generator has parsed."""
+    collections = data.endpoint_collections_by_tag.values()
+    return [endpoint for collection in collections for endpoint in collection.endpoints]
+
+
+def _fields_of(model: ModelProperty) -> list[Any]:
+    """Return the properties of a model."""
+    return [*(model.required_properties or ()), *(model.optional_properties or ())]
+
+
+def _class(name: str, model: ModelProperty, types: list[tuple[Any, str]]) -> str:
+    """Write a class; where a field cannot be called so in one, call TypedDict instead."""
+    lines, members = [f"class {name}(TypedDict):", *_docstring(model)], []
+    for prop, kind in types:
+        # Of a class that is not there yet, only the name can stand there.
+        kind = repr(kind) if "Dict" in kind else kind
+        kind = kind if prop.required else f"NotRequired[{kind}]"
+        key = prop.name.get_untrusted_value()
+        members.append((key, kind))
+        lines += [f"    {key}: {kind}", *_docstring(prop)]
+    if all(key.isidentifier() and not iskeyword(key) for key, _ in members):
+        return "\n".join(lines) + "\n"
+    listed = ", ".join(f"{key!r}: {kind}" for key, kind in members)
+    return f"{name} = TypedDict({name!r}, {{{listed}}})\n"
+
+
+def _docstring(prop: Any) -> list[str]:
+    words = " ".join(prop.description.get_untrusted_value().split()) if prop.description else ""
+    return [f'    """{in_double_quote_literal(words)}"""'] if words else []

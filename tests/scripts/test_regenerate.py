@@ -20,6 +20,7 @@ from trees import ROOT, imported_from
 
 import regenerate
 from pipeline import corrections, package
+from pipeline.corrections import Correction
 from pipeline.exits import Exit
 
 PACKAGE = ROOT / "generated" / "stoq_public_api_client"
@@ -179,7 +180,7 @@ def test_what_it_has_not_made_is_never_replaced(
 def test_a_kill_between_the_renames_is_repaired(
     run: Runner, made: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When a run ends between the two renames, the next one puts the old package back."""
+    """When a run ends between the two renames, the next one makes the package."""
     shutil.copytree(made, run.output)
     real = Path.rename
 
@@ -193,8 +194,7 @@ def test_a_kill_between_the_renames_is_repaired(
         package.replace(run.output, {"new.py": b""})
     monkeypatch.undo()
     assert not run.output.exists()
-    # This run fails, after it has put the package back.
-    assert Exit.SPEC == run(b"")[0]
+    assert Exit.DONE == run(pings())[0]
     assert files_below(made) == files_below(run.output)
     assert {"package", "spec.json"} == {path.name for path in run.folder.iterdir()}
 
@@ -214,10 +214,7 @@ BODY = {"in": "query", "name": "body", "schema": {"type": "string"}}
         (b"# Ping\n\n```json\n{}\n```\n", "is a page, not JSON; run scripts/update_spec.py"),
         (json.dumps(pings()).encode()[:-1], "Expecting"),
         (b"\xff{}", "utf-8"),
-        (b'{"openapi": "3.0.3", "openapi": "3.1.0"}', "the key 'openapi' twice"),
-        (b'{"openapi": NaN}', "is not JSON: Out of range float values"),
-        (rb'{"info": "\ud83d"}', "surrogates not allowed"),
-        ([], "not OpenAPI 3.0.x or 3.1.x: it has no object"),
+        ([], "not OpenAPI 3.0.x or 3.1.x but not even an object"),
         (pings(version="3.2.0"), "3.2.0"),
         ({"openapi": "3.0.3"}, "the top: 'info' is a required property"),
         (pings({"type": "text"}), "text"),
@@ -318,6 +315,7 @@ PATCHED = [
 ]
 AT = "/paths/~1pings/post/responses/200/content/application~1json/schema"
 PATCHES = json.loads(json.dumps(PATCHED).replace("{schema}", AT))
+CORRECTIONS = [Correction(**each) for each in PATCHES]
 
 
 @pytest.mark.parametrize(
@@ -334,8 +332,8 @@ def test_a_correction_fits_as_long_as_what_it_rests_on_is_there(
     """A correction looks at its own place; what is as it wants already is left alone."""
     found = pings({"type": "object"} | change)
     said = []
-    for correction in PATCHES:
-        found, state = corrections.apply(found, correction, "spec.json")
+    for correction in CORRECTIONS:
+        found, state = correction.apply(found, "spec.json")
         said.append(state)
     assert states == tuple(said)
     schema = found["paths"]["/pings"]["post"]["responses"]["200"]["content"]["application/json"]
@@ -346,7 +344,7 @@ def test_a_correction_follows_references() -> None:
     """Where the vendor moves a part into the components, the correction goes there, too."""
     spec = pings({"$ref": "#/components/schemas/P"})
     spec |= {"components": {"schemas": {"P": {"type": "object"}}}}
-    found = corrections.corrected(spec, PATCHES, "spec.json")
+    found = corrections.corrected(spec, CORRECTIONS, "spec.json")
     assert {"type": "object", "title": "Ping"} == found["components"]["schemas"]["P"]
 
 
@@ -382,9 +380,9 @@ def test_each_committed_correction_has_a_reason_and_does_something() -> None:
     """Each correction of ours changes openapi.json, and says why."""
     found = corrections.without_ignored_headers(json.loads(SPEC_BYTES))
     for correction in corrections.load(ROOT / "scripts" / "corrections.json"):
-        found, state = corrections.apply(found, correction, "openapi.json")
+        found, state = correction.apply(found, "openapi.json")
         assert "applied" == state
-        assert correction["reason"].endswith(".")
+        assert correction.reason.endswith(".")
 
 
 def test_headers_that_openapi_ignores_are_no_arguments() -> None:

@@ -18,8 +18,9 @@ from attrs import field, frozen
 from trees import ROOT, imported_from
 
 import regenerate
-from pipeline import advice, package
+from pipeline import package
 from pipeline.changes import changes, worst
+from update_spec import edits
 
 SPEC = json.loads((ROOT / "openapi.json").read_bytes())
 CORRECTIONS = ROOT / "scripts" / "corrections.json"
@@ -329,9 +330,9 @@ def test_the_change_is_classed_and_the_edits_are_named(rehearsal: Rehearsal) -> 
     spec = changed(rehearsal)
     found = changes(SPEC, spec)
     assert rehearsal.severity == worst(found)
-    edits = list(advice.edits(found, spec, CORRECTIONS))
-    assert len(rehearsal.edits) == len(edits), edits
-    assert all(map(str.startswith, edits, rehearsal.edits)), edits
+    asked = list(edits(spec))
+    assert len(rehearsal.edits) == len(asked), asked
+    assert all(map(str.startswith, asked, rehearsal.edits)), asked
 
 
 class Tree:
@@ -340,7 +341,7 @@ class Tree:
     def __init__(self, root: Path, spec: dict[str, Any]) -> None:
         self.root, self.package = root, root / "generated" / "stoq_public_api_client"
         self.places = [root / name for name in ("overlays", "generated", "scripts")]
-        for name in ("overlays/stoqapp", "overlays/stoqapp_sandbox", "scripts/pipeline"):
+        for name in ("overlays/stoqapp", "overlays/stoqapp_sandbox", "scripts"):
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             (root / name).symlink_to(ROOT / name)
         self.package.parent.mkdir()
@@ -361,11 +362,11 @@ class Tree:
     def assert_ends_as_expected(self, tries: tuple[Try, ...], *, loses_words: bool) -> None:
         """Assert what client, check and sandbox of the tree make of each request."""
         with imported_from(*self.places):
-            from pipeline.advice import lost_words
             from stoqapp import InvalidIntentError, Stoq, check
             from stoqapp.inputs import prepare
             from stoqapp.spec import BASE_URL, INTENTS_PATH, SHOP_HEADER, SPEC
             from stoqapp_sandbox import Sandbox
+            from update_spec import lost_words
 
             with Sandbox() as sandbox, Stoq("demo", base_url=sandbox.base_url) as stoq:
                 for variant, each in enumerate(tries, 1):

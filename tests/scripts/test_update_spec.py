@@ -12,10 +12,10 @@ import httpx
 import pytest
 
 import update_spec
-from pipeline import pages
+from pipeline import spec as reading
 from pipeline.changes import changes, worst
 from pipeline.exits import Exit, RunError
-from pipeline.pages import Page, find_openapi, merged, read_page
+from pipeline.spec import Page, find_openapi, merged, read_page
 
 PAGES = Path(__file__).with_name("pages")
 # A frozen copy, on which these tests go on when openapi.json changes.
@@ -126,7 +126,7 @@ def test_a_page_that_cannot_be_fetched_is_told(
 
 def test_a_page_that_trickles_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """The whole page has to arrive within the time limit, not only each part of it."""
-    monkeypatch.setattr(pages, "MOST_SECONDS", -1.0)
+    monkeypatch.setattr(reading, "MOST_SECONDS", -1.0)
     client = answering(lambda request: httpx.Response(200, text=SMALL))
     with pytest.raises(RunError, match="takes longer than"):
         read_page("https://docs.example.com/a.md", client)
@@ -211,10 +211,10 @@ def test_equal_parts_merge() -> None:
         ),
         (
             document(paths={"/a": {"get": {"responses": {}}}}),
-            "GET /a differs between a.md and b.md",
+            "paths//a/get differs between a.md and b.md",
         ),
-        (document("https://other.example.com/api/v1", "/b"), "and b.md by https://other."),
-        (document(path="/b", openapi="3.1.0"), "a.md is OpenAPI 3.0.3, and b.md is 3.1.0"),
+        (document("https://other.example.com/api/v1", "/b"), "and b.md other."),
+        (document(path="/b", openapi="3.1.0"), "has the OpenAPI release 3.0.3, and b.md 3.1.0"),
     ],
 )
 def test_pages_that_contradict_each_other_are_named(second: dict[str, Any], said: str) -> None:
