@@ -14,11 +14,10 @@ import json
 import sys
 import tomllib
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
-from attrs import frozen
+from attrs import field, frozen
 
 from stoq_public_api_client.models import CreateIntentRequest
 from stoqapp import Stoq, check
@@ -29,27 +28,47 @@ from stoqapp.rules import CONTACT_OF_CHANNEL
 from stoqapp.spec import BASE_URL, SPEC
 from stoqapp.terminal import agreed
 from stoqapp_sandbox import Sandbox
-from stoqapp_sandbox.cassettes import LEFT_OUT, SHOP, SHOWN_HEADERS, cassette_of
+from stoqapp_sandbox.cassettes import SHOP, SHOWN_HEADERS, cassette_of
 
 CASSETTES: Final = Path(__file__).resolve().parent.parent / "tests" / "cassettes"
 # The vendor's points, and a window that does not end between two requests of a scenario.
 RATE_LIMIT: Final = (360, 86_400)
 COMMAND: Final = ".venv/bin/python scripts/record_cassettes.py"
+INTENT: Final = {
+    "shopify_variant_id": 4711,
+    "shopify_product_id": 42,
+    "channel": "email",
+    "quantity": 1,
+    "source": "api",
+}
 
 
-@frozen
+@frozen(eq=False)
 class Scenario:
     """A request and the answers to it; ``scenarios.toml`` explains the attributes."""
 
     name: str
-    body: Mapping[str, Any]
-    statuses: tuple[int, ...]
-    wait: int | None
-    is_live: bool
+    statuses: Sequence[int]
+    wait: int | None = None
+    is_live: bool = False
+    intent: Mapping[str, Any] = field(factory=dict)
+    customer: Mapping[str, Any] = field(factory=lambda: {"email": "ada@example.com"})
+    product: Mapping[str, Any] | None = None
 
     def path_in(self, folder: Path) -> Path:
         """Return the scenario's cassette."""
         return folder / f"{self.name}.yaml"
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The body as a dict, in the form that openapi.json asks for now."""
+        customer = {
+            name: country_from(value).value if name == "country" else value
+            for name, value in self.customer.items()
+            if SPEC.field(f"customer.{name}")
+        }
+        body = {"intent": {**INTENT, **self.intent}, "customer": customer}
+        return body | {"product": self.product} if self.product else body
 
     @property
     def request(self) -> CreateIntentRequest:
@@ -64,64 +83,21 @@ class Scenario:
         for status in {*self.statuses} - {200, 201}:
             sandbox.fail_next(status, retry_after=self.wait)
 
-
-def _scenario(name: str, row: Mapping[str, Any]) -> Scenario:
-    intent = {
-        "shopify_variant_id": 4711,
-        "shopify_product_id": 42,
-        "channel": "email",
-        "quantity": 1,
-        "source": "api",
-    }
-    customer = {
-        field: country_from(value).value if field == "country" else value
-        for field, value in row.get("customer", {"email": "ada@example.com"}).items()
-        if SPEC.field(f"customer.{field}")
-    }
-    body = {"intent": intent | row.get("intent", {}), "customer": customer}
-    if "product" in row:
-        body["product"] = row["product"]
-    return Scenario(name, body, tuple(row["statuses"]), row.get("wait"), row.get("live", False))
+    def request_for(self, customer: Mapping[str, str]) -> CreateIntentRequest | None:
+        """Return the request for a real customer; None if it cannot be sent for this one."""
+        channel = self.body["intent"]["channel"]
+        contact = CONTACT_OF_CHANNEL[channel]
+        if not self.is_live or not customer[contact]:
+            return None
+        given: dict[str, Any] = {name: customer[name] for name in ("variant", "product", contact)}
+        body = prepare(channel=channel, **given).body
+        if broken := check(body):
+            raise InvalidIntentError(broken)
+        return CreateIntentRequest.from_dict(body)
 
 
 _TABLE: Final = Path(__file__).with_name("scenarios.toml").read_text("utf-8")
-SCENARIOS: Final = [_scenario(name, row) for name, row in tomllib.loads(_TABLE).items()]
-
-
-def record(
-    scenario: Scenario,
-    sent: CreateIntentRequest,
-    stoq: Stoq,
-    sandbox: Sandbox | None,
-    folder: Path,
-) -> bool:
-    """Send *sent* and record the answers to the scenario's cassette, if all are as expected.
-
-    *sandbox* is the one that answers; None where the real service does.
-    """
-    try:
-        if sandbox:
-            sandbox.reset()
-            scenario.prepare(sandbox)
-        elif 200 in scenario.statuses:
-            _answer(stoq, sent)
-        answers = [_answer(stoq, sent) for _ in scenario.statuses]
-        answered, expected = (
-            " then ".join(map(str, statuses))
-            for statuses in ([answer.status for answer in answers], scenario.statuses)
-        )
-        problem = answered != expected and f"answered {answered} where {expected} was expected"
-    except StoqError as error:
-        problem = str(error)
-    if problem:
-        print(f"{scenario.name}: {problem}; its cassette stays as it was", file=sys.stderr)
-        return False
-    body = json.dumps(scenario.body, separators=(",", ":")).encode()
-    exchanges = [(SHOWN_HEADERS, body, answer) for answer in answers]
-    text = cassette_of(exchanges, "sandbox" if sandbox else "live")
-    scenario.path_in(folder).write_text(text, "utf-8")
-    print(f"{scenario.name}: recorded{f', with parts {LEFT_OUT}' if LEFT_OUT in text else ''}")
-    return True
+SCENARIOS: Final = [Scenario(name, **row) for name, row in tomllib.loads(_TABLE).items()]
 
 
 def _answer(stoq: Stoq, request: CreateIntentRequest) -> Answer:
@@ -132,22 +108,6 @@ def _answer(stoq: Stoq, request: CreateIntentRequest) -> Answer:
         if error.answer is None:
             raise
         return error.answer
-
-
-def _request_for(scenario: Scenario, arguments: argparse.Namespace) -> CreateIntentRequest | None:
-    """Return the scenario's request for the customer that was given; None without a contact."""
-    channel = scenario.body["intent"]["channel"]
-    contact = CONTACT_OF_CHANNEL[channel]
-    given = {contact: getattr(arguments, contact)}
-    if not scenario.is_live or given[contact] is None:
-        reason = f"no --{contact} given" if scenario.is_live else "only the sandbox can"
-        print(f"{scenario.name}: left as it is ({reason})")
-        return None
-    place = {"variant": arguments.variant, "product": arguments.product}
-    body = prepare(**place, channel=channel, **given).body
-    if broken := check(body):
-        raise InvalidIntentError(broken)
-    return CreateIntentRequest.from_dict(body)
 
 
 def was_live(path: Path) -> bool:
@@ -185,34 +145,54 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("--live needs --shop, --variant and --product")
     chosen = [scenario for scenario in SCENARIOS if scenario.name in (arguments.names or names)]
     try:
-        return _record_all(chosen, arguments)
+        arguments.into.mkdir(parents=True, exist_ok=True)
+        if arguments.live:
+            with _client(arguments.shop, arguments.base_url) as stoq:
+                return record(chosen, stoq, None, arguments)
+        with Sandbox(rate_limit=RATE_LIMIT) as sandbox, _client(SHOP, sandbox.base_url) as stoq:
+            return record(chosen, stoq, sandbox, arguments)
     except (ConfigurationError, InvalidIntentError, OSError) as error:
         parser.error(str(error))
 
 
-def _record_all(chosen: Sequence[Scenario], arguments: argparse.Namespace) -> int:
-    """Record the chosen scenarios and return the exit code."""
-    arguments.into.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as stack:
-        if arguments.live:
-            sandbox, stoq = None, _client(arguments.shop, arguments.base_url)
-            requests = [(scenario, _request_for(scenario, arguments)) for scenario in chosen]
-            question = f"This puts the customer on real waitlists of {stoq.shop}. Go on?"
+def record(
+    chosen: Sequence[Scenario], stoq: Stoq, sandbox: Sandbox | None, options: argparse.Namespace
+) -> int:
+    """Record the chosen scenarios and return the exit code; without a sandbox, live."""
+    requests = {one: one.request if sandbox else one.request_for(vars(options)) for one in chosen}
+    live = [one.name for one in chosen if was_live(one.path_in(options.into))]
+    question = f"This replaces live recordings: {', '.join(live)}. Go on?" if live else ""
+    if not sandbox:
+        question = f"This puts the customer on real waitlists of {stoq.shop}. Go on?"
+    if question and not options.yes and not agreed(COMMAND, question):
+        return 2
+    code = 0
+    for scenario, sent in requests.items():
+        if sent is None:
+            print(f"{scenario.name}: left as it is (no contact for it, or only the sandbox can)")
+            continue
+        try:
+            if sandbox:
+                sandbox.reset()
+                scenario.prepare(sandbox)
+            elif 200 in scenario.statuses:
+                _answer(stoq, sent)
+            answers = [_answer(stoq, sent) for _ in scenario.statuses]
+        except StoqError as error:
+            problem = str(error)
         else:
-            sandbox = stack.enter_context(Sandbox(rate_limit=RATE_LIMIT))
-            stoq = _client(SHOP, sandbox.base_url)
-            requests = [(scenario, scenario.request) for scenario in chosen]
-            live = [one.name for one in chosen if was_live(one.path_in(arguments.into))]
-            question = f"This replaces live recordings: {', '.join(live)}. Go on?" if live else ""
-        stack.enter_context(stoq)
-        if question and not arguments.yes and not agreed(COMMAND, question):
-            return 2
-        recorded = [
-            record(scenario, sent, stoq, sandbox, arguments.into)
-            for scenario, sent in requests
-            if sent
-        ]
-    return 0 if all(recorded) else 1
+            expected, answered = scenario.statuses, [answer.status for answer in answers]
+            problem = "" if answered == expected else f"answered {answered}, not {expected}"
+        if problem:
+            print(f"{scenario.name}: {problem}; its cassette stays as it was", file=sys.stderr)
+            code = 1
+            continue
+        body = json.dumps(scenario.body, separators=(",", ":")).encode()
+        exchanges = [(SHOWN_HEADERS, body, answer) for answer in answers]
+        text = cassette_of(exchanges, "sandbox" if sandbox else "live")
+        scenario.path_in(options.into).write_text(text, "utf-8")
+        print(f"{scenario.name}: recorded")
+    return code
 
 
 if __name__ == "__main__":

@@ -115,7 +115,7 @@ def test_an_unexpected_answer_keeps_the_old_cassette(
     sandbox.fail_next(500)
     assert 1 == main([*live, "--yes", path.stem])
     assert "old" == path.read_text()
-    assert "answered 500 where 201 was expected" in capsys.readouterr().err
+    assert "answered [500], not [201]" in capsys.readouterr().err
 
 
 def test_the_sandbox_replaces_a_live_recording_only_when_told(
