@@ -6,18 +6,19 @@ Each function raises `UnusableCell` where a text means nothing, or more than one
 import json
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 from dateutil import parser
 from email_validator import EmailNotValidError, validate_email
 from iso3166 import countries_by_alpha3
 
+from stoq_public_api_client.typed_dicts import CreateIntentRequestDict
 from stoqapp.bulk.mapping import holds_contact, words
 from stoqapp.errors import InvalidIntentError, UnusableInputError
-from stoqapp.inputs import prepare
+from stoqapp.inputs import INPUTS, prepare
 from stoqapp.readers import country_from
 from stoqapp.rules import CONTACT_OF_CHANNEL, LARGEST_ID, check
 
@@ -44,13 +45,12 @@ _REASONS: Final = {
     "intent.quantity": "quantity",
 }
 
-# Read for each row by itself; of the rest there are few combinations in a file.
-_OF_THE_ROW: Final = (
-    *("variant", "product", *CONTACT_OF_CHANNEL.values(), "name"),
-    *("product_title", "variant_title", "vendor", "sku", "variant_count"),
+# Of these fields there are few combinations in a file; the others are read for each row.
+_SHARED: Final = (
+    *("channel", "quantity", "market", "country", "country_code", "accepts_marketing", "locale"),
+    "customer_market",
 )
-_MOST_SOUND: Final = 4096
-_SOUND: Final[set[tuple[tuple[str, Any], ...]]] = set()
+_OF_THE_ROW: Final = {row.path for name, row in INPUTS.items() if name not in _SHARED}
 
 
 class UnusableCell(Exception):  # noqa: N818 - it ends a row, not the program
@@ -250,27 +250,43 @@ def phone(text: str, *, has_country: bool, international: bool) -> str:
 
 def body_from(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return the request's body for the arguments of `stoqapp.Stoq.subscribe`, read and checked."""
+    shared = tuple((name, fields[name]) for name in _SHARED if name in fields)
+    body = {section: dict(part) for section, part in _shared(shared).items()}
+    is_plain = True
+    for name, value in fields.items():
+        if name in _SHARED or not value:
+            continue
+        row = INPUTS[name]
+        try:
+            read = row.read(value, *(fields.get(other) for other in row.beside)).value
+        except UnusableInputError as error:
+            raise _unusable(row.path, str(error)) from None
+        section, _, last = row.path.partition(".")
+        body.setdefault(section, {})[last] = read
+        is_plain = is_plain and (isinstance(read, int) or (read.isascii() and read.isprintable()))
+    # What the readers return breaks a rule only by its characters.
+    if not is_plain and (broken := check(cast(CreateIntentRequestDict, body))):
+        raise _unusable(broken[0].path, broken[0].message)
+    return body
+
+
+@lru_cache(maxsize=4096)
+def _shared(given: tuple[tuple[str, Any], ...]) -> Mapping[str, Mapping[str, Any]]:
+    """Return the part of a body that many rows share, read and checked."""
     try:
-        body = prepare(**fields).body
-        texts = "".join(value for section in body.values() for value in _texts(section))
-        shared = tuple(item for item in fields.items() if item[0] not in _OF_THE_ROW)
-        # What the readers return breaks a rule only by what rows share, or by its characters.
-        if shared in _SOUND and texts.isascii() and texts.isprintable():
-            return dict(body)
+        # The ids stand in for those that each row sets.
+        body = prepare(variant=1, product=1, **dict(given)).body
         broken = check(body)
     except InvalidIntentError as error:
         broken = list(error.violations)
-    if broken:
-        first = broken[0]
-        raise UnusableCell(_REASONS.get(first.path, "rule"), f"{first.path} {first.message}")
-    if len(_SOUND) > _MOST_SOUND:
-        _SOUND.clear()
-    _SOUND.add(shared)
-    return dict(body)
+    for one in broken:
+        if one.path not in _OF_THE_ROW:
+            raise _unusable(one.path, one.message)
+    return cast(Mapping[str, Mapping[str, Any]], body)
 
 
-def _texts(section: Any) -> Iterator[str]:
-    return (value for value in section.values() if isinstance(value, str))
+def _unusable(path: str, message: str) -> UnusableCell:
+    return UnusableCell(_REASONS.get(path, "rule"), f"{path} {message}")
 
 
 def masked(text: str) -> str:

@@ -24,13 +24,15 @@ BOTH: Final = "both"
 GONE: Final = ("unsubscribed", "blocked")
 _DISTINCT: Final = 500
 _TOTALS: Final = words("totals")
+_market: Final = partial(cells.shopify_id, reason="market")
+# The same few texts come in many rows.
 _READERS: Final[dict[str, Callable[[str], Any]]] = {
-    "accepts_marketing": cells.consent,
-    "channel": cells.channels,
-    "country": cells.country,
-    "customer_market": partial(cells.shopify_id, reason="market"),
-    "market": partial(cells.shopify_id, reason="market"),
-    "quantity": cells.quantity,
+    "accepts_marketing": lru_cache(cells.consent),
+    "channel": lru_cache(cells.channels),
+    "country": lru_cache(cells.country),
+    "customer_market": lru_cache(_market),
+    "market": lru_cache(_market),
+    "quantity": lru_cache(cells.quantity),
 }
 _AS_GIVEN: Final = ("country_code", "locale", "customer_id", "shopify_customer_id")
 _DETAILS: Final = ("product_title", "variant_title", "vendor", "sku")
@@ -96,6 +98,8 @@ class Choices:
 
 def contact_key(contact: str) -> str:
     """Return an address or a number as it is compared: without case, digits alone."""
+    if contact.isdecimal():
+        return contact
     return contact.casefold() if "@" in contact else re.sub("[^0-9]", "", contact)
 
 
