@@ -41,7 +41,7 @@ class Drained:
     Attributes:
         counts: Outcomes by state: ``sent``, ``there``, ``refused``, ``unknown``.
         left: How many items wait, by shop.
-        stopped: The failure that came too often, by shop; empty where none did.
+        stopped: The failure that came too often, by shop; ``""`` stands for all shops.
     """
 
     counts: Mapping[str, int]
@@ -118,6 +118,22 @@ class _Prepaid(Budget):
         return 0.0
 
 
+@define
+class _Streak:
+    """Failures of one kind in a row; ``stopped`` is their kind once there were too many."""
+
+    stopped: str = ""
+    _kind: str = ""
+    _length: int = 0
+
+    def add(self, kind: str) -> None:
+        """Count an outcome: the kind of its failure, "" for none."""
+        self._length = self._length + 1 if kind == self._kind else 1
+        self._kind = kind
+        if self._length >= FAILURES_IN_A_ROW:
+            self.stopped = self.stopped or kind
+
+
 class _Lane:
     """One shop of a drain, and how many items wait for it."""
 
@@ -129,9 +145,7 @@ class _Lane:
         self.in_flight = 0
         # When to ask the budget again, by the monotonic clock.
         self.ask_at = 0.0
-        self.stopped = ""
-        self._failure = ""
-        self._failures = 0
+        self.failures = _Streak()
 
     def take(self, count: int) -> int:
         """Take the points of up to *count* requests; return for how many there are some."""
@@ -139,19 +153,12 @@ class _Lane:
             try:
                 wait = cast(Budget, self.budget).take(self.client.budget_key)
             except BudgetUnavailableError as error:
-                self.stopped = type(error).__name__
+                self.failures.stopped = type(error).__name__
                 return taken
             if wait > 0:
                 self.ask_at = time.monotonic() + wait
                 return taken
         return count
-
-    def count(self, failure: str) -> None:
-        """Note the kind of failure of an outcome, "" for none; stop after too many in a row."""
-        self._failures = self._failures + 1 if failure == self._failure else 1
-        self._failure = failure
-        if self._failures >= FAILURES_IN_A_ROW:
-            self.stopped = failure
 
     async def send(self, item: Item) -> tuple[Outcome | None, str]:
         """Return what became of *item*, None where it was not sent, and its kind of failure."""
@@ -186,6 +193,7 @@ class _Drain:
     _outcomes: deque[Outcome] = field(factory=deque)
     _mutex: Lock = field(factory=Lock)
     _counts: Counter[str] = field(factory=Counter)
+    _failures: _Streak = field(factory=_Streak)
     _broken: Exception | None = None
 
     async def run(self) -> Drained:
@@ -203,7 +211,9 @@ class _Drain:
             await asyncio.to_thread(self._step, {})
         if self._broken is not None:
             raise self._broken
-        stopped = {shop: lane.stopped for shop, lane in self._lanes.items() if lane.stopped}
+        streaks = {shop: lane.failures for shop, lane in self._lanes.items()}
+        streaks[""] = self._failures
+        stopped = {shop: streak.stopped for shop, streak in streaks.items() if streak.stopped}
         return Drained(self._counts, await asyncio.to_thread(self._outbox.left), stopped)
 
     async def _watch_stop(self) -> None:
@@ -214,7 +224,8 @@ class _Drain:
         """Claim what there are points for, or wait for points or outcomes; False at the end."""
         self._wake.clear()
         now = time.monotonic()
-        waiting = {} if self._broken or self._stop.is_set() else self._unfinished(now)
+        ends = self._broken or self._failures.stopped or self._stop.is_set()
+        waiting = {} if ends else self._unfinished(now)
         rooms = {
             shop: min(IN_FLIGHT - lane.in_flight, lane.waiting)
             for shop, lane in waiting.items()
@@ -236,7 +247,7 @@ class _Drain:
         return {
             shop: lane
             for shop, lane in self._lanes.items()
-            if lane.in_flight < IN_FLIGHT and lane.waiting and not lane.stopped
+            if lane.in_flight < IN_FLIGHT and lane.waiting and not lane.failures.stopped
             if max(now, lane.ask_at) < self._ends
         }
 
@@ -275,7 +286,10 @@ class _Drain:
             self._outcomes.append(outcome)
         if self._on_outcome is not None:
             self._on_outcome(item, outcome)
-        lane.count(failure)
+        lane.failures.add(failure)
+        # A shop that has stopped says nothing of the others.
+        if not lane.failures.stopped:
+            self._failures.add(failure)
         self._wake.set()
 
 

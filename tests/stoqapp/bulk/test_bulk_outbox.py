@@ -76,6 +76,17 @@ def test_a_shop_that_fails_stops_alone(tmp_path: Path) -> None:
     assert (40, {SHOPS[0]: 40 - refused}) == (drained.counts["sent"], drained.left)
 
 
+def test_failures_of_all_shops_stop_everything(tmp_path: Path) -> None:
+    """Twenty failures of one kind in a row end the drain, also where no shop has as many."""
+    shops = [f"shop-{number}.myshopify.com" for number in range(10)]
+    outbox = filled(tmp_path / "outbox", 12, *shops)
+    with service(answer=lambda _: NOT_FOUND) as running:
+        drained = drain(outbox, AsyncStoq("any", base_url=running.base_url))
+    assert {"": "NotFoundError (404)"} == drained.stopped
+    assert 20 <= drained.counts["refused"] <= 20 + IN_FLIGHT * len(shops)
+    assert 120 == drained.counts["refused"] + sum(drained.left.values())
+
+
 def test_what_another_process_left_in_flight_is_claimed_again(tmp_path: Path) -> None:
     """An item that was claimed and never stored comes again, to another outbox object."""
     first = filled(tmp_path / "outbox", 3, SHOPS[0])
