@@ -1,6 +1,7 @@
 """``stoqapp import``, ``catalog`` and ``ledger``: previews, sending, and what goes wrong."""
 
 import json
+import logging
 import os
 import signal
 import stat
@@ -100,9 +101,13 @@ WHOLE = PERSON | {"Product ID": "42", "Status": "in", "Country": "us", "Channel"
 
 @pytest.mark.parametrize("catalog", [False, True])
 def test_a_person_in_any_column_is_told_nowhere(
-    catalog: bool, running: Service, capfd: pytest.CaptureFixture[str]
+    catalog: bool,
+    running: Service,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """An address, a number or a name in the wrong column is not shown, printed or kept either."""
+    """An address, a number or a name in the wrong column is not shown, kept or logged either."""
+    caplog.set_level(logging.DEBUG)
     planted = [(column, text) for column in COLUMNS for text in PERSON.values()]
     variants = [str(4711 + number) for number in range(len(planted))]
     rows = [
@@ -121,6 +126,8 @@ def test_a_person_in_any_column_is_told_nowhere(
     kept = "".join(capfd.readouterr()) + Path("report.html").read_text(encoding="utf-8")
     kept += "".join(path.read_bytes().decode("latin-1") for path in Path().glob("stoqapp.ledger*"))
     assert "unknown_status" in kept
+    assert "stoqapp" in {record.name for record in caplog.records}
+    kept += "".join(str(vars(record)) for record in caplog.records)
     told = (*SECRETS, "Ada", "12025550147")
     assert [] == [secret for secret in told if secret.casefold() in kept.casefold()]
 
