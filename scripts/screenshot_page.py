@@ -7,9 +7,11 @@ them; without it, a Chromium on the PATH does.
 
 import argparse
 import os
+import runpy
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
+from io import StringIO
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +22,8 @@ from stoqapp import Stoq, StoqError
 from stoqapp.spec import INTENTS_PATH, SHOP_HEADER
 from stoqapp_sandbox import Sandbox
 
-DOCS: Final = Path(__file__).resolve().parents[1] / "docs"
+ROOT: Final = Path(__file__).resolve().parents[1]
+DOCS: Final = ROOT / "docs"
 WIDE: Final = {"viewport": {"width": 1200, "height": 760}}
 # For each picture the number of the request that is chosen, and how the page is opened.
 PICTURES: Final[dict[str, tuple[str, dict[str, Any]]]] = {
@@ -29,16 +32,6 @@ PICTURES: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "forms": ("", WIDE),
     "phone": ("", {"viewport": {"width": 390, "height": 844}}),
 }
-CUSTOMERS: Final[tuple[tuple[str, dict[str, Any]], ...]] = (
-    ("tea-and-co", {"push": "fcm:APA91bE-token-of-a-device"}),
-    ("tea-and-co", {"email": "mary@example.org", "name": "Mary", "quantity": 3}),
-    ("velo-werk", {"phone": "+15550109999", "name": "Grace"}),
-    ("velo-werk", {"email": "konrad@example.org", "name": "Konrad", "market": 7}),
-    ("velo-werk", {"email": "annie@example.com", "name": "Annie"}),
-    ("lampenladen", {"email": "edith@example.com", "name": "Edith"}),
-    ("tea-and-co", {"email": "alan@example.org", "name": "Alan"}),
-    ("tea-and-co", {"phone": "+15550109998", "name": "<script>alert(1)</script>"}),
-)
 # Bodies that integrators send, and what is wrong with them shows.
 WRONG: Final = (
     '{"intent": {"email": "ada@example.com", "variant_id": 4711}}',
@@ -64,23 +57,20 @@ def browser(program: str) -> Iterator[Browser]:
 
 
 def fill(sandbox: Sandbox) -> None:
-    """Have the sandbox hold intents of three shops, refused requests, and a broken connection."""
-
-    def subscribe(shop: str, variant: int, **fields: Any) -> None:
-        with Stoq(shop, base_url=sandbox.base_url, budget=None, max_retries=0) as stoq:
-            stoq.subscribe(variant=variant, product=variant // 100, **fields)
-
-    for shop, fields in CUSTOMERS:
-        subscribe(
-            shop, {"tea-and-co": 4711, "velo-werk": 7701, "lampenladen": 1901}[shop], **fields
-        )
+    """Have the sandbox hold the tour's requests, refused requests, and broken connections."""
+    tour = runpy.run_path(str(ROOT / "examples" / "tour.py"))
+    for shop in ("tea-and-co", "velo-werk"):
+        with Stoq(shop, base_url=sandbox.base_url) as stoq, redirect_stdout(StringIO()):
+            for _, customer in tour["CUSTOMERS"]:
+                tour["subscribe"](stoq, customer)
     for content in WRONG:
         headers = {SHOP_HEADER: "tea-and-co.myshopify.com", "Content-Type": "application/json"}
         httpx.post(sandbox.base_url + INTENTS_PATH, headers=headers, content=content)
-    for fault in ("reset-after-store", "status=503"):
-        sandbox.fail_next(fault)
-        with suppress(StoqError):
-            subscribe("velo-werk", 7702, email=f"{fault[:5]}@example.org")
+    with Stoq("velo-werk", base_url=sandbox.base_url, budget=None, max_retries=0) as stoq:
+        for fault in ("reset-after-store", "status=503"):
+            sandbox.fail_next(fault)
+            with suppress(StoqError):
+                stoq.subscribe(variant=7702, product=77, email=f"{fault[:5]}@example.org")
     sandbox.fail_next("latency=0.5-2", times=3)
 
 
