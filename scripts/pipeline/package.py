@@ -136,18 +136,13 @@ def _run(words: list[str], folder: Path) -> None:
 
 
 def differences(tree: Tree, output: Path) -> list[str]:
-    """Return a line for each file in which what lies at `output` is not `tree`."""
+    """Return the path of each file in which what lies at `output` is not `tree`."""
     lying = {
         path.relative_to(output).as_posix(): path.read_bytes()
         for path in output.rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
-    states = {
-        path: "missing" if path not in lying else "changed" if path in tree else "foreign"
-        for path in sorted(tree.keys() | lying.keys())
-        if tree.get(path) != lying.get(path)
-    }
-    return [f"{state}: {path}" for path, state in states.items()]
+    return sorted(name for name in tree.keys() | lying.keys() if tree.get(name) != lying.get(name))
 
 
 def replace(output: Path, tree: Tree) -> None:
