@@ -19,6 +19,7 @@ from pipeline.exits import ROOT, Exit, RunError, command, one_line, parser
 from stoqapp.inputs import INPUTS
 from stoqapp.rules import CHANNELS, RULES
 from stoqapp.spec import ANNOTATIONS, CHECKED, INTENTS_PATH, SHOP_HEADER, Schema, Spec
+from stoqapp.terminal import agreed
 
 SPEC = ROOT / "openapi.json"
 SOURCE = ROOT / "scripts" / "openapi_source.json"
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str] | None) -> Exit:
         severity = worst(found)
         return Exit[severity.upper()] if severity else Exit.DONE
     if found:
-        if not chosen.yes and not agreed():
+        if not chosen.yes and not agreed("update_spec.py", "Write openapi.json?"):
             print("Nothing is written.")
             return Exit.DIFFERS
         SPEC.write_text(json.dumps(new, indent=2, ensure_ascii=False) + "\n", "utf-8")
@@ -61,12 +62,6 @@ def main(arguments: Sequence[str] | None) -> Exit:
                 reason = f"{words[-1]} failed; see above what to edit, then go on"
                 raise RunError(Exit.TOOL, reason)
     return Exit.DONE
-
-
-def agreed() -> bool:
-    """Ask whether to write; no answer is a no."""
-    print("Write openapi.json? [y/N] ", end="", flush=True)
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def explain(new: dict[str, Any], found: list[Change]) -> None:

@@ -441,7 +441,9 @@ def test_it_asks_before_it_writes(
     answer: str, is_written: bool, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Only a yes writes the spec; without an answer nothing is written."""
-    monkeypatch.setattr("sys.stdin", io.StringIO(answer))
+    terminal = io.StringIO(answer)
+    terminal.isatty = lambda: True  # type: ignore[method-assign]
+    monkeypatch.setattr("sys.stdin", terminal)
     code, said = command(with_tags())
     assert (Exit.DONE if is_written else Exit.DIFFERS) == code
     assert "compatible  new: request customer.test_tags (optional, array)" in said
