@@ -1,11 +1,9 @@
 #!/usr/bin/env python3
 """Photograph the sandbox's page for docs/page.md: light, dark, the forms, and on a phone.
 
-The pictures go to the folder that is named, else to docs. STOQAPP_CHROMIUM says which browser takes
-them; without it, a Chromium on the PATH does.
+STOQAPP_CHROMIUM says which browser takes them; without it, a Chromium on the PATH does.
 """
 
-import argparse
 import os
 import runpy
 import shutil
@@ -74,8 +72,8 @@ def fill(sandbox: Sandbox) -> None:
     sandbox.fail_next("latency=0.5-2", times=3)
 
 
-def photograph(folder: Path, program: str) -> None:
-    """Write the pictures into `folder`."""
+def photograph(program: str) -> None:
+    """Write the pictures."""
     with Sandbox(port=8321) as sandbox, browser(program) as running:
         fill(sandbox)
         for name, (chosen, settings) in PICTURES.items():
@@ -84,13 +82,11 @@ def photograph(folder: Path, program: str) -> None:
             page.locator("#summary[data-state=live]").wait_for()
             if chosen:
                 page.locator("#parts section").first.wait_for()
-            page.screenshot(path=folder / f"page-{name}.png")
+            page.screenshot(path=DOCS / f"page-{name}.png")
             page.close()
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", nargs="?", type=Path, default=DOCS)
     if (found := chromium()) is None:
-        parser.error("no Chromium found: install one, or set STOQAPP_CHROMIUM")
-    photograph(parser.parse_args().folder, found)
+        raise SystemExit("no Chromium found: install one, or set STOQAPP_CHROMIUM")
+    photograph(found)
