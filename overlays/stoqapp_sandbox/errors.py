@@ -16,29 +16,11 @@ class SandboxError(StoqError):
 
 
 class PortInUseError(SandboxError):
-    """The wanted port is taken.
-
-    Attributes:
-        host: The address that was asked for.
-        port: The port that was asked for.
-    """
-
-    def __init__(self, host: str, port: int) -> None:
-        super().__init__(
-            f"port {port} on {host} is in use: end the program that listens there,"
-            " or choose another port (0 takes any free one)"
-        )
-        self.host = host
-        self.port = port
+    """The wanted port is taken; the message names it."""
 
 
 class SandboxNotInstalledError(SandboxError, ImportError):
-    """A package that only the sandbox needs is not installed."""
-
-    def __init__(self, missing: str | None) -> None:
-        super().__init__(
-            f"the sandbox needs the package {missing!r}: pip install 'stoqapp[sandbox]'"
-        )
+    """A package that only the sandbox needs is not installed; the message says how to."""
 
 
 class UnusableOptionError(SandboxError, ValueError):

@@ -51,7 +51,7 @@ def _assumptions(assume: Mapping[str, Any] | None, rate_limit: Any) -> Assumptio
     if rate_limit is None:
         return assumptions
     try:
-        points, seconds = (one + 0 for one in rate_limit)
+        points, seconds = rate_limit
         limits = {"rate_points": points, "rate_window": seconds, "rate_enforced": "yes"}
         limited = Assumptions.of(assumptions | limits)
     except (TypeError, ValueError):

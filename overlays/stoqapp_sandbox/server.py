@@ -86,7 +86,9 @@ class Sandbox:
             from stoqapp_sandbox.connection import converse
             from stoqapp_sandbox.service import Service
         except ModuleNotFoundError as missing:
-            raise SandboxNotInstalledError(missing.name) from missing
+            raise SandboxNotInstalledError(
+                f"the sandbox needs the package {missing.name!r}: pip install 'stoqapp[sandbox]'"
+            ) from missing
         self._host = host
         self._wanted_port = port
         self._service = Service(store=Store(state), **options)
@@ -252,7 +254,10 @@ def _bound(host: str, port: int) -> socket.socket:
         listening = socket.create_server(address[:2], family=family, backlog=_BACKLOG)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            raise PortInUseError(host, port) from None
+            raise PortInUseError(
+                f"port {port} on {host} is in use: end the program that listens there, or choose"
+                " another port (0 takes any free one)"
+            ) from None
         raise SandboxError(f"cannot listen on {host}, port {port}: {error.strerror}") from None
     except ValueError:
         # So Python's codec for host names, and its calls of C, refuse what cannot be one.

