@@ -9,10 +9,13 @@ from typing import Any, Final, Self
 from attrs import field, frozen
 
 from stoqapp.errors import UnusableInputError
-from stoqapp.readers import Kind, id_from, shop_from
+from stoqapp.readers import id_from, shop_from
 from stoqapp_sandbox.errors import SandboxError, UnusableOptionError
 
-_FORM: Final = 'an object like {"demo.myshopify.com": {"42": [4711, 4712]}}'
+_FORM: Final = (
+    'must be like {"demo.myshopify.com": {"42": [4711, 4712]}}, or like a products.json: of'
+    " products and variants with their ids, each variant in one product"
+)
 
 
 @frozen
@@ -45,34 +48,24 @@ class Catalog:
             source = f"catalog {os.fspath(catalog)}"
             catalog = _json_from(Path(catalog), source)
         if not isinstance(catalog, Mapping):
-            raise UnusableOptionError(f"{source}: must be {_FORM}, or a products.json")
+            raise UnusableOptionError(f"{source}: {_FORM}")
         if isinstance(catalog.get("products"), list):
-            listed = _of_a_storefront(catalog["products"], source)
-            return cls(named, {"": _of_a_shop(listed, f"{source}: /products")})
+            return cls(named, {"": _variants(catalog["products"], f"{source}: /products")})
         products: dict[str, dict[int, int]] = {"": {}}
         for shop, listed in catalog.items():
             place = f"{source}: /{shop}"
             name = _shop(shop, place)
             if named is not None and name not in named:
                 raise UnusableOptionError(f"{place}: is not among the shops; add it to them")
-            products.setdefault(name, {}).update(_of_a_shop(listed, place))
+            products.setdefault(name, {}).update(_variants(listed, place))
         return cls(frozenset(products) - {""} if named is None else named, products)
 
     def has_shop(self, shop: str) -> bool:
         """Whether *shop*, in lower case, exists."""
         return self.shops is None or shop in self.shops
 
-    def has_variant(self, shop: str, variant: Any) -> bool:
-        """Whether *shop* has that variant."""
-        products = self._products_of(shop)
-        return products is None or (type(variant) is int and variant in products)
-
-    def is_of_product(self, shop: str, variant: Any, product: object) -> bool:
-        """Whether the variant, which the shop has, belongs to that product."""
-        products = self._products_of(shop)
-        return products is None or products.get(variant) == product
-
-    def _products_of(self, shop: str) -> Mapping[int, int] | None:
+    def products_of(self, shop: str) -> Mapping[int, int] | None:
+        """Return the product of each variant that *shop* has; None where it has all."""
         return self.products.get(shop, self.products.get(""))
 
 
@@ -88,30 +81,24 @@ def _json_from(path: Path, source: str) -> Any:
         raise UnusableOptionError(f"{source}: must be JSON in UTF-8") from None
 
 
-def _of_a_storefront(products: list[Any], source: str) -> dict[Any, list[Any]]:
-    try:
-        return {one["id"]: [variant["id"] for variant in one["variants"]] for one in products}
-    except (KeyError, TypeError):
-        raise UnusableOptionError(
-            f"{source}: /products: each must have an id, and variants that have one"
-        ) from None
-
-
-def _of_a_shop(listed: Any, place: str) -> dict[int, int]:
+def _variants(listed: Any, place: str) -> dict[int, int]:
     """Return the product of each variant."""
-    if not isinstance(listed, Mapping):
-        raise UnusableOptionError(f"{place}: must be {_FORM}")
     found: dict[int, int] = {}
-    for given, variants in listed.items():
-        product = _id(given, "Product", f"{place}/{given}")
-        if not isinstance(variants, list | tuple):
-            raise UnusableOptionError(f"{place}/{given}: must be a list of ids of variants")
-        for index, one in enumerate(variants):
-            at = f"{place}/{given}/{index}"
-            variant = _id(one, "ProductVariant", at)
-            if found.setdefault(variant, product) != product:
-                known = found[variant]
-                raise UnusableOptionError(f"{at}: the variant belongs to product {known} already")
+    at = place
+    try:
+        if isinstance(listed, list):
+            listed = {one["id"]: [variant["id"] for variant in one["variants"]] for one in listed}
+        for given, variants in dict(listed).items():
+            at = f"{place}/{given}"
+            product = id_from(given, "Product").value
+            if not isinstance(variants, list | tuple):
+                raise TypeError  # noqa: TRY301
+            for index, variant in enumerate(variants):
+                at = f"{place}/{given}/{index}"
+                if found.setdefault(id_from(variant, "ProductVariant").value, product) != product:
+                    raise ValueError  # noqa: TRY301
+    except (KeyError, TypeError, ValueError):
+        raise UnusableOptionError(f"{at}: {_FORM}") from None
     return found
 
 
@@ -120,10 +107,3 @@ def _shop(given: object, place: str) -> str:
         return shop_from(given).value.lower()
     except UnusableInputError:
         raise UnusableOptionError(f"{place}: must be a shop, like demo.myshopify.com") from None
-
-
-def _id(given: object, kind: Kind, place: str) -> int:
-    try:
-        return id_from(given, kind).value
-    except UnusableInputError:
-        raise UnusableOptionError(f"{place}: must be the id of a {kind}, like 4711") from None

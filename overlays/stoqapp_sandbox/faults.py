@@ -11,7 +11,6 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from threading import Lock
 from typing import Any, Final, TypedDict
 
 from attrs import define, evolve, field, frozen
@@ -33,7 +32,7 @@ from stoqapp_sandbox.errors import UnusableOptionError
 _SCRIPTED: Final = "Scripted by the sandbox"
 _WITHOUT_BODY: Final = (204, 304)
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
-_SCHEDULE: Final = ("times", "after", "every", "probability")
+_LISTED: Final = ("times", "after", "every", "probability", "seen", "happened")
 _NUMBER: Final = re.compile(r"-?[0-9]{1,19}(\.[0-9]{1,19})?")
 _TABLE: Final = tomllib.loads(Path(__file__).with_name("faults.toml").read_text("utf-8"))
 
@@ -88,12 +87,12 @@ class FaultOptions(TypedDict, total=False):
     body: Any
 
 
-@frozen
+@define(eq=False)
 class Fault:
-    """What goes wrong, and when; see `FaultOptions`.
+    """What goes wrong, and when (see `FaultOptions`), and with how many requests it *happened*.
 
-    *written* is kind and value as text, *value* the status, seconds or shape; for a latency the
-    shortest and the longest wait.
+    *written* is kind and value as text, *value* the status, seconds or shape; for a latency one
+    or two waits in seconds, between which chance decides.
     """
 
     kind: Kind
@@ -106,6 +105,19 @@ class Fault:
     retry_after: int | None = None
     headers: Mapping[str, str] = field(factory=dict, repr=False)
     body: Any = field(default=None, repr=False)
+    seen: int = field(default=0, init=False)
+    happened: int = field(default=0, init=False)
+    # Seeded, so that a run can be repeated.
+    draw: random.Random = field(factory=lambda: random.Random(0), init=False)  # noqa: S311
+
+    def meets(self) -> bool:
+        """Count one more request, and return whether it fails."""
+        self.seen += 1
+        turn = self.seen - self.after
+        is_due = turn >= 1 and turn % self.every == 0
+        fails = is_due and self.draw.random() < self.probability
+        self.happened += fails
+        return fails
 
 
 def fault_from(
@@ -131,16 +143,16 @@ def fault_from(
         raise UnusableOptionError(f"{name!r} is not a fault; choose of {', '.join(KINDS)}")
     words: dict[str, Any] = {}
     if has_value and name == "latency":
-        shortest, dash, longest = value.partition("-")
-        words["value"] = [_number_or_text(one) for one in (shortest, longest if dash else shortest)]
+        words["value"] = [_number_or_text(one) for one in value.split("-")]
     elif has_value:
         words["value"] = _number_or_text(value)
     said = [(option, _number_or_text(one)) for option, _, one in (p.partition("=") for p in rest)]
     for option, one in [*said, *(options or {}).items()]:
-        if option in words and one is not None:
+        if one is None:
+            continue
+        if option in words:
             raise UnusableOptionError(f"{option}: is given twice")
-        if one is not None:
-            words[option] = one
+        words[option] = one
     _judge(kind, words)
     if not lasting and not words.keys() & {"times", "every", "probability"}:
         words["times"] = 1
@@ -198,26 +210,6 @@ def _judge(kind: Kind, words: Mapping[str, Any]) -> None:
     else:
         said = f"{name}: {_TABLE['options'][name]['says']}"
     raise UnusableOptionError(said)
-
-
-@define(eq=False)
-class Waiting:
-    """A fault that waits; how many requests it has *seen*, and with how many it *happened*."""
-
-    fault: Fault
-    seen: int = 0
-    happened: int = 0
-    # Seeded, so that a run can be repeated.
-    draw: random.Random = field(factory=lambda: random.Random(0), init=False)  # noqa: S311
-
-    def meets(self) -> bool:
-        """Count one more request, and return whether it fails."""
-        self.seen += 1
-        turn = self.seen - self.fault.after
-        is_due = turn >= 1 and turn % self.fault.every == 0
-        fails = is_due and self.draw.random() < self.fault.probability
-        self.happened += fails
-        return fails
 
 
 @frozen
@@ -278,54 +270,42 @@ def scripted_answer(fault: Fault, seconds_left: int, assumptions: Assumptions) -
     return Answer(status, body, headers | {n.lower(): v for n, v in fault.headers.items()})
 
 
-@define(eq=False)
 class Faults:
-    """The faults that wait, in order; safe to use from several threads."""
+    """The faults that wait, in order, at first those that are *lasting*.
 
-    lasting: Sequence[Fault] = ()
-    _waiting: list[Waiting] = field(init=False, repr=False)
-    _lock: Lock = field(factory=Lock, init=False, repr=False)
+    One thread at a time may `take`; others may do the rest meanwhile.
+    """
 
-    @_waiting.default
-    def _begin(self) -> list[Waiting]:
-        return [Waiting(fault) for fault in self.lasting]
+    def __init__(self, lasting: Sequence[Fault] = ()) -> None:
+        # Copies begin to count anew.
+        self._waiting = [evolve(fault) for fault in lasting]
 
     def add(self, fault: Fault) -> None:
         """Let *fault* wait behind the others."""
-        with self._lock:
-            self._waiting.append(Waiting(fault))
+        self._waiting.append(fault)
 
     def take(self) -> Struck:
         """Return what the next request meets; those behind a fault that is due do not see it."""
-        if not self._waiting:
-            return NOTHING
-        wait_seconds, written = 0.0, []
-        with self._lock:
-            for waiting in list(self._waiting):
-                if not waiting.meets():
-                    continue
-                fault = waiting.fault
-                written.append(fault.written)
-                if waiting.happened == fault.times:
-                    self._waiting.remove(waiting)
-                if fault.kind.name != "latency":
-                    return Struck(fault, wait_seconds, ", ".join(written))
-                wait_seconds += waiting.draw.uniform(*fault.value)
+        waiting, wait_seconds, written = self._waiting, 0.0, []
+        for fault in [*waiting]:
+            if not fault.meets():
+                continue
+            written.append(fault.written)
+            if fault.happened == fault.times:
+                waiting.remove(fault)
+            if fault.kind.name != "latency":
+                return Struck(fault, wait_seconds, ", ".join(written))
+            wait_seconds += fault.draw.uniform(fault.value[0], fault.value[-1])
         return Struck(None, wait_seconds, ", ".join(written)) if written else NOTHING
 
     def listed(self) -> list[dict[str, Any]]:
         """Return the faults that wait, in order, each in values of JSON."""
         return [
-            {
-                "fault": waiting.fault.written,
-                **{name: getattr(waiting.fault, name) for name in _SCHEDULE},
-                "seen": waiting.seen,
-                "happened": waiting.happened,
-            }
-            for waiting in list(self._waiting)
+            {"fault": fault.written} | {name: getattr(fault, name) for name in _LISTED}
+            for fault in [*self._waiting]
         ]
 
     def clear(self) -> None:
         """Let none wait."""
-        with self._lock:
-            self._waiting.clear()
+        # The list that a request is just taking from stays as it is.
+        self._waiting = []

@@ -7,7 +7,7 @@ from functools import cache, lru_cache
 from typing import Any, Final, Unpack
 from urllib.parse import urlsplit
 
-from attrs import define, evolve, field
+from attrs import evolve
 
 from stoqapp.rules import CONTACT_OF_CHANNEL, RULES, check_shop, fields_of
 from stoqapp.spec import INTENTS_PATH, SHOP_HEADER, SPEC, Spec
@@ -50,7 +50,6 @@ def _usual_judge() -> Judge:
     return Judge(SPEC)
 
 
-@define(eq=False, init=False)
 class Service:
     """Answers requests as the service might; needs no socket and no event loop.
 
@@ -63,16 +62,6 @@ class Service:
     address and state, and raises as that does. *clock* returns Unix seconds. `generation` counts
     resets; a request that began in an earlier one is answered 503.
     """
-
-    store: Store
-    settings: Settings
-    faults: Faults
-    generation: int
-    base_path: str
-    path: str
-    _judge: Judge = field(repr=False)
-    _budget: Budget = field(repr=False)
-    _clock: Callable[[], float] = field(repr=False)
 
     def __init__(
         self,
@@ -108,8 +97,6 @@ class Service:
             self.store.clear()
             self.generation += 1
             self._begin(settings)
-
-    # -- requests ----------------------------------------------------------------------------
 
     def intents_json(self) -> Iterator[str]:
         """Yield the list of stored intents as JSON, in parts.
@@ -220,10 +207,12 @@ class Service:
             return self._error(int(assumed["unknown_shop"]), NOT_FOUND), None
         wanted, customer = section(body, "intent"), section(body, "customer")
         variant, product = wanted.get("shopify_variant_id"), wanted.get("shopify_product_id")
-        status, said = "created", ""
-        if not catalog.has_variant(shop, variant):
+        products, status, said = catalog.products_of(shop), "created", ""
+        if products is None:
+            pass
+        elif type(variant) is not int or variant not in products:
             status, said = assumed["unknown_variant"], "intent.shopify_variant_id: is not known"
-        elif not catalog.is_of_product(shop, variant, product):
+        elif products[variant] != product:
             status = assumed["wrong_product"]
             said = "intent.shopify_product_id: is not the variant's"
         if status == "404":
