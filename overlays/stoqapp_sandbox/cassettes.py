@@ -12,13 +12,13 @@ import json
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from http import HTTPStatus
 from importlib.resources import files
 from typing import Any, Final, Literal
 
 from stoqapp.errors import Answer, ConfigurationError
 from stoqapp.rules import CONTACT_OF_CHANNEL
 from stoqapp.spec import BASE_URL, INTENTS_PATH, SHOP_HEADER
+from stoqapp_sandbox.answers import PHRASES
 
 RecordedFrom = Literal["sandbox", "live"]
 
@@ -32,8 +32,7 @@ _TABLE: Final = tomllib.loads(
 )
 STAND_INS: Final[Mapping[str, str | int]] = _TABLE["stand_ins"]
 KEPT_NAMES: Final = STAND_INS.keys() | {*_TABLE["names"]}
-_PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
-_TEXTS: Final = {*_TABLE["texts"], *_PHRASES.values(), *CONTACT_OF_CHANNEL}
+_TEXTS: Final = {*_TABLE["texts"], *PHRASES.values(), *CONTACT_OF_CHANNEL}
 
 
 def cassette_of(
@@ -91,7 +90,7 @@ def scrubbed_answer(answer: Mapping[str, Any]) -> dict[str, Any]:
         if name in KEPT_NAMES:
             headers.setdefault(name, []).extend(_kept(name, value) for value in values)
     return {
-        "status": {"code": code, "message": _PHRASES.get(code, "")},
+        "status": {"code": code, "message": PHRASES.get(code, "")},
         "headers": headers,
         "body": {"string": text.encode() if body else b""},
     }

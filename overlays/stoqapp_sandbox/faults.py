@@ -9,7 +9,6 @@ import random
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any, Final, TypedDict
 
@@ -53,6 +52,11 @@ class Kind:
         """How it is written, like ``status=STATUS``."""
         return f"{self.name}={self.value}" if self.value else self.name
 
+    @property
+    def example(self) -> str:
+        """Text for one, like ``status=503``."""
+        return f"{self.name}={_TABLE['values'][self.value]['like']}" if self.value else self.name
+
 
 KINDS: Final = {name: Kind(name, **row) for name, row in _TABLE["kinds"].items()}
 # What each option does.
@@ -65,7 +69,7 @@ SHAPES: Final[Mapping[str, tuple[str, bytes]]] = {
 
 
 class FaultOptions(TypedDict, total=False):
-    """The options of a fault, as Python takes them; None stands for not given.
+    """The options of a fault; None stands for not given. Those behind `probability` need a status.
 
     Attributes:
         times: How many requests fail before it is over. By default one, and with ``every`` or
@@ -73,9 +77,9 @@ class FaultOptions(TypedDict, total=False):
         after: How many requests pass first.
         every: Of those that follow, every Nth fails.
         probability: Probability that an eligible request fails, above 0, at most 1.
-        retry_after: Seconds for the header Retry-After of a status.
-        headers: Headers to add to a status; they win over those that the sandbox sets.
-        body: Body of a status: a str or bytes is sent as it is, anything else as JSON.
+        retry_after: Seconds for the header Retry-After.
+        headers: Headers to add; they win over those that the sandbox sets.
+        body: The answer's body: a str or bytes is sent as it is, anything else as JSON.
     """
 
     times: int | None
@@ -125,11 +129,8 @@ def fault_from(
 ) -> Fault:
     """Return the fault that a status or text like ``latency=2:every=10`` and *options* describe.
 
-    One that is *lasting* goes on without end unless ``times`` is given. Any other happens once,
-    unless ``times``, ``every`` or ``probability`` is given.
-
-    Raises:
-        UnusableOptionError: The message says what is wrong, and where.
+    One that is *lasting* goes on without end unless ``times`` is given. Raises
+    UnusableOptionError, which says what is wrong, and where.
     """
     text = f"status={fault}" if isinstance(fault, int) and fault is not True else fault
     if not isinstance(text, str):
@@ -141,19 +142,30 @@ def fault_from(
     kind = KINDS.get(name)
     if kind is None:
         raise UnusableOptionError(f"{name!r} is not a fault; choose of {', '.join(KINDS)}")
+    if bool(has_value) != bool(kind.value):
+        wants = f"needs a value, like {kind.example}" if kind.value else "takes no value"
+        raise UnusableOptionError(f"{name}: {wants}")
     words: dict[str, Any] = {}
-    if has_value and name == "latency":
-        words["value"] = [_number_or_text(one) for one in value.split("-")]
-    elif has_value:
-        words["value"] = _number_or_text(value)
+    if has_value:
+        numbers = [_number_or_text(one) for one in value.split("-")]
+        words["value"] = numbers if name == "latency" else _number_or_text(value)
+        _check(name, _TABLE["values"][kind.value], words["value"])
     said = [(option, _number_or_text(one)) for option, _, one in (p.partition("=") for p in rest)]
     for option, one in [*said, *(options or {}).items()]:
         if one is None:
             continue
+        if option not in OPTIONS:
+            known = ", ".join(OPTIONS)
+            raise UnusableOptionError(f"{option}: is not an option of a fault; choose of {known}")
         if option in words:
             raise UnusableOptionError(f"{option}: is given twice")
+        row = _TABLE["options"][option]
+        if row.get("of", name) != name:
+            raise UnusableOptionError(f"{option}: goes only with the fault {row['of']}, not {name}")
+        _check(option, row, one)
         words[option] = one
-    _judge(kind, words)
+    if words.get("body") and words["value"] in _WITHOUT_BODY:
+        raise UnusableOptionError(f"body: an answer with status {words['value']} has none")
     if not lasting and not words.keys() & {"times", "every", "probability"}:
         words["times"] = 1
     return Fault(kind, written, **words)
@@ -166,50 +178,20 @@ def _number_or_text(text: str) -> int | float | str:
     return float(text) if number[1] else int(text)
 
 
-@cache
-def _schema_of(kind: Kind) -> Any:
+def _check(name: str, row: Mapping[str, Any], given: object) -> None:
+    """Raise UnusableOptionError unless what was *given* fits the schema of its *row*."""
     import jsonschema_rs
 
-    properties = {
-        name: row["schema"]
-        for name, row in _TABLE["options"].items()
-        if row.get("of", kind.name) == kind.name
-    }
-    schema: dict[str, Any] = {"properties": properties, "additionalProperties": False}
-    if kind.value:
-        properties["value"] = _TABLE["values"][kind.value]["schema"]
-        schema["required"] = ["value"]
-    return jsonschema_rs.Draft4Validator(schema)
-
-
-def _judge(kind: Kind, words: Mapping[str, Any]) -> None:
-    body = words.get("body")
-    if body and words.get("value") in _WITHOUT_BODY:
-        raise UnusableOptionError(f"body: an answer with status {words['value']} has none")
     # Bytes are sent as they are, and have no form in JSON.
-    plain = {**words, "body": None} if isinstance(body, bytes) else words
+    plain = "" if isinstance(given, bytes) else given
     try:
-        plain = json.loads(json_text(plain).encode())
-        error = next(_schema_of(kind).iter_errors(plain), None)
+        is_right = jsonschema_rs.Draft4Validator(row["schema"]).is_valid(
+            json.loads(json_text(plain).encode())
+        )
     except (TypeError, ValueError, RecursionError):
-        raise UnusableOptionError(
-            f"{kind.name}: its options must have a form in JSON, and body may be bytes"
-        ) from None
-    if error is None:
-        return
-    name = str(next(iter(error.instance_path), "") or error.kind.value[0])
-    if error.kind.name == "required":
-        said = f"{kind.name}: needs a value, like {kind.written}"
-    elif name == "value":
-        says = _TABLE["values"][kind.value]["says"] if kind.value else "takes no value"
-        said = f"{kind.name}: {says}"
-    elif name not in OPTIONS:
-        said = f"{name}: is not an option of a fault; choose of {', '.join(OPTIONS)}"
-    elif not error.instance_path:
-        said = f"{name}: goes only with the fault status, not {kind.name}"
-    else:
-        said = f"{name}: {_TABLE['options'][name]['says']}"
-    raise UnusableOptionError(said)
+        is_right = False
+    if not is_right:
+        raise UnusableOptionError(f"{name}: {row['says']}")
 
 
 @frozen
@@ -239,9 +221,6 @@ class Struck:
         )
 
 
-NOTHING: Final = Struck()
-
-
 def scripted_answer(fault: Fault, seconds_left: int, assumptions: Assumptions) -> Answer:
     """Return the answer of a *fault* that stores nothing, usual where it names no more."""
     status = 503 if fault.value is None else fault.value
@@ -257,11 +236,11 @@ def scripted_answer(fault: Fault, seconds_left: int, assumptions: Assumptions) -
         reason = NOT_FOUND if status == 404 else PHRASES.get(status, _SCRIPTED)
         answer = error_answer(status, reason, assumptions=assumptions)
     headers, body = dict(answer.headers), answer.body
-    if isinstance(fault.body, str | bytes):
-        headers["content-type"] = "text/plain; charset=utf-8"
-        body = fault.body.encode() if isinstance(fault.body, str) else fault.body
-    elif fault.body is not None:
-        headers["content-type"], body = "application/json", json_text(fault.body).encode()
+    if fault.body is not None:
+        is_raw = isinstance(fault.body, str | bytes)
+        headers["content-type"] = "text/plain; charset=utf-8" if is_raw else "application/json"
+        text = fault.body if is_raw else json_text(fault.body)
+        body = text.encode() if isinstance(text, str) else text
     if status in _REDIRECTS:
         # Back to the endpoint, where a client that follows it is seen.
         headers["location"] = "?redirected"
@@ -296,7 +275,7 @@ class Faults:
             if fault.kind.name != "latency":
                 return Struck(fault, wait_seconds, ", ".join(written))
             wait_seconds += fault.draw.uniform(fault.value[0], fault.value[-1])
-        return Struck(None, wait_seconds, ", ".join(written)) if written else NOTHING
+        return Struck(None, wait_seconds, ", ".join(written) or None)
 
     def listed(self) -> list[dict[str, Any]]:
         """Return the faults that wait, in order, each in values of JSON."""

@@ -1,7 +1,6 @@
 """Whether a request fits the schemas of the spec, judged by jsonschema-rs."""
 
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any, Final
 
 import jsonschema_rs
@@ -16,7 +15,7 @@ _DRAFTS: Final = {"3.0": jsonschema_rs.Draft4Validator, "3.1": jsonschema_rs.Dra
 
 
 class Judge:
-    """The schemas of the body and the headers of a request, compiled once.
+    """The schema of a request's body and headers, compiled once.
 
     Raises:
         SandboxError: A schema of the spec is none, or its OpenAPI version is unknown.
@@ -27,26 +26,20 @@ class Judge:
         if version not in _DRAFTS:
             known = " and ".join(_DRAFTS)
             raise SandboxError(f"openapi.json is OpenAPI {version}; the sandbox reads {known}")
-        components = _without_nullable(spec.document.get("components", {}))
-
-        def compiled(schema: Mapping[str, Any]) -> jsonschema_rs.Validator:
-            # Under allOf, so that the components beside it are in reach of "#/components/...".
-            document = {"allOf": [_without_nullable(schema)], "components": components}
-            try:
-                return _DRAFTS[version](document, validate_formats=True)
-            except jsonschema_rs.ValidationError as error:
-                place = "/".join(map(str, error.instance_path))
-                raise SandboxError(
-                    f"openapi.json: {place} is not a schema: {error.message}"
-                ) from None
-
-        self._body = compiled(spec.request.keywords)
-        self._headers = {
-            name: (compiled(header.get("schema", {})), bool(header.get("required")))
-            for name, header in spec.headers.items()
+        headers = {
+            "properties": {name: row.get("schema", {}) for name, row in spec.headers.items()},
+            "required": [name for name, row in spec.headers.items() if row.get("required")],
         }
-        # Most requests have the same headers.
-        self._faults_of = lru_cache(256)(self._header_faults)
+        document = {
+            "properties": {"body": spec.request.keywords, "headers": headers},
+            "components": spec.document.get("components", {}),
+        }
+        try:
+            self._request = _DRAFTS[version](_without_nullable(document), validate_formats=True)
+        except jsonschema_rs.ValidationError as error:
+            place = "/".join(map(str, error.instance_path))
+            raise SandboxError(f"openapi.json: {place} is not a schema: {error.message}") from None
+        self._names = [*spec.headers]
 
     def faults(self, headers: Mapping[str, str], body: Any) -> list[str]:
         """Return what is wrong with *headers* (names in lower case) and *body*.
@@ -54,31 +47,23 @@ class Judge:
         Each as ``path: message``, without the value; empty when both fit. Raises
         UnreadableJsonError for a body that is nested too deeply.
         """
-        try:
-            errors = self._body.iter_errors(body)
-        except ValueError:
-            # jsonschema-rs reads 255 levels, Python some 1,000.
-            raise UnreadableJsonError("must be JSON without deep nesting") from None
-        given = tuple([headers.get(name.lower(), "") for name in self._headers])
-        return [f"{_path(one)}: {_message(one)}" for one in errors] + self._faults_of(given)
-
-    def _header_faults(self, values: tuple[str, ...]) -> list[str]:
-        found = []
-        for (name, (validator, is_required)), given in zip(
-            self._headers.items(), values, strict=True
-        ):
-            value = given.strip()
+        given = {}
+        for name in self._names:
+            value = headers.get(name.lower(), "").strip()
             if name.lower() == "content-type":
                 value = value.partition(";")[0].strip().lower()
             if value:
-                found += [f"{name}: {_message(error)}" for error in validator.iter_errors(value)]
-            elif is_required:
-                found.append(f"{name}: is required as a header")
-        return found
+                given[name] = value
+        try:
+            errors = self._request.iter_errors({"body": body, "headers": given})
+        except ValueError:
+            # jsonschema-rs reads 255 levels, Python some 1,000.
+            raise UnreadableJsonError("must be JSON without deep nesting") from None
+        return [f"{_path(error)}: {_message(error)}" for error in errors]
 
 
 def _path(error: jsonschema_rs.ValidationError) -> str:
-    names = [str(step) for step in error.instance_path]
+    names = [str(step) for step in error.instance_path[1:]]
     if error.kind.name == "required":
         names.append(error.kind.value)
     return ".".join(names) or "body"
@@ -87,7 +72,7 @@ def _path(error: jsonschema_rs.ValidationError) -> str:
 def _message(error: jsonschema_rs.ValidationError) -> str:
     keyword, stated = error.kind.name, error.kind.value
     if keyword == "required":
-        return "is required"
+        return "is required as a header" if error.instance_path[0] == "headers" else "is required"
     if keyword == "type":
         return f"must be of type {' or '.join(stated)}"
     if keyword == "enum":

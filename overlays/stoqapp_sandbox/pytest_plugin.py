@@ -12,7 +12,6 @@ of ``assume``.
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -36,12 +35,11 @@ def pytest_configure(config: pytest.Config) -> None:
 def _stoq_sandbox_of_the_session() -> Iterator["Sandbox"]:
     from stoqapp_sandbox import Sandbox, SandboxError
 
-    with ExitStack() as stack:
-        try:
-            sandbox = stack.enter_context(Sandbox())
-        except SandboxError as error:
-            raise pytest.fail.Exception(str(error), pytrace=False) from None
-        yield sandbox
+    try:
+        with Sandbox() as sandbox:
+            yield sandbox
+    except SandboxError as error:
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
 
 
 @pytest.fixture

@@ -44,28 +44,26 @@ class Sandbox:
         host: Address to listen on. Unless it is a loopback address, whoever reaches it can read
             what was sent, and change the answers.
         port: Port to listen on; 0 takes any free one.
-        state: A file to keep requests and intents in, so that they outlive this sandbox; a new
-            one is made. Points spent and faults are not kept. None keeps all in memory.
+        state: A SQLite file that keeps requests and intents, a new one or that of an earlier
+            sandbox; points and faults are not kept. None keeps all in memory.
         rate_limit: Points of a shop per window, and the seconds of a window, like ``(360, 60)``;
             a request beyond them is answered 429. None does not count points.
-        assume: What to assume instead of the defaults of `ASSUMPTIONS`, by name, like
-            ``{"duplicate": "409"}``.
+        assume: Other choices than the defaults of `ASSUMPTIONS`, like ``{"duplicate": "409"}``.
         shops: The only shops there are, as handles, host names or URLs: in an iterable, or in
             one str with commas between them. None knows every host name.
         catalog: The only products and variants there are: a JSON file, or what would be in it,
             like ``{"demo.myshopify.com": {"42": [4711, 4712]}}``; or a file with what a
             storefront answers to ``/products.json``, which holds for every shop. Where *shops*
             is None, the shops of the catalog are the only ones. None knows every id.
-        faults: What goes wrong from the beginning, as text like ``"reset-after-store:every=10"``,
-            see `stoqapp_sandbox.faults`; without a number of times it goes on without end.
+        faults: What goes wrong without end, as text like ``"reset-after-store:every=10"``, see
+            `stoqapp_sandbox.faults`.
         allow_origin: The origin of a web page whose scripts may send intents, like
             ``"http://localhost:3000"``. None lets none.
 
     Raises:
         SandboxNotInstalledError: The extra ``[sandbox]`` is not installed.
-        SandboxError: The vendor's ``openapi.json`` is missing or not as expected, or a file
-            cannot be read.
         UnusableOptionError: An argument is unusable; the message says what can be given.
+        SandboxError: The catalog or ``openapi.json`` cannot be read.
     """
 
     def __init__(
@@ -103,8 +101,8 @@ class Sandbox:
         """Listen and serve; return once connections are accepted.
 
         Raises:
-            SandboxError: The address (`PortInUseError`) or the state file cannot be used, or
-                this sandbox already runs.
+            PortInUseError: Another program listens there.
+            SandboxError: Address or state file cannot be used, or this sandbox already runs.
         """
         if self._thread is not None:
             raise SandboxError("this sandbox is running already: make another one")
@@ -151,8 +149,7 @@ class Sandbox:
     def url(self) -> str:
         """Where it is, or last was, like ``http://127.0.0.1:43211``.
 
-        Raises:
-            SandboxError: It was never entered.
+        Raises SandboxError before it was entered, and so do `port` and `base_url`.
         """
         if self._url is None:
             raise SandboxError("the sandbox has no address yet: use it as `with Sandbox() as ...`")
@@ -160,12 +157,12 @@ class Sandbox:
 
     @property
     def port(self) -> int:
-        """The port in `url`; raises the same."""
+        """The port in `url`."""
         return int(self.url.rpartition(":")[2])
 
     @property
     def base_url(self) -> str:
-        """The ``base_url`` of a client, which is `url` and ``/api/v1``; raises the same."""
+        """The ``base_url`` of a client, which is `url` and ``/api/v1``."""
         return f"{self.url}{self._service.base_path}"
 
     @property
@@ -175,27 +172,23 @@ class Sandbox:
 
     @property
     def intents(self) -> list[dict[str, Any]]:
-        """What was stored, oldest first. Each intent has its fields as answered, and two more.
+        """What was stored, oldest first, as a copy; raises SandboxError for an unusable state file.
 
-        ``shop`` is the host name of the shop in lower case, ``request`` the body as it was
-        received. The list is a copy.
-
-        Raises:
-            SandboxError: The state file cannot be used.
+        Each intent has its fields as answered, ``shop`` (its host name in lower case), and
+        ``request`` (the body as it was received).
         """
         return list(json.loads("".join(self._service.intents_json())))
 
     def fail_next(self, fault: int | str, **options: Unpack[FaultOptions]) -> None:
-        """Let the next request to the API's endpoint go wrong, or those that the arguments say.
+        """Let the next request to the API's endpoint go wrong, or those that the options say.
 
-        Called again, it adds to what is waiting: the first fault that is due takes a request,
-        and those behind it do not see that request.
+        Faults wait in order: the first that is due takes a request, and those behind it do not
+        see that request.
 
         Args:
             fault: A status, 200 to 599, that is answered with nothing stored; or text like
                 ``"reset-after-store"`` or ``"latency=0.2"``, see `stoqapp_sandbox.faults`.
-            options: When, how often, and what else the answer holds, see
-                `stoqapp_sandbox.faults.FaultOptions`.
+            options: See `stoqapp_sandbox.faults.FaultOptions`.
 
         Raises:
             UnusableOptionError: The message says what is wrong.
@@ -206,20 +199,15 @@ class Sandbox:
         """Forget requests, intents and points spent; only the faults given at the start wait.
 
         Ids and schedules begin anew. A request that is on its way is answered 503, and stores
-        nothing.
-
-        Raises:
-            SandboxError: The state file cannot be used.
+        nothing. Raises SandboxError for an unusable state file.
         """
         self._service.reset()
 
     def configure(self, **options: Unpack[Options]) -> None:
         """Forget everything, as `reset` does, and go on with these options of `Sandbox`.
 
-        Address and state file stay, and connections stay open.
-
-        Raises:
-            SandboxError: An option is unusable; nothing was changed.
+        Address, state file and connections stay. Where an option is unusable, it raises as
+        `Sandbox` does and changes nothing.
         """
         self._service.configure(**options)
 

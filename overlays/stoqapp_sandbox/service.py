@@ -25,7 +25,7 @@ from stoqapp_sandbox.answers import (
 )
 from stoqapp_sandbox.assumptions import ASSUMPTIONS
 from stoqapp_sandbox.budget import Budget
-from stoqapp_sandbox.faults import NOTHING, Faults, Struck, scripted_answer
+from stoqapp_sandbox.faults import Faults, Struck, scripted_answer
 from stoqapp_sandbox.judge import Judge
 from stoqapp_sandbox.options import Options, Settings
 from stoqapp_sandbox.store import Store, Stored
@@ -106,7 +106,7 @@ class Service:
         after, opening = 0, "["
         while True:
             with self.store.use():
-                rows = self.store.intents(after, _BATCH)
+                rows = self.store.requests(after, _BATCH, only_stored=True)
             if not rows:
                 break
             shown = '{}, "shop": "{}", "request": {}}}'
@@ -143,7 +143,7 @@ class Service:
         """Return the answer, the faults that struck, and the intent to store."""
         points, is_refused = self._budget.spend(shop, request.method)
         headers = {**points, **self._cors(request)}
-        struck, stored = NOTHING, None
+        struck, stored = Struck(), None
         if is_refused:
             seconds = self._budget.seconds_left()
             said = f"No points left; try again in {seconds} seconds"
@@ -163,8 +163,7 @@ class Service:
             else:
                 seconds = self._budget.seconds_left()
                 answer = scripted_answer(struck.fault, seconds, self.settings.assumptions)
-            if struck is not NOTHING:
-                answer = struck.delivery(answer)
+            answer = struck.delivery(answer)
             if answer.status == 429 and points:
                 headers["x-ratelimit-remaining"] = "0"
         if headers:

@@ -24,11 +24,6 @@ _SHOWN: Final = (
     *("number", "at", "method", "path", "shop", "headers", "body", "status"),
     *("answer_headers", "answer", "fault", "intent_id", "intent"),
 )
-_REST: Final = ("refusal", "customer", "variant", "market", "channel", "email", "phone", "push")
-_INSERT: Final = (
-    f"INSERT INTO requests ({', '.join(_SHOWN + _REST)})"  # noqa: S608 - our names
-    f" VALUES ({', '.join('?' * len(_SHOWN + _REST))})"
-)
 
 # An intent to store, by column: ``intent_id``, ``intent`` as JSON, and what it is found by.
 Stored = dict[str, Any]
@@ -144,15 +139,23 @@ class Store:
         stored: Stored | None,
     ) -> None:
         """Add a request that came *at* Unix seconds, what became of it, and what it *stored*."""
-        found_by = stored or {"refusal": self.refused + 1}
-        row = (
-            self.stored + self.refused + 1,
-            *(at, request.method, request.path, shop, json_text(request.headers), request.body),
-            answer.status if answer.is_received else None,
-            *(json_text(answer.headers), answer.body, fault),
-            *(found_by.get("intent_id"), found_by.get("intent"), *map(found_by.get, _REST)),
-        )
-        self._execute(_INSERT, row)
+        row = {
+            "number": self.stored + self.refused + 1,
+            "at": at,
+            "method": request.method,
+            "path": request.path,
+            "shop": shop,
+            "headers": json_text(request.headers),
+            "body": request.body,
+            "status": answer.status if answer.is_received else None,
+            "answer_headers": json_text(answer.headers),
+            "answer": answer.body,
+            "fault": fault,
+            **(stored or {"refusal": self.refused + 1}),
+        }
+        places = ", ".join(f":{name}" for name in row)
+        query = f"INSERT INTO requests ({', '.join(row)}) VALUES ({places})"  # noqa: S608
+        self._execute(query, row)
         if stored is None:
             self.refused += 1
         else:
@@ -167,14 +170,12 @@ class Store:
         """Return the newest requests, newest first, each by column, without what is forgotten."""
         return self._rows("ORDER BY number DESC LIMIT ?", limit)
 
-    def requests(self, after: int, limit: int) -> list[dict[str, Any]]:
+    def requests(
+        self, after: int, limit: int, *, only_stored: bool = False
+    ) -> list[dict[str, Any]]:
         """Return requests with a higher number than *after*, oldest first, like `newest`."""
-        return self._rows("WHERE number > ? ORDER BY number LIMIT ?", after, limit)
-
-    def intents(self, after: int, limit: int) -> list[dict[str, Any]]:
-        """Return those of `requests` that stored an intent."""
-        query = "WHERE number > ? AND intent_id NOTNULL ORDER BY number LIMIT ?"
-        return self._rows(query, after, limit)
+        which = "AND intent_id NOTNULL" if only_stored else ""
+        return self._rows(f"WHERE number > ? {which} ORDER BY number LIMIT ?", after, limit)
 
     def _rows(self, which: str, *values: int) -> list[dict[str, Any]]:
         query = f"SELECT {', '.join(_SHOWN)} FROM requests {which}"  # noqa: S608 - our names

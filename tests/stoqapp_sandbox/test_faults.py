@@ -316,7 +316,7 @@ def test_over_http(sandbox: Sandbox) -> None:
 UNUSABLE = [
     ({"fault": None}, "fault: must be a status, like 503, or text"),
     ({"fault": 99}, "status: must be an integer from 200 to 599"),
-    ({"fault": "status"}, "status: needs a value, like status=STATUS"),
+    ({"fault": "status"}, "status: needs a value, like status=503"),
     ({"fault": "reset"}, "'reset' is not a fault; choose of status, latency, odd-201, reset-"),
     ({"fault": "garbage=1"}, "garbage: takes no value"),
     ({"fault": "latency=0"}, "latency: must be seconds above 0, up to 10^9, like 0.5, or a range"),

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from stoqapp.rules import CONTACT_OF_CHANNEL
 from stoqapp_sandbox.answers import Answer, messages_in
 from stoqapp_sandbox.faults import KINDS
 from stoqapp_sandbox.page.guard import CONTROL
@@ -21,12 +22,6 @@ _FILES: Final = {
     "icon.svg": "image/svg+xml",
     "script.js": "text/javascript; charset=utf-8",
     "style.css": "text/css; charset=utf-8",
-}
-_EXAMPLES: Final = {
-    "STATUS": "=503",
-    "SECONDS[-SECONDS]": "=2",
-    "SECONDS": "=0.01",
-    "SHAPE": "=html",
 }
 # Headers that a client sets by itself, or that are about the connection.
 _NOT_REPEATED: Final = frozenset(
@@ -43,8 +38,7 @@ def page_files(service: Service) -> dict[str, Answer]:
     folder = Path(__file__).parent
     index = (folder / "index.html").read_text("utf-8")
     faults = "".join(
-        f'<option value="{kind.name}{_EXAMPLES.get(kind.value, "")}">{html.escape(kind.about)}'
-        "</option>"
+        f'<option value="{kind.example}">{html.escape(kind.about)}</option>'
         for kind in KINDS.values()
     )
     for mark, value in (
@@ -87,26 +81,21 @@ def _line(row: Mapping[str, Any], endpoint: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         body = None
     customer, intent = section(body, "customer"), section(body, "intent")
-    name = {"sms": "phone"}.get(str(intent.get("channel")), intent.get("channel"))
-    contact = customer.get(name) if isinstance(name, str) else None
-    if contact is None:
-        contact = next(filter(None, map(customer.get, ("email", "phone", "push"))), None)
-    reasons = [] if row["intent_id"] else messages_in(row["answer"] or b"")
-    what = (
-        ""
-        if (row["method"], row["path"]) == ("POST", endpoint)
-        else f"{row['method']} {row['path']}"
-    )
-    wanted = f"variant {intent.get('shopify_variant_id')}" if row["intent_id"] else ""
+    of_channel = CONTACT_OF_CHANNEL.get(str(intent.get("channel")), "")
+    contacts = map(customer.get, (of_channel, *CONTACT_OF_CHANNEL.values()))
+    is_stored = row["intent_id"] is not None
+    what = f"variant {intent.get('shopify_variant_id')}" if is_stored else ""
+    if (row["method"], row["path"]) != ("POST", endpoint):
+        what = f"{row['method']} {row['path']}"
     texts = {
         "shop": row["shop"],
-        "contact": contact,
-        "what": what or wanted,
-        "reason": "; ".join(reasons),
+        "contact": next(filter(None, contacts), None),
+        "what": what,
+        "reason": "" if is_stored else "; ".join(messages_in(row["answer"] or b"")),
     }
     return {
         **{name: row[name] for name in ("number", "at", "status", "fault")},
-        "stored": row["intent_id"] is not None,
+        "stored": is_stored,
         **{name: None if text is None else str(text)[:_LONGEST] for name, text in texts.items()},
     }
 
