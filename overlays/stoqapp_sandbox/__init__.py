@@ -11,7 +11,6 @@ __all__ = [
     "ASSUMPTIONS",
     "Assumption",
     "Assumptions",
-    "Bounds",
     "PortInUseError",
     "Sandbox",
     "SandboxError",
@@ -21,7 +20,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from stoqapp_sandbox.assumptions import ASSUMPTIONS, Assumption, Assumptions, Bounds
+    from stoqapp_sandbox.assumptions import ASSUMPTIONS, Assumption, Assumptions
     from stoqapp_sandbox.errors import (
         PortInUseError,
         SandboxError,

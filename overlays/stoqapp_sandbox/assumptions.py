@@ -12,24 +12,6 @@ from stoqapp_sandbox.errors import UnusableOptionError
 
 
 @frozen
-class Bounds:
-    """The numbers that a switch can be set to; *whole* refuses fractions."""
-
-    default: float
-    least: float
-    most: float
-    whole: bool
-
-    def holds(self, number: float) -> bool:
-        """Whether *number* is one of them."""
-        return self.least <= number <= self.most and (number.is_integer() or not self.whole)
-
-    def __str__(self) -> str:
-        kind = "a whole number" if self.whole else "a number"
-        return f"{kind} from {self.least:g} to {self.most:.10g}"
-
-
-@frozen
 class Assumption:
     """One thing taken for granted: a switch with choices, a switch with a number, or a statement.
 
@@ -39,7 +21,8 @@ class Assumption:
         trust: ``"vendor"`` where the vendor's documentation says so, ``"observed"`` where
             somebody saw the real service do it, ``"assumed"`` where it is a guess.
         choices: What the service might do, by name; the first is the default.
-        number: The numbers it can be set to.
+        number: Its ``default``, and the ``least`` and ``most`` it can be set to; ``whole`` says
+            whether fractions are refused.
         instead: What else the service might do, for a statement.
     """
 
@@ -47,7 +30,7 @@ class Assumption:
     about: str
     trust: Literal["vendor", "observed", "assumed"]
     choices: Mapping[str, str] = field(factory=dict)
-    number: Bounds | None = None
+    number: Mapping[str, float] = field(factory=dict)
     instead: str = ""
 
     @property
@@ -58,11 +41,17 @@ class Assumption:
     @property
     def default(self) -> str | float:
         """The choice or number unless another is given; empty for a statement."""
-        return self.number.default if self.number else next(iter(self.choices), "")
+        return self.number["default"] if self.number else next(iter(self.choices), "")
+
+    @property
+    def range(self) -> str:
+        """The numbers that it can be set to, in words."""
+        kind = "a whole number" if self.number["whole"] else "a number"
+        return f"{kind} from {self.number['least']:g} to {self.number['most']:.10g}"
 
     def value_from(self, given: object) -> str | float:
-        """Return the choice or number that *given* names; raises UnusableOptionError."""
-        if self.number is None:
+        """Return the choice or number that was *given*; raises UnusableOptionError."""
+        if not self.number:
             choice = given if isinstance(given, str) else repr(given)
             if choice not in self.choices:
                 known = ", ".join(self.choices)
@@ -72,22 +61,18 @@ class Assumption:
             number = math.nan if isinstance(given, bool) else float(given)  # type: ignore[arg-type]
         except (TypeError, ValueError, OverflowError):
             number = math.nan
+        is_whole = number.is_integer()
         # A comparison with NaN is False.
-        if not self.number.holds(number):
-            raise UnusableOptionError(f"assumption {self.name} must be {self.number}")
-        return int(number) if number.is_integer() else number
+        is_within = self.number["least"] <= number <= self.number["most"]
+        if not is_within or (self.number["whole"] and not is_whole):
+            raise UnusableOptionError(f"assumption {self.name} must be {self.range}")
+        return int(number) if is_whole else number
 
 
-def _table() -> dict[str, Assumption]:
-    text = Path(__file__).with_name("assumptions.toml").read_text("utf-8")
-    table = {}
-    for name, row in tomllib.loads(text).items():
-        number = Bounds(**row["number"]) if "number" in row else None
-        table[name] = Assumption(name, **row | {"number": number})
-    return table
-
-
-ASSUMPTIONS: Final[Mapping[str, Assumption]] = _table()
+_TABLE: Final = tomllib.loads(Path(__file__).with_name("assumptions.toml").read_text("utf-8"))
+ASSUMPTIONS: Final[Mapping[str, Assumption]] = {
+    name: Assumption(name, **row) for name, row in _TABLE.items()
+}
 _SWITCHES: Final = {name: entry for name, entry in ASSUMPTIONS.items() if entry.is_switch}
 
 

@@ -137,7 +137,7 @@ def listed_assumptions() -> str:
         lines.append(f"{entry.name} ({entry.trust})")
         said = [entry.about]
         if entry.number:
-            said.append(f"  {entry.name}=N: {entry.number}; default {entry.default}")
+            said.append(f"  {entry.name}=N: {entry.range}; default {entry.default}")
         if entry.instead:
             said.append(f"  not a choice; the service might do otherwise: {entry.instead}")
         for choice, meaning in entry.choices.items():

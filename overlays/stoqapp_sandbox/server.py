@@ -11,7 +11,7 @@ from functools import partial
 from ipaddress import ip_address
 from os import PathLike
 from queue import SimpleQueue
-from typing import Any, Final, Self, Unpack
+from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 
 from stoqapp.terminal import complain, show
 from stoqapp_sandbox.assumptions import Assumptions
@@ -22,8 +22,10 @@ from stoqapp_sandbox.errors import (
     UnusableOptionError,
 )
 from stoqapp_sandbox.faults import FaultOptions, fault_from
-from stoqapp_sandbox.options import Options
 from stoqapp_sandbox.store import Store
+
+if TYPE_CHECKING:
+    from stoqapp_sandbox.service import Options
 
 _BACKLOG: Final = 2048
 _LARGEST_PORT: Final = 65535
@@ -72,7 +74,7 @@ class Sandbox:
         host: str = "127.0.0.1",
         port: int = 0,
         state: str | PathLike[str] | None = None,
-        **options: Unpack[Options],
+        **options: "Unpack[Options]",
     ) -> None:
         if not isinstance(host, str) or not host.strip():
             raise UnusableOptionError("host must be an address to listen on, like 127.0.0.1")
@@ -203,7 +205,7 @@ class Sandbox:
         """
         self._service.reset()
 
-    def configure(self, **options: Unpack[Options]) -> None:
+    def configure(self, **options: "Unpack[Options]") -> None:
         """Forget everything, as `reset` does, and go on with these options of `Sandbox`.
 
         Address, state file and connections stay. Where an option is unusable, it raises as

@@ -36,7 +36,7 @@ from stoqapp_sandbox import (
     SandboxNotInstalledError,
     UnusableOptionError,
 )
-from stoqapp_sandbox.options import Options
+from stoqapp_sandbox.service import Options
 
 
 def test_the_same_options_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:

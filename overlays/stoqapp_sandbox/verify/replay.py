@@ -5,6 +5,7 @@ whose sandbox answers most like the service is the explanation.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import pairwise
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from stoqapp.headers import RateLimit, rate_limit_from_headers
 from stoqapp.spec import SHOP_HEADER
 from stoqapp_sandbox.assumptions import ASSUMPTIONS, Assumptions
 from stoqapp_sandbox.cassettes import scrubbed_json
+from stoqapp_sandbox.errors import UnusableOptionError
 from stoqapp_sandbox.service import Service
 from stoqapp_sandbox.verify.probes import PROBES, Probe, Values
 
@@ -152,6 +154,5 @@ def _alternatives(service: Traits, assume: Values) -> Iterator[dict[str, Any]]:
     for name in assumed:
         yield from ({name: one} for one in ASSUMPTIONS[name].choices if one != assumed[name])
     for trait, name in _NUMBERS.items():
-        told, bounds = service.get(RATE, {}).get(trait, ""), ASSUMPTIONS[name].number
-        if told.isdigit() and bounds and bounds.holds(float(told)):
-            yield {name: int(told)}
+        with suppress(UnusableOptionError):
+            yield {name: ASSUMPTIONS[name].value_from(service.get(RATE, {}).get(trait))}
