@@ -40,12 +40,8 @@ def cassette_of(
 ) -> str:
     """Return the text of a cassette, each answer scrubbed.
 
-    Args:
-        exchanges: Headers and body of a made-up request, and the answer that a replay gives to it.
-        recorded_from: What the cassette says of its origin, under ``metadata``.
-
-    Raises:
-        ConfigurationError: The extra ``[verify]`` is not installed.
+    *exchanges* are headers and body of a made-up request, and the answer that a replay gives to
+    it. Raises ConfigurationError where the extra ``[verify]`` is not installed.
     """
     try:
         from vcr.request import Request
@@ -55,31 +51,24 @@ def cassette_of(
         raise ConfigurationError(
             f"recording needs the package {missing.name!r}: pip install 'stoqapp[verify]'"
         ) from missing
-    requests, responses = [], []
+    content: dict[str, Any] = {"requests": [], "responses": []}
     for headers, body, answer in exchanges:
-        requests.append(Request("POST", URL, body, dict(headers)))
+        content["requests"].append(Request("POST", URL, body, dict(headers)))
         in_vcr_form = {
             "status": {"code": answer.status},
             "headers": {name: [value] for name, value in answer.headers.items()},
             "body": {"string": answer.body},
         }
-        responses.append(scrubbed_answer(in_vcr_form))
-    metadata = {"recorded_from": recorded_from}
-    content = {"requests": requests, "responses": responses, "metadata": metadata}
-    return str(serialize(content, yamlserializer))
+        content["responses"].append(scrubbed_answer(in_vcr_form))
+    return str(serialize(content | {"metadata": {"recorded_from": recorded_from}}, yamlserializer))
 
 
 def scrubbed_answer(answer: Mapping[str, Any]) -> dict[str, Any]:
     """Return what may be kept of a recorded answer. Never raises; scrubbing twice changes nothing.
 
-    Args:
-        answer: In vcrpy's form: ``{"status": {"code": 200, ...}, "headers": {"Name": ["value"]},
-            "body": {"string": b"..."}}``.
-
-    Returns:
-        The same form: the standard reason phrase (empty for a status without one), the listed
-        headers with names in lower case, and a body of listed fields as JSON. A body that is not
-        JSON becomes `LEFT_OUT`; an empty one stays empty.
+    Takes and returns vcrpy's form: ``{"status": {"code": 200, ...}, "headers": {"Name":
+    ["value"]}, "body": {"string": b"..."}}``. Kept are the listed headers, with names in lower
+    case, and the listed fields of a JSON body; one that is not JSON becomes `LEFT_OUT`.
     """
     code, body = answer["status"]["code"], answer["body"]["string"]
     content = scrubbed_json(body)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import sqlite3
 import weakref
 from collections.abc import Iterator, Mapping
@@ -19,7 +18,6 @@ from stoqapp_sandbox.errors import SandboxError, UnusableOptionError
 _APPLICATION: Final = 0x53544F51
 _VERSION: Final = 4
 _BUSY_SECONDS: Final = 3.0
-_ID: Final = re.compile("[1-9][0-9]{0,17}")
 _SHOWN: Final = (
     *("number", "at", "method", "path", "shop", "headers", "body", "status"),
     *("answer_headers", "answer", "fault", "intent_id", "intent"),
@@ -44,9 +42,8 @@ class Store:
     """The table, in memory or in a file; everything is done within `use`.
 
     A file is locked from `open` to `close`, so that no two sandboxes use it; while it is closed,
-    each `use` opens it for itself. What was added is on the disk when `add` returns.
-
-    `stored` and `refused` count the requests that stored an intent, and those that did not.
+    each `use` opens it for itself. What was added is on the disk when `add` returns. `stored` and
+    `refused` count the requests that stored an intent, and those that did not.
     """
 
     path: Path | None = field(default=None, converter=_absolute)
@@ -91,15 +88,10 @@ class Store:
                 if not self._is_open:
                     self.close()
 
-    # -- intents -----------------------------------------------------------------------------
-
     def customer(self, shop: str, named: object, contacts: Mapping[str, str]) -> int | None:
         """Return the customer that the shop knows by that id, or by one of the contacts."""
-        keys: dict[str, object] = dict(contacts)
-        # Ids are written without leading zeros, and none has more digits than this.
-        if named is not None and _ID.fullmatch(str(named)):
-            keys = {"customer": int(str(named)), **keys}
-        for column, value in keys.items():
+        # SQLite compares the column's integers with text as numbers.
+        for column, value in {"customer": str(named), **contacts}.items():
             query = (
                 f"SELECT customer FROM requests WHERE shop = ? AND {column} = ?"  # noqa: S608
                 " AND intent_id NOTNULL ORDER BY number LIMIT 1"
@@ -126,8 +118,6 @@ class Store:
         """Change the intent that the request *number* stored."""
         query = "UPDATE requests SET intent = ? WHERE number = ?"
         self._execute(query, (json_text(intent), number))
-
-    # -- requests ----------------------------------------------------------------------------
 
     def add(
         self,
@@ -190,8 +180,6 @@ class Store:
     ) -> sqlite3.Cursor:
         assert self._connection is not None  # noqa: S101 - within `use`
         return self._connection.execute(query, values)
-
-    # -- the file ----------------------------------------------------------------------------
 
     def _connected(self) -> sqlite3.Connection:
         if self.path:

@@ -34,12 +34,10 @@ Differences = dict[str, dict[str, list[str]]]
 
 @define
 class Log:
-    """What the answers of a run showed.
+    """What the answers of a run showed, by name of the probe.
 
-    Attributes:
-        answers: By name of the probe.
-        traits: Of each answer that judges its request, by name of the probe; empty for any other.
-        customer_id: The customer's id in the first answer with one.
+    *traits* are empty for an answer that does not judge its request. *customer_id* is that of the
+    first answer with one.
     """
 
     answers: dict[str, Answer] = field(factory=dict, repr=False)
@@ -131,7 +129,7 @@ def differences(service: Traits, sandbox: Traits) -> Differences:
 def explanation(service: Traits, expected: Values, replay: Callable[..., Traits]) -> dict[str, Any]:
     """Return what to assume besides *expected* so that *replay* answers most like *service*.
 
-    Adds the switch that explains most, and the first of several, as long as one explains anything.
+    Adds the switch that explains most as long as one explains anything.
     """
 
     def unlike(found: Values) -> int:

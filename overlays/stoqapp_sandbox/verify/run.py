@@ -52,7 +52,11 @@ def verify(arguments: argparse.Namespace) -> int:
     expected = {"rate_enforced": "yes", **dict(arguments.assume)}
     Assumptions.of(expected)
     settings = Settings(shop=arguments.shop, base_url=arguments.base_url, timeout=arguments.timeout)
-    values = _values_from(arguments)
+    given = {name: getattr(arguments, name) for name in GIVEN}
+    body = prepare(channel="email", **given).body
+    if violations := check(body):
+        raise InvalidIntentError(violations)
+    values = {name: fields_of(body).get(INPUTS[name].path) for name in GIVEN}
     if arguments.record:
         cassette_of([], "sandbox")
         Path(arguments.record).mkdir(parents=True, exist_ok=True)
@@ -87,15 +91,6 @@ def verify(arguments: argparse.Namespace) -> int:
     return code or (_UNANSWERED if report["unanswered"] else 0)
 
 
-def _values_from(arguments: argparse.Namespace) -> dict[str, Any]:
-    given = {name: getattr(arguments, name) for name in GIVEN}
-    body = prepare(channel="email", **given).body
-    if violations := check(body):
-        raise InvalidIntentError(violations)
-    fields = fields_of(body)
-    return {name: fields.get(INPUTS[name].path) for name in GIVEN}
-
-
 def _sent(probes: Sequence[Probe], values: Values, settings: Settings, log: Log) -> tuple[int, str]:
     """Send *probes*, each once. Return an exit code and the reason if the run ended early."""
     try:
@@ -103,33 +98,24 @@ def _sent(probes: Sequence[Probe], values: Values, settings: Settings, log: Log)
             for probe in probes:
                 known = {**values, "customer_id": log.customer_id}
                 request = probe.request(known, settings.request_headers)
-                answer = None
+                status = 0
                 with suppress(OutcomeUnknownError):
                     answer = transport.send(*request, settings.timeout, settings.total_timeout)
-                if (ended := _end_after(probe, answer, log))[0]:
-                    return ended
+                    log.answers[probe.name], status = answer, answer.status
+                if status == HTTPStatus.TOO_MANY_REQUESTS:
+                    return _LIMITED, "the service answered 429"
+                is_judged = status // 100 in (2, 4)
+                if probe is PROBES[0] and status != HTTPStatus.CREATED:
+                    return (_REFUSED if is_judged else _UNANSWERED), _NO_INTENT
+                log.add(probe, log.answers[probe.name] if is_judged else None)
+                if not any([*log.traits.values()][-_MOST_LOST:]):
+                    return _UNANSWERED, f"{_MOST_LOST} requests in a row went without an answer"
+                if log.is_limit_near:
+                    return _LIMITED, "less than a tenth of the shop's points is left in this window"
     except KeyboardInterrupt:
         return _INTERRUPTED, "interrupted"
     except StoqError as error:
         return _NOT_SENT, str(error)
-    return 0, ""
-
-
-def _end_after(probe: Probe, answer: Answer | None, log: Log) -> tuple[int, str]:
-    """Log the answer. Return an exit code and the reason if it ends the run."""
-    if answer is not None:
-        log.answers[probe.name] = answer
-    status = answer.status if answer else 0
-    if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return _LIMITED, "the service answered 429"
-    is_judged = status // 100 in (2, 4)
-    if probe is PROBES[0] and status != HTTPStatus.CREATED:
-        return (_REFUSED if is_judged else _UNANSWERED), _NO_INTENT
-    log.add(probe, answer if is_judged else None)
-    if not any([*log.traits.values()][-_MOST_LOST:]):
-        return _UNANSWERED, f"{_MOST_LOST} requests in a row went without an answer"
-    if log.is_limit_near:
-        return _LIMITED, "less than a tenth of the shop's points is left in this window"
     return 0, ""
 
 
