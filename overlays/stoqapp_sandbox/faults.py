@@ -194,31 +194,21 @@ def _check(name: str, row: Mapping[str, Any], given: object) -> None:
         raise UnusableOptionError(f"{name}: {row['says']}")
 
 
-@frozen
-class Struck:
-    """What one request meets: the sum of its latencies, one other fault, and both as text."""
-
-    fault: Fault | None = None
-    wait_seconds: float = 0.0
-    written: str | None = None
-
-    def delivery(self, answer: Answer) -> Answer:
-        """Return the answer to a judged request, or `scripted_answer`, as it goes out."""
-        fault = self.fault
-        if fault is None:
-            return evolve(answer, wait_seconds=self.wait_seconds)
-        if fault.kind.name == "odd-201" and answer.status == 201:
+def delivery(answer: Answer, struck: Sequence[Fault]) -> Answer:
+    """Return the answer to a judged request, or `scripted_answer`, as it goes out."""
+    for fault in struck:
+        if fault.kind.name == "latency":
+            wait_seconds = answer.wait_seconds + fault.draw.uniform(fault.value[0], fault.value[-1])
+            answer = evolve(answer, wait_seconds=wait_seconds)
+        elif fault.kind.name == "slow-bytes":
+            answer = evolve(answer, seconds_per_byte=fault.value)
+        elif fault.kind.name == "odd-201" and answer.status == 201:
             media_type, body = SHAPES[fault.value]
             if fault.value == "errors":
                 body += answer.body.removeprefix(b"{").replace(b', "errors": []', b"")
             answer = evolve(answer, body=body, headers={"content-type": media_type})
-        return evolve(
-            answer,
-            sends=fault.kind.sends,
-            ends=fault.kind.ends,
-            wait_seconds=self.wait_seconds,
-            seconds_per_byte=fault.value if fault.kind.name == "slow-bytes" else 0.0,
-        )
+        answer = evolve(answer, sends=fault.kind.sends, ends=fault.kind.ends)
+    return answer
 
 
 def scripted_answer(fault: Fault, seconds_left: int, assumptions: Assumptions) -> Answer:
@@ -263,19 +253,21 @@ class Faults:
         """Let *fault* wait behind the others."""
         self._waiting.append(fault)
 
-    def take(self) -> Struck:
-        """Return what the next request meets; those behind a fault that is due do not see it."""
-        waiting, wait_seconds, written = self._waiting, 0.0, []
+    def take(self) -> list[Fault]:
+        """Return what the next request meets: latencies, and at most one other, the last.
+
+        Those behind a fault that is due do not see the request.
+        """
+        waiting, struck = self._waiting, []
         for fault in [*waiting]:
             if not fault.meets():
                 continue
-            written.append(fault.written)
+            struck.append(fault)
             if fault.happened == fault.times:
                 waiting.remove(fault)
             if fault.kind.name != "latency":
-                return Struck(fault, wait_seconds, ", ".join(written))
-            wait_seconds += fault.draw.uniform(fault.value[0], fault.value[-1])
-        return Struck(None, wait_seconds, ", ".join(written) or None)
+                break
+        return struck
 
     def listed(self) -> list[dict[str, Any]]:
         """Return the faults that wait, in order, each in values of JSON."""

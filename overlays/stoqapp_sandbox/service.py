@@ -28,7 +28,7 @@ from stoqapp_sandbox.assumptions import ASSUMPTIONS, Assumptions
 from stoqapp_sandbox.budget import Budget
 from stoqapp_sandbox.catalog import Catalog
 from stoqapp_sandbox.errors import UnusableOptionError
-from stoqapp_sandbox.faults import Fault, Faults, Struck, fault_from, scripted_answer
+from stoqapp_sandbox.faults import Fault, Faults, delivery, fault_from, scripted_answer
 from stoqapp_sandbox.judge import Judge
 from stoqapp_sandbox.store import Store, Stored
 
@@ -37,19 +37,18 @@ TEST_DOMAINS: Final = frozenset({"example.com", "mailinator.com"})
 
 _SHOP: Final = SHOP_HEADER.lower()
 _BATCH: Final = 200
+# The fields of a request that a stored intent shows.
+_SHOWN: Final = (
+    *("channel", "quantity", "source"),
+    *("shopify_variant_id", "shopify_product_id", "shopify_market_id"),
+)
 # The judge reads what the schema says; these rules are prose.
 _IN_PROSE: Final = [rule for rule in RULES if rule.name in ("channel_contact", "phone_digits")]
 _RESET: Final = json_answer(503, {"error": "The sandbox was reset while this request was sent"})
 
 
-@lru_cache(1024)
-def _is_shop(name: str) -> bool:
-    return not check_shop(name)
-
-
-@cache
-def _usual_judge() -> Judge:
-    return Judge(SPEC)
+_usual_judge = cache(lambda: Judge(SPEC))
+_faults_of_shop = lru_cache(1024)(check_shop)
 
 
 class Options(TypedDict, total=False):
@@ -159,8 +158,7 @@ class Service:
     def answer(self, request: Request) -> Answer:
         """Answer a request to the API, and keep both.
 
-        Raises:
-            SandboxError: The state file cannot be used; nothing was stored.
+        Raises SandboxError where the state file cannot be used; nothing was stored then.
         """
         with self.store.use():
             if request.generation not in (None, self.generation):
@@ -171,14 +169,16 @@ class Service:
             is_ours = request.path.startswith(f"{self.base_path}/")
             is_let_in = (request.method, answer.status) == ("OPTIONS", 204)
             if not is_let_in and (is_ours or request.method not in ("GET", "HEAD")):
-                self.store.add(self._clock(), shop, request, answer, struck.written, stored)
+                written = ", ".join(fault.written for fault in struck) or None
+                self.store.add(self._clock(), shop, request, answer, written, stored)
             return answer
 
-    def _answered(self, request: Request, shop: str) -> tuple[Answer, Struck, Stored | None]:
+    def _answered(self, request: Request, shop: str) -> tuple[Answer, list[Fault], Stored | None]:
         """Return the answer, the faults that struck, and the intent to store."""
         points, is_refused = self._budget.spend(shop, request.method)
         headers = {**points, **self._cors(request)}
-        struck, stored = Struck(), None
+        struck: list[Fault] = []
+        stored = None
         if is_refused:
             seconds = self._budget.seconds_left()
             said = f"No points left; try again in {seconds} seconds"
@@ -193,12 +193,12 @@ class Service:
             answer = self._error(413, f"Body larger than {BODY_LIMIT} bytes")
         else:
             struck = self.faults.take()
-            if struck.fault is None or struck.fault.kind.stores:
+            if all(fault.kind.stores for fault in struck):
                 answer, stored = self._judged(request.headers, request.body, shop)
             else:
                 seconds = self._budget.seconds_left()
-                answer = scripted_answer(struck.fault, seconds, self.settings.assumptions)
-            answer = struck.delivery(answer)
+                answer = scripted_answer(struck[-1], seconds, self.settings.assumptions)
+            answer = delivery(answer, struck)
             if answer.status == 429 and points:
                 headers["x-ratelimit-remaining"] = "0"
         if headers:
@@ -220,8 +220,6 @@ class Service:
             "vary": "origin",
         }
 
-    # -- judging -----------------------------------------------------------------------------
-
     def _judged(
         self, headers: Mapping[str, str], raw: bytes, shop: str
     ) -> tuple[Answer, Stored | None]:
@@ -237,7 +235,7 @@ class Service:
             return messages_answer(400, [f"body: {error}"]), None
         if faults:
             return self._refusal(assumed["refused_status"], faults), None
-        if not _is_shop(shop) or not catalog.has_shop(shop):
+        if _faults_of_shop(shop) or not catalog.has_shop(shop):
             return self._error(int(assumed["unknown_shop"]), NOT_FOUND), None
         wanted, customer = section(body, "intent"), section(body, "customer")
         variant, product = wanted.get("shopify_variant_id"), wanted.get("shopify_product_id")
@@ -279,27 +277,19 @@ class Service:
         customer_id = self.store.customer(shop, customer.get("id"), contacts) or intent_id
         now = datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="milliseconds")
         now = now.replace("+00:00", "Z")
-        variant, market = wanted.get("shopify_variant_id"), wanted.get("shopify_market_id")
         intent = {
             "id": str(intent_id),
-            "channel": wanted.get("channel"),
-            "email": customer.get("email"),
-            "phone": customer.get("phone"),
-            "quantity": wanted.get("quantity"),
-            "source": wanted.get("source"),
+            **{name: customer.get(name) for name in ("email", "phone")},
+            **{name: wanted.get(name) for name in _SHOWN},
             "type": "back_in_stock",
-            "shopify_variant_id": variant,
-            "shopify_product_id": wanted.get("shopify_product_id"),
-            "shopify_market_id": market,
             "customer_id": str(customer_id),
             "created_at": now,
             "updated_at": now,
-            "notified_at": None,
-            "unsubscribed_at": None,
-            "blocked_at": None,
+            **dict.fromkeys(("notified_at", "unsubscribed_at", "blocked_at")),
             "optin_confirmed": False,
             "accepts_marketing": customer.get("accepts_marketing", False),
         }
+        variant, market = wanted.get("shopify_variant_id"), wanted.get("shopify_market_id")
         stored: Stored = {
             "intent_id": intent_id,
             "intent": json_text(intent),

@@ -36,17 +36,19 @@ _NOT_REPEATED: Final = frozenset(
 def page_files(service: Service) -> dict[str, Answer]:
     """Return the answer with each file of the page, by path."""
     folder = Path(__file__).parent
-    index = (folder / "index.html").read_text("utf-8")
-    faults = "".join(
-        f'<option value="{kind.example}">{html.escape(kind.about)}</option>'
-        for kind in KINDS.values()
+    index = (
+        (folder / "index.html")
+        .read_text("utf-8")
+        .replace(
+            "{faults}",
+            "".join(
+                f'<option value="{kind.example}">{html.escape(kind.about)}</option>'
+                for kind in KINDS.values()
+            ),
+        )
     )
-    for mark, value in (
-        ("{base_path}", html.escape(service.base_path)),
-        ("{path}", html.escape(service.path)),
-        ("{faults}", faults),
-    ):
-        index = index.replace(mark, value)
+    for name in ("base_path", "path"):
+        index = index.replace(f"{{{name}}}", html.escape(getattr(service, name)))
     contents = {"/": ("text/html; charset=utf-8", index.encode())} | {
         f"{CONTROL}/page/{name}": (media_type, (folder / name).read_bytes())
         for name, media_type in _FILES.items()
@@ -107,24 +109,22 @@ def detail(row: Mapping[str, Any], base_url: str) -> dict[str, Any]:
     POSIX shell, ``python`` a program over httpx; each sends the same method, path, headers and
     bytes again. They are None once the headers are forgotten, and so are headers and bodies.
     """
-    headers, repeat = row["headers"], None
-    if headers is not None:
-        kept = {
-            name: value
-            for name, value in headers.items()
-            if name not in _NOT_REPEATED and not name.startswith("sec-")
-        }
-        repeat = row["method"], base_url + row["path"], kept, row["body"] or b""
+    kept = {
+        name: value
+        for name, value in (row["headers"] or {}).items()
+        if name not in _NOT_REPEATED and not name.startswith("sec-")
+    }
+    repeat = row["method"], base_url + row["path"], kept, row["body"] or b""
+    is_known = row["headers"] is not None
+    shown = ("number", "at", "method", "path", "shop", "status", "fault", "headers")
     return {
-        **{name: row[name] for name in ("number", "at", "method", "path", "shop")},
-        **{name: row[name] for name in ("status", "fault")},
+        **{name: row[name] for name in shown},
         "intent": json.loads(row["intent"] or "null"),
-        "headers": headers,
         **_body("body", row["body"]),
         "answer_headers": row["answer_headers"],
         **_body("answer", row["answer"]),
-        "curl": repeat and _curl(*repeat),
-        "python": repeat and _python(*repeat),
+        "curl": _curl(*repeat) if is_known else None,
+        "python": _python(*repeat) if is_known else None,
     }
 
 
@@ -136,10 +136,11 @@ def _body(name: str, raw: bytes | None) -> dict[str, str | None]:
 
 
 def _curl(method: str, url: str, headers: Mapping[str, str], body: bytes) -> str:
-    # curl sets a Content-Type of its own where it is not told of one.
-    told = headers if "content-type" in headers else {**headers, "content-type": ""}
     lines = [f"curl -i -X {shlex.quote(method)} {shlex.quote(url)}"]
-    lines += [f"-H {shlex.quote(f'{name}: {value}'.rstrip())}" for name, value in told.items()]
+    # So curl sends an empty header, and no Content-Type of its own.
+    told = [f"{name}: {value}" if value else f"{name};" for name, value in headers.items()]
+    told += [] if "content-type" in headers else ["content-type:"]
+    lines += [f"-H {shlex.quote(one)}" for one in told]
     if body:
         text = body.decode("utf-8", "surrogateescape")
         if text.isprintable():
