@@ -13,6 +13,7 @@ from email.utils import formatdate
 from typing import Final
 
 import h11
+from attrs import define, field
 
 from stoqapp_sandbox.answers import PHRASES, Answer, Request, error_answer
 from stoqapp_sandbox.app import App
@@ -45,15 +46,12 @@ async def converse(app: App, reader: asyncio.StreamReader, writer: asyncio.Strea
         writer.transport.abort()
 
 
+@define(eq=False)
 class _Connection:
-    def __init__(
-        self, app: App, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        self._app = app
-        self._reader = reader
-        self._writer = writer
-        self._http = h11.Connection(h11.SERVER)
-        self._reached_at = writer.get_extra_info("sockname")[0]
+    app: App
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    http: h11.Connection = field(factory=lambda: h11.Connection(h11.SERVER))
 
     async def answer_one(self) -> bool:
         """Answer the next request, and return whether another one can follow."""
@@ -63,29 +61,29 @@ class _Connection:
             if not isinstance(head, h11.Request):
                 return False
             method = head.method
-            answer = self._app(await self._request(head))
+            answer = self.app(await self._request(head))
         except h11.RemoteProtocolError as error:
             status = error.error_status_hint
             answer = error_answer(status, "Not an HTTP request")
         if not await self._send(answer, method):
             return False
         # Read with h11, written without: a state of its own for each request.
-        more, _ = self._http.trailing_data
-        self._http = h11.Connection(h11.SERVER)
+        more, _ = self.http.trailing_data
+        self.http = h11.Connection(h11.SERVER)
         if more:
-            self._http.receive_data(more)
+            self.http.receive_data(more)
         return True
 
     async def _event(self) -> object:
-        while (event := self._http.next_event()) is h11.NEED_DATA:
-            if self._http.they_are_waiting_for_100_continue:
+        while (event := self.http.next_event()) is h11.NEED_DATA:
+            if self.http.they_are_waiting_for_100_continue:
                 go_on = h11.InformationalResponse(status_code=100, headers=[], reason="Continue")
-                self._writer.write(self._http.send(go_on))
-            self._http.receive_data(await self._reader.read(_CHUNK))
+                self.writer.write(self.http.send(go_on))
+            self.http.receive_data(await self.reader.read(_CHUNK))
         return event
 
     async def _request(self, head: h11.Request) -> Request:
-        generation = self._app.generation
+        generation = self.app.generation
         headers: dict[str, str] = {}
         for raw_name, raw_value in head.headers:
             name, value = raw_name.decode(), raw_value.decode("latin-1")
@@ -104,14 +102,14 @@ class _Connection:
             bytes(body) if len(body) <= BODY_LIMIT else None,
             query,
             generation,
-            self._reached_at,
+            self.writer.get_extra_info("sockname")[0],
         )
 
     async def _send(self, answer: Answer, method: bytes) -> bool:
         """Send the answer as it says, and return whether the connection stays open."""
         headers = {"date": formatdate(usegmt=True), **answer.headers}
         stays = answer.ends == "open" and headers.get("connection", "").lower() != "close"
-        stays = stays and self._http.their_state is h11.DONE
+        stays = stays and self.http.their_state is h11.DONE
         if not stays:
             headers["connection"] = "close"
         elif answer.parts is not None:
@@ -135,24 +133,24 @@ class _Connection:
             await asyncio.sleep(answer.wait_seconds)
         step = 1 if answer.seconds_per_byte else len(data) or 1
         for start in range(0, len(data), step):
-            self._writer.write(data[start : start + step])
-            await self._writer.drain()
+            self.writer.write(data[start : start + step])
+            await self.writer.drain()
             if answer.seconds_per_byte:
                 await asyncio.sleep(answer.seconds_per_byte)
         if answer.ends == "reset":
-            reset_when_closed(self._writer.get_extra_info("socket"))
+            reset_when_closed(self.writer.get_extra_info("socket"))
         return stays
 
     async def _stream(self, head: bytes, parts: AsyncIterator[str], *, is_chunked: bool) -> bool:
-        self._writer.write(head)
+        self.writer.write(head)
         async for part in parts:
-            if self._reader.at_eof() or self._writer.is_closing():
+            if self.reader.at_eof() or self.writer.is_closing():
                 return False
             if part:
                 content = part.encode()
                 chunk = b"%x\r\n%b\r\n" % (len(content), content)
-                self._writer.write(chunk if is_chunked else content)
-                await self._writer.drain()
+                self.writer.write(chunk if is_chunked else content)
+                await self.writer.drain()
         if is_chunked:
-            self._writer.write(b"0\r\n\r\n")
+            self.writer.write(b"0\r\n\r\n")
         return is_chunked
