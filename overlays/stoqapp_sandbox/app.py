@@ -35,22 +35,9 @@ logger = logging.getLogger("stoqapp_sandbox")
 
 
 class App:
-    """Answers for *service*, listening on *host*.
+    """Answers for *service*, listening on *host*: the API, the page, and what is below it.
 
-    Beside the API it has these of its own; `stoqapp_sandbox.page.guard` says who may look:
-
-    - ``GET /``: the page.
-    - ``GET /_sandbox/requests?after=0&limit=100``: requests with a higher number than ``after``,
-      oldest first, at most 100, see `stoqapp_sandbox.page.views.detail`.
-    - ``GET /_sandbox/intents``: all stored intents, oldest first, with ``shop`` and ``request``
-      (the body as it came).
-    - ``GET /_sandbox/events``: Server-Sent Events for the page, each the whole of
-      `stoqapp_sandbox.page.views.view`: one at once, then one after each change, at most five a
-      second.
-    - ``GET /_sandbox/assumptions``: see `stoqapp_sandbox.Assumptions.report`.
-    - ``POST /_sandbox/reset``: forgets everything; answers ``{"reset": true}``.
-    - ``POST /_sandbox/faults`` with ``{"fault": "reset-after-store", "times": 2}`` lets a fault
-      wait, ``DELETE`` clears them. Both, and ``GET``, answer ``{"faults": [...]}``.
+    What each path answers is in ``docs/page.md``; `stoqapp_sandbox.page.guard` says who may look.
     """
 
     def __init__(self, service: Service, host: str) -> None:

@@ -37,11 +37,7 @@ TEST_DOMAINS: Final = frozenset({"example.com", "mailinator.com"})
 
 _SHOP: Final = SHOP_HEADER.lower()
 _BATCH: Final = 200
-# The fields of a request that a stored intent shows.
-_SHOWN: Final = (
-    *("channel", "quantity", "source"),
-    *("shopify_variant_id", "shopify_product_id", "shopify_market_id"),
-)
+_IDS: Final = ("shopify_variant_id", "shopify_product_id", "shopify_market_id")
 # The judge reads what the schema says; these rules are prose.
 _IN_PROSE: Final = [rule for rule in RULES if rule.name in ("channel_contact", "phone_digits")]
 _RESET: Final = json_answer(503, {"error": "The sandbox was reset while this request was sent"})
@@ -279,9 +275,11 @@ class Service:
         now = now.replace("+00:00", "Z")
         intent = {
             "id": str(intent_id),
+            "channel": wanted.get("channel"),
             **{name: customer.get(name) for name in ("email", "phone")},
-            **{name: wanted.get(name) for name in _SHOWN},
+            **{name: wanted.get(name) for name in ("quantity", "source")},
             "type": "back_in_stock",
+            **{name: wanted.get(name) for name in _IDS},
             "customer_id": str(customer_id),
             "created_at": now,
             "updated_at": now,

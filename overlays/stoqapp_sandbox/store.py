@@ -91,7 +91,8 @@ class Store:
     def customer(self, shop: str, named: object, contacts: Mapping[str, str]) -> int | None:
         """Return the customer that the shop knows by that id, or by one of the contacts."""
         # SQLite compares the column's integers with text as numbers.
-        for column, value in {"customer": str(named), **contacts}.items():
+        by_id = {} if named is None else {"customer": str(named)}
+        for column, value in {**by_id, **contacts}.items():
             query = (
                 f"SELECT customer FROM requests WHERE shop = ? AND {column} = ?"  # noqa: S608
                 " AND intent_id NOTNULL ORDER BY number LIMIT 1"
