@@ -21,6 +21,7 @@ from stoqapp.errors import InvalidIntentError, UnusableInputError
 from stoqapp.inputs import INPUTS, prepare
 from stoqapp.readers import country_from
 from stoqapp.rules import CONTACT_OF_CHANNEL, LARGEST_ID, check
+from stoqapp.spec import SPEC
 
 _INVISIBLE: Final = " \t\r\n\u00a0\u200b\u2060\ufeff"
 _APOSTROPHE_BEFORE: Final = tuple("+=@0123456789")
@@ -36,21 +37,14 @@ _QUANTITY: Final = re.compile(r"\+?([0-9]{1,6})(?:[.,]0{1,2})?")
 _NUMERIC_DATE: Final = re.compile(
     r"([0-9]{1,2})([./-])([0-9]{1,2})\2([0-9]{4}|(?<=[./])[0-9]{2})(?![0-9])(.*)", re.DOTALL
 )
-_REASONS: Final = {
-    "customer.phone": "phone",
-    "customer.email": "email",
-    "customer.country": "country",
-    "customer.country_code": "country",
-    "intent.channel": "channel",
-    "intent.quantity": "quantity",
-}
-
 # Of these fields there are few combinations in a file; the others are read for each row.
 _SHARED: Final = (
     *("channel", "quantity", "market", "country", "country_code", "accepts_marketing", "locale"),
     "customer_market",
 )
-_OF_THE_ROW: Final = {row.path for name, row in INPUTS.items() if name not in _SHARED}
+_OF_THE_ROW: Final = {
+    name: row for name, row in INPUTS.items() if name not in _SHARED and row.path in SPEC.fields
+}
 
 
 class UnusableCell(Exception):  # noqa: N818 - it ends a row, not the program
@@ -253,10 +247,10 @@ def body_from(fields: Mapping[str, Any]) -> dict[str, Any]:
     shared = tuple((name, fields[name]) for name in _SHARED if name in fields)
     body = {section: dict(part) for section, part in _shared(shared).items()}
     is_plain = True
-    for name, value in fields.items():
-        if name in _SHARED or not value:
+    for name, row in _OF_THE_ROW.items():
+        value = fields.get(name)
+        if not value:
             continue
-        row = INPUTS[name]
         try:
             read = row.read(value, *(fields.get(other) for other in row.beside)).value
         except UnusableInputError as error:
@@ -279,14 +273,15 @@ def _shared(given: tuple[tuple[str, Any], ...]) -> Mapping[str, Mapping[str, Any
         broken = check(body)
     except InvalidIntentError as error:
         broken = list(error.violations)
+    of_the_row = {row.path for row in _OF_THE_ROW.values()}
     for one in broken:
-        if one.path not in _OF_THE_ROW:
+        if one.path not in of_the_row:
             raise _unusable(one.path, one.message)
     return cast(Mapping[str, Mapping[str, Any]], body)
 
 
 def _unusable(path: str, message: str) -> UnusableCell:
-    return UnusableCell(_REASONS.get(path, "rule"), f"{path} {message}")
+    return UnusableCell(path.rpartition(".")[2], f"{path} {message}")
 
 
 def masked(text: str) -> str:

@@ -26,17 +26,17 @@ CREATE TABLE IF NOT EXISTS runs (
 );
 CREATE TABLE IF NOT EXISTS intents (
     key BLOB PRIMARY KEY, shop TEXT, variant INTEGER, title TEXT, run INTEGER, line TEXT,
-    state TEXT, earlier INTEGER, status INTEGER, error TEXT, attempts INTEGER, began REAL,
-    ended REAL
+    state TEXT, status INTEGER, error TEXT, attempts INTEGER, began REAL, ended REAL
 ) WITHOUT ROWID;
 """
 # What is on the list for certain.
 DONE: Final = ("sent", "there")
+# What an earlier run may have sent stays unknown while it is in flight again.
 _MARK: Final = """
-INSERT INTO intents VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'in flight', 0, NULL, NULL, 0, ?7, NULL)
+INSERT INTO intents VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'in flight', NULL, NULL, 0, ?7, NULL)
 ON CONFLICT (key) DO UPDATE SET
-    earlier = earlier OR state IN ('in flight', 'unknown'),
-    state = 'in flight', run = ?5, line = ?6, began = ?7
+    state = iif(state IN ('in flight', 'unknown'), 'unknown', 'in flight'),
+    run = ?5, line = ?6, began = ?7
 """
 _STORE: Final = """
 UPDATE intents SET state = ?2, status = ?3, error = ?4, attempts = attempts + ?5, ended = ?6
@@ -172,13 +172,10 @@ class Ledger(SqliteFile):
             self._loaded().mark(refused)
 
     def release(self, items: Sequence[Item]) -> None:
-        """Do as `stoqapp.outbox.Outbox.release`; what an earlier call may have sent is unknown."""
-        keys = [(item.key,) for item in items]
+        """Do as `stoqapp.outbox.Outbox.release`; what an earlier run may have sent is unknown."""
+        query = "DELETE FROM intents WHERE key = ? AND state = 'in flight'"
         with self.step() as database:
-            database.executemany(
-                "UPDATE intents SET state = 'unknown' WHERE key = ? AND earlier", keys
-            )
-            database.executemany("DELETE FROM intents WHERE key = ? AND NOT earlier", keys)
+            database.executemany(query, ((item.key,) for item in items))
         rows = [self._claimed.pop(item.key) for item in items]
         self._loaded().mark((row, "send", None, "") for row in rows)
 
