@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -11,7 +12,6 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -23,7 +23,6 @@ from stoqapp.bulk.catalog import catalog_from_file
 from stoqapp.bulk.ledger import Ledger, LedgerError
 from stoqapp.cli import main
 
-SECRETS = ("ada.secret", "Lovelace", "2025550147", "202 555")
 WAITING = csv_of(
     ["Email", "Phone", "Name", "Variant ID", "Product ID", "Status", "Country"],
     ["ada.secret@example.com", "", "Ada Lovelace", "4711", "42", "in", "us"],
@@ -50,19 +49,13 @@ def run_import(file: str, running: Service, *more: str) -> int:
     return main([*words, "--yes", *more])
 
 
-def events(text: str) -> dict[str, Any]:
-    """Return the last event of each kind that was printed."""
-    return {event["event"]: event for event in map(json.loads, text.splitlines())}
-
-
-def test_an_import_adds_up_and_tells_nothing_of_anybody(
-    running: Service, capfd: pytest.CaptureFixture[str]
-) -> None:
-    """Each row is in one number of the summary; no personal data is printed, logged or kept."""
+def test_an_import_adds_up(running: Service, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each row is in one number of the summary; the preview says what is not understood."""
     Path("list.csv").write_bytes(WAITING)
     assert 3 == run_import("list.csv", running, *MEANING, "--json")
-    printed = capfd.readouterr()
-    told = events(printed.out)
+    told = {
+        event["event"]: event for event in map(json.loads, capsys.readouterr().out.splitlines())
+    }
     assert {
         "event": "summary",
         "read": 6,
@@ -80,17 +73,8 @@ def test_an_import_adds_up_and_tells_nothing_of_anybody(
     assert ["--value 'status:odd=waiting'"] == [one["add"] for one in preview["not_understood"]]
     assert "list.csv" == preview["file"]
 
-    assert 0 == main(["ledger", "show", "--html", "report.html"])
-    assert 3 == run_import("list.csv", running, *MEANING)
-    kept = printed.out + printed.err + "".join(capfd.readouterr())
-    kept += Path("report.html").read_text(encoding="utf-8")
-    kept += "".join(path.read_bytes().decode("latin-1") for path in Path().glob("stoqapp.ledger*"))
-    assert [] == [secret for secret in SECRETS if secret in kept]
-    assert "<script" not in kept
-    assert "http://" not in Path("report.html").read_text(encoding="utf-8")
 
-
-PERSON = {"Email": "ada.secret@example.com", "Phone": "+1 202 555 0147", "Name": "Ada Lovelace"}
+PERSON = {"Email": "ada.secret@example.com", "Phone": "+1 202 555 0147", "Name": "Augusta Lovelace"}
 COLUMNS = (
     *("Product title", "Variant title", "Variant ID", "Product ID", "SKU", *PERSON, "Status"),
     *("Quantity", "Country", "Channel", "Market", "Language", "Date", "Accepts marketing"),
@@ -128,8 +112,10 @@ def test_a_person_in_any_column_is_told_nowhere(
     assert "unknown_status" in kept
     assert "stoqapp" in {record.name for record in caplog.records}
     kept += "".join(str(vars(record)) for record in caplog.records)
-    told = (*SECRETS, "Ada", "12025550147")
-    assert [] == [secret for secret in told if secret.casefold() in kept.casefold()]
+    told = ("secret", "augusta", "lovelace", "2025550147", "202 555")
+    assert [] == [secret for secret in told if secret in kept.casefold()]
+    page = Path("report.html").read_text(encoding="utf-8")
+    assert not re.search("<script|http://|https://", page)
 
 
 def test_without_the_extra(
@@ -240,9 +226,10 @@ def test_without_a_network_nothing_is_lost(
 
 
 def test_what_was_unknown_is_asked_again(
-    running: Service, capsys: pytest.CaptureFixture[str]
+    running: Service, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A row without an answer is unknown; the next run finds it on the list."""
+    monkeypatch.setattr("stoqapp.retry.FIRST_WAIT_SECONDS", 0.001)
     write_rows(Path("list.csv"), range(3))
     running.answer = lambda count: (500, {}) if count <= 9 else None
     assert 3 == run_import("list.csv", running)

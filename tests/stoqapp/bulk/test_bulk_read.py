@@ -143,7 +143,7 @@ def test_klaviyo_bodies(tmp_path: Path) -> None:
     assert ["email", "sms"] == [one.body and one.body["intent"]["channel"] for one in found]
 
 
-def _workbook(rows: str) -> bytes:
+def workbook(rows: str) -> bytes:
     """Return an .xlsx whose one sheet has these rows."""
     spreadsheet = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
     office = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
@@ -178,7 +178,7 @@ def test_workbooks(tmp_path: Path) -> None:
         cell("C4", "1", "b"),
     ]
     sheet = f'<row r="2">{"".join(head)}</row><row r="4">{"".join(row)}</row>'
-    content = _workbook(sheet)
+    content = workbook(sheet)
     empty, found = verdicts(tmp_path, content)
     assert (3, "empty") == (empty.line, empty.reason)
     assert (4, True) == (found.line, found.body["customer"]["accepts_marketing"])
