@@ -28,10 +28,11 @@ _APOSTROPHE_BEFORE: Final = tuple("+=@0123456789")
 _SCIENTIFIC: Final = re.compile(r"([0-9])(?:[.,]([0-9]+))?[Ee]\+?([0-9]{1,2})")
 _ID: Final = re.compile(
     r"([1-9][0-9]{0,18})(?:[.,]0+)?"
-    r"|gid://shopify/(?:ProductVariant|Product|Market)/([1-9][0-9]{0,18})"
+    r"|gid://shopify/(ProductVariant|Product|Market)/([1-9][0-9]{0,18})"
     r"|\$shopify:::\$default:::([1-9][0-9]{0,18})"
     r"|https?://[^?#\s]+\?(?:[^#\s]*&)?variant=([1-9][0-9]{0,18})(?:[&#]\S*)?"
 )
+_KINDS: Final = {"variant_id": "ProductVariant", "product_id": "Product", "market": "Market"}
 _GROUPED_ID: Final = re.compile(r"[1-9][0-9]{0,2}(?:([., \u00a0\u202f'])[0-9]{3})(?:\1[0-9]{3})*")
 _QUANTITY: Final = re.compile(r"\+?([0-9]{1,6})(?:[.,]0{1,2})?")
 _NUMERIC_DATE: Final = re.compile(
@@ -89,11 +90,15 @@ def cleaned(text: str) -> str:
 def shopify_id(text: str, reason: str) -> int:
     """Return the id in *text*: digits, a global id, Klaviyo's, a link's ``?variant=``, ``.0``.
 
-    Groups of three digits are taken together.
+    Groups of three digits are taken together. *reason* says what is named: ``variant_id``,
+    ``product_id`` or ``market``.
     """
     number = LARGEST_ID + 1
     if found := _ID.fullmatch(text):
-        number = int(next(filter(None, found.groups())))
+        digits, kind, of_gid, of_klaviyo, of_link = found.groups()
+        if kind not in (None, _KINDS[reason]) or (of_link and reason != "variant_id"):
+            raise UnusableCell(reason, "is the id of something else")
+        number = int(digits or of_gid or of_klaviyo or of_link)
     elif destroyed(text):
         raise UnusableCell(
             "id_destroyed", "a spreadsheet has rounded the id: export again, with ids as text"

@@ -57,6 +57,8 @@ def test_forms_of_an_id(text: str, tmp_path: Path) -> None:
         ({"Variant ID": "45100000000101", "SKU": "00731"}, "variant_conflict"),
         ({"Variant ID": "45100000000101", "Product ID": "8450000000012"}, "product_mismatch"),
         ({"Variant ID": "45100000000101", "Product ID": "6990000000901"}, "product_mismatch"),
+        ({"Product ID": "gid://shopify/ProductVariant/8450000000012"}, "product_id"),
+        ({"Product ID": "https://demo.example/stool?variant=8450000000012"}, "product_id"),
         ({"Variant ID": "", "SKU": "731"}, "sku_unknown"),
         ({"Variant ID": "", "SKU": "TWO"}, "sku_ambiguous"),
         ({"Variant ID": ""}, "no_product"),
