@@ -130,6 +130,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     option("names", nargs="*", metavar="scenario", help=f"of {', '.join(names)}")
     option("--into", type=Path, default=CASSETTES, metavar="FOLDER", help="another folder")
     option("--yes", action="store_true", help="do not ask")
+    option("--keep-live", action="store_true", help="leave live recordings as they are")
     option("--live", action="store_true", help="record from the real service")
     option("--shop", help="with --live: the shop")
     option("--variant", help="with --live: number of a sold-out variant")
@@ -144,6 +145,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.live and None in (arguments.shop, arguments.variant, arguments.product):
         parser.error("--live needs --shop, --variant and --product")
     chosen = [scenario for scenario in SCENARIOS if scenario.name in (arguments.names or names)]
+    if arguments.keep_live:
+        chosen = [scenario for scenario in chosen if not was_live(scenario.path_in(arguments.into))]
     try:
         arguments.into.mkdir(parents=True, exist_ok=True)
         if arguments.live:

@@ -34,7 +34,11 @@ def main(arguments: Sequence[str] | None) -> Exit:
     add("pages", nargs="*", metavar="PAGE", help="see above")
     add("--dry-run", action="store_true", help="explain, and write nothing")
     add("--yes", action="store_true", help="write without asking")
-    add("--all", action="store_true", help="then run scripts/regenerate.py and scripts/test")
+    add(
+        "--all",
+        action="store_true",
+        help="then regenerate, record cassettes, and test",
+    )
     chosen = options.parse_args(arguments)
     names = chosen.pages or [page["from"] for page in json.loads(SOURCE.read_bytes())["pages"]]
     read = [spec.read_page(name) for name in names]
@@ -57,9 +61,12 @@ def main(arguments: Sequence[str] | None) -> Exit:
         SOURCE.write_text(json.dumps({"pages": origin}, indent=2) + "\n", "utf-8")
         print("Written: openapi.json and scripts/openapi_source.json.", flush=True)
     if chosen.all:
-        for words in ([sys.executable, "scripts/regenerate.py"], ["scripts/test"]):
+        regenerate = [sys.executable, "scripts/regenerate.py"]
+        record = [sys.executable, "scripts/record_cassettes.py", "--keep-live"]
+        for words in (regenerate, record, ["scripts/test"]):
             if subprocess.run(words, cwd=ROOT, check=False).returncode != 0:
-                reason = f"{words[-1]} failed; see above what to edit, then go on"
+                step = next(word for word in words if word.startswith("scripts/"))
+                reason = f"{step} failed; see above what to edit, then go on"
                 raise RunError(Exit.TOOL, reason)
     return Exit.DONE
 

@@ -125,7 +125,7 @@ def test_the_sandbox_replaces_a_live_recording_only_when_told(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Recording from the sandbox over a live cassette asks first."""
+    """Recording from the sandbox over a live cassette asks first, or leaves it out."""
     path = tmp_path / "created_by_email.yaml"
     monkeypatch.setattr("sys.stdin", Terminal("y\n"))
     assert 0 == main([*live, path.stem])
@@ -134,6 +134,8 @@ def test_the_sandbox_replaces_a_live_recording_only_when_told(
     assert 2 == main(into)
     assert "replaces live recordings: created_by_email" in capsys.readouterr().err
     assert [path.stem] == names_in(tmp_path)
+    assert 0 == main([*into, "--keep-live"])
+    assert len(SCENARIOS) == len(names_in(tmp_path))
     assert was_live(path)
     assert 0 == main([*into, "--yes", path.stem])
     assert not was_live(path)

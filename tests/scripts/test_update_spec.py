@@ -479,14 +479,15 @@ def test_a_failure_is_one_line(
 
 
 def test_all_runs_the_chain(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    """--all writes, then runs regenerate.py and test, and stops where one of them fails."""
+    """--all writes, regenerates, records and tests, and stops where one of them fails."""
     monkeypatch.setattr(update_spec, "ROOT", Path.cwd())
     Path("scripts").mkdir()
     Path("scripts/regenerate.py").write_text("print('regenerated')")
+    Path("scripts/record_cassettes.py").write_text("import sys; print(*sys.argv[1:])")
     Path("scripts/test").write_text("#!/bin/sh\necho tested\nexit 1\n")
     Path("scripts/test").chmod(0o755)
     code, said = command(with_tags(), "--all", "--yes")
     assert Exit.TOOL == code
-    assert "regenerated\ntested\n" in said
+    assert "regenerated\n--keep-live\ntested\n" in said
     assert said.endswith("scripts/test failed; see above what to edit, then go on\n")
     assert with_tags() == json.loads(command.spec.read_bytes())
