@@ -144,9 +144,9 @@ class Store:
             "fault": fault,
             **(stored or {"refusal": self.refused + 1}),
         }
-        places = ", ".join(f":{name}" for name in row)
+        places = ", ".join("?" * len(row))
         query = f"INSERT INTO requests ({', '.join(row)}) VALUES ({places})"  # noqa: S608
-        self._execute(query, row)
+        self._execute(query, tuple(row.values()))
         if stored is None:
             self.refused += 1
         else:
