@@ -123,6 +123,9 @@ class Judge:
         self._statuses = self._values.pop("status", {})
         self._constants = {name: str(value) for name, value in mapping.constants.items()}
         self._international = self._constants.pop("phones", None) is not None
+        dates = choices.dates or mapping.dates
+        # Without a choice both ways of reading a date count.
+        self._orders = (dates.replace("-", "_"),) if dates else Moment._fields
         self._has_status = "status" in {*self.fields, *self._constants}
 
     def verdicts(self, record: Record) -> Iterator[tuple[Verdict, Moment | None]]:
@@ -228,9 +231,9 @@ class Judge:
         if "notified_at" not in row:
             return None
         told = cells.moment(row["notified_at"])
-        if date and date.day_first and told.day_first and date.day_first > told.day_first:
-            return None
-        return "notified"
+        pairs = [(getattr(date, one, None), getattr(told, one)) for one in self._orders]
+        came_back = [signed > sent for signed, sent in pairs if signed and sent]
+        return None if came_back and all(came_back) else "notified"
 
     def _channels(self, row: dict[str, str], contacts: dict[str, str]) -> tuple[str, ...]:
         if "channel" in row:

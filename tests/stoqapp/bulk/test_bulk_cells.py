@@ -187,6 +187,19 @@ def test_who_waits(
     assert expected == (verdict.verdict, verdict.reason)
 
 
+@pytest.mark.parametrize(
+    ("dates", "reason"), [("day-first", None), ("month-first", "notified"), (None, "notified")]
+)
+def test_who_signed_up_again(dates: str | None, reason: str | None, tmp_path: Path) -> None:
+    """Somebody waits again if they signed up after they were notified, as the dates are read."""
+    content = csv_of(
+        ["Email", "Variant ID", "Date", "Notified at"],
+        ["ada@example.com", "45100000000201", "03/09/2026", "04/08/2026"],
+        ["bo@example.com", "45100000000201", "25/12/2026", ""],
+    )
+    assert reason == verdicts(tmp_path, content, dates=dates)[0].reason
+
+
 def test_who_is_excluded(tmp_path: Path) -> None:
     """Somebody on the list of exclusions is skipped, by either contact."""
     row = {"Phone": "+1 (202) 555-0147"}
