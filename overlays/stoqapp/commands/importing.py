@@ -7,7 +7,7 @@ import os
 import signal
 import sqlite3
 from collections import Counter
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -47,10 +47,11 @@ exit codes:
 def _date(text: str) -> float | None:
     from stoqapp.bulk.cells import UnusableCell, moment
 
-    try:
-        return moment(text).day_first
-    except UnusableCell:
-        raise argparse.ArgumentTypeError("must be a date like 2026-01-31") from None
+    with suppress(UnusableCell):
+        day_first, month_first = moment(text)
+        if day_first == month_first:
+            return day_first
+    raise argparse.ArgumentTypeError("must be a date like 2026-01-31")
 
 
 def _count(text: str) -> int:

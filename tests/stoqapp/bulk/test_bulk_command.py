@@ -238,8 +238,8 @@ def test_what_was_unknown_is_asked_again(
     assert 3 == len(running.stored)
 
 
-def test_a_limit(running: Service, capsys: pytest.CaptureFixture[str]) -> None:
-    """--limit sends so many of the oldest rows, and leaves the others for later."""
+def test_options_with_values(running: Service, capsys: pytest.CaptureFixture[str]) -> None:
+    """--limit sends so many of the oldest rows; what can be read in two ways is refused."""
     write_rows(Path("list.csv"), range(10))
     assert 0 == run_import("list.csv", running, "--limit", "4")
     assert "sent 4 + already there 0 + rejected 0 + skipped 0 + unknown 0 + left 6" in (
@@ -248,6 +248,8 @@ def test_a_limit(running: Service, capsys: pytest.CaptureFixture[str]) -> None:
     assert 4 == len(running.stored)
     assert 2 == run_import("list.csv", running, "--limit", "0")
     assert "--limit: must be a whole number from 1" in capsys.readouterr().err
+    assert 2 == run_import("list.csv", running, "--since", "01/02/2026")
+    assert "--since: must be a date like 2026-01-31" in capsys.readouterr().err
 
 
 def test_nothing_is_sent_unasked(running: Service, capsys: pytest.CaptureFixture[str]) -> None:
