@@ -5,6 +5,7 @@ calls     the processor time of a call beside bare httpx, and with 100 in flight
 startup   `from stoqapp import Stoq` beside `import httpx`
 sandbox   its throughput beside a bare app, its start, and how long a list of 10,000 stops others
 bulk      memory, planning beside csv.reader, and sending for 300 shops beside bare aiohttp
+sizes     the wheel, what it installs and its import, beside three SDKs; downloads them
 paced     an import of 2,000 rows within an enforced rate limit; takes three minutes
 
 Contenders take turns, so that what else the machine does falls on all of them. Printed are medians.
@@ -279,6 +280,27 @@ async def bulk(folder: Path) -> None:
         await compare("6,000 rows of 300 shops, ledger on", contenders)
 
 
+async def sizes(folder: Path) -> None:
+    root, pip = Path(__file__).parent.parent, (sys.executable, "-m", "pip", "-q")
+    sources = {"stoqapp": str(root), "openai": "", "stripe": "", "klaviyo_api": "klaviyo-api"}
+    run = partial(subprocess.run, check=True, capture_output=True, text=True)
+    for module, source in sources.items():
+        wheels, venv = folder / module, folder / f"{module}-venv"
+        run([*pip, "wheel", "--no-deps", f"--wheel-dir={wheels}", source or module])
+        run([sys.executable, "-m", "venv", "--without-pip", venv])
+        [wheel] = wheels.iterdir()
+        run([*pip, "--python", str(venv), "install", str(wheel)])
+        installed = [each.stat().st_size for each in venv.glob("lib/*/site-packages/**/*.*")]
+        program = f"import time; import {module}; print(time.process_time())"
+        times = [float(run([venv / "bin/python", "-c", program]).stdout) for _ in range(ROUNDS)]
+        print(
+            f"{module:12}  wheel {wheel.stat().st_size / 1e3:5.0f} kB,"
+            f" installed {sum(installed) / 1e6:4.1f} MB,"
+            f" import {1000 * statistics.median(times[1:]):4.0f} ms of processor",
+            flush=True,
+        )
+
+
 async def paced(folder: Path) -> None:
     # The vendor's points, in a shorter window.
     rows, points, window, statuses = 2_000, 360, 15, list[int | None]()
@@ -297,7 +319,7 @@ async def paced(folder: Path) -> None:
 if __name__ == "__main__":
     # Without bytecode, each process would compile every module anew.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    subjects = {each.__name__: each for each in (calls, startup, sandbox, bulk, paced)}
+    subjects = {each.__name__: each for each in (calls, startup, sandbox, bulk, sizes, paced)}
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
     parser.add_argument("subject", choices=subjects)
