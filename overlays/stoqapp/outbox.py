@@ -108,7 +108,7 @@ class SqliteFile:
     def __init__(
         self, path: str | os.PathLike[str], tables: str, *, read_only: bool = False
     ) -> None:
-        self.path = Path(path)
+        self.path: Path = Path(path)
         self._mutex = threading.Lock()
         with self._failing():
             if read_only:

@@ -31,7 +31,7 @@ from stoqapp_sandbox.service import Service
 _BREATH_SECONDS: Final = 0.2
 _MOST_REQUESTS: Final = 100
 
-logger = logging.getLogger("stoqapp_sandbox")
+logger: logging.Logger = logging.getLogger("stoqapp_sandbox")
 
 
 class App:

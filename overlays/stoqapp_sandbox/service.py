@@ -101,17 +101,17 @@ class Service:
         spec: Spec = SPEC,
         **options: Unpack[Options],
     ) -> None:
-        self.store = store or Store()
+        self.store: Store = store or Store()
         self._clock = clock
         self._judge = _usual_judge() if spec is SPEC else Judge(spec)
-        self.base_path = urlsplit(spec.base_url).path
-        self.path = f"{self.base_path}{INTENTS_PATH}"
-        self.generation = 0
+        self.base_path: str = urlsplit(spec.base_url).path
+        self.path: str = f"{self.base_path}{INTENTS_PATH}"
+        self.generation: int = 0
         self._begin(Settings.of(options))
 
     def _begin(self, settings: Settings) -> None:
         self.settings = settings
-        self.faults = Faults(settings.faults)
+        self.faults: Faults = Faults(settings.faults)
         self._budget = Budget(settings.assumptions, self._clock)
 
     def configure(self, **options: Unpack[Options]) -> None:
