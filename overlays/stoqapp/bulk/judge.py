@@ -115,7 +115,7 @@ class Judge:
     ) -> None:
         self.catalog = catalog
         self.choices = choices
-        self.fields = mapping.fields_of(columns)
+        self.fields: dict[str, str] = mapping.fields_of(columns)
         # Of each field, the texts that mean nothing to us, and how often they come.
         self.unknown: dict[str, Counter[str]] = {}
         self._shop = lru_cache(maxsize=10_000)(_shop)

@@ -60,14 +60,14 @@ class Ledger(SqliteFile):
     """
 
     kind = "ledger"
-    error = LedgerError
+    error: type[OutboxError] = LedgerError
 
     def __init__(self, path: str | os.PathLike[str], *, read_only: bool = False) -> None:
-        self.path = Path(path)
+        self.path: Path = Path(path)
         self._plan: Plan | None = None
         self._claimed: dict[Any, int] = {}
         self._guard: sqlite3.Connection | None = None
-        self.run = 0
+        self.run: int = 0
         if read_only and not self.path.exists():
             raise LedgerError(f"there is no ledger {self.path}")
         try:
@@ -84,7 +84,7 @@ class Ledger(SqliteFile):
                 insert = "INTO about VALUES (?, ?)"
                 database.execute(f"INSERT OR IGNORE {insert}", ("salt", os.urandom(32)))
                 database.execute(f"INSERT OR REPLACE {insert}", ("pid", os.getpid()))
-        self.salt = bytes(self.rows("SELECT value FROM about WHERE name = 'salt'")[0][0])
+        self.salt: bytes = bytes(self.rows("SELECT value FROM about WHERE name = 'salt'")[0][0])
 
     def _lock(self) -> sqlite3.Connection:
         # The lock of a second file ends with the process, whatever ends it, and leaves readers in.

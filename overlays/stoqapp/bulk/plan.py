@@ -105,18 +105,18 @@ class Plan:
         dates: str | None,
         mapping: ColumnMapping,
     ) -> None:
-        self.columns = tuple(columns)
-        self.fields = judge.fields
-        self.unknown = judge.unknown
-        self.catalog = judge.catalog
-        self.records = 0
+        self.columns: tuple[str, ...] = tuple(columns)
+        self.fields: dict[str, str] = judge.fields
+        self.unknown: dict[str, Counter[str]] = judge.unknown
+        self.catalog: Catalog | None = judge.catalog
+        self.records: int = 0
         self._rows = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-        self.close = weakref.finalize(self, self._rows.close)
+        self.close: Callable[[], object] = weakref.finalize(self, self._rows.close)
         self._rows.executescript(_TABLE)
         self._write(
             f"INSERT INTO rows VALUES (NULL{', ?' * 12}, NULL)", self._judged(judge, records)
         )
-        self.dates = dates or mapping.dates or self._order_of_day()
+        self.dates: str = dates or mapping.dates or self._order_of_day()
         self._rows.execute(f"UPDATE rows SET date = {self.dates.replace('-', '_')}")
         if judge.choices.since is not None:
             self._rows.execute(_SINCE, (judge.choices.since,))
