@@ -35,7 +35,7 @@ nitpick_ignore_regex = [
     ("py:.*", r"(asyncio|collections|datetime|os|pathlib|sqlite3|ssl|typing)\..*"),
     # What signatures name besides.
     ("py:class", r"(stoq_public_api_client\.\w+\.)?(Literal|Unset)|NewIntent(Channel|Source)"),
-    ("py:class", r".*\.(settings\.Changes|options\.Options|cells\.Moment)"),
+    ("py:class", r"(.*\.)?(Changes|Options|Moment)"),
 ]
 
 # A walk shows parts of files, which are not whole TOML or JSON.
