@@ -7,7 +7,7 @@ from typing import Any, Final
 from stoqapp.bulk.catalog import Catalog
 from stoqapp.bulk.cells import masked
 from stoqapp.bulk.judge import Verdict
-from stoqapp.bulk.mapping import LEFT_OUT, ColumnMapping
+from stoqapp.bulk.mapping import LEFT_OUT, STATUSES, ColumnMapping
 from stoqapp.bulk.plan import Plan
 from stoqapp.bulk.read import Source
 from stoqapp.headers import POINTS_PER_WINDOW, WINDOW_SECONDS, WRITE_POINTS
@@ -21,12 +21,13 @@ NOTES: Final = (
     "The API takes no date and no 'GDPR confirmed': rows go out oldest first instead."
     " STOQ's own upload takes both; --template writes a file for it.",
 )
+# A person chooses: pasted as it is, none of them is taken.
 _VALUES: Final = {
-    "status": "waiting",
-    "country": "us",
+    "status": "|".join(STATUSES),
+    "country": "COUNTRY",
     "market": "ID",
-    "channel": "email",
-    "accepts_marketing": "true",
+    "channel": "email|sms|push",
+    "accepts_marketing": "true|false",
 }
 
 
