@@ -194,28 +194,35 @@ class SqliteOutbox(SqliteFile):
     def claim(self, counts: Mapping[str, int]) -> list[Item]:
         """Do as `Outbox.claim`; oldest first."""
         query = (
-            "UPDATE outbox SET state = 'in flight', owner = ?1 WHERE id IN (SELECT id FROM outbox"
-            " WHERE shop = ?2 AND ended IS NULL AND (owner IS NULL OR owner != ?1) ORDER BY id"
-            " LIMIT ?3) RETURNING id, shop, body"
+            "UPDATE outbox SET state = 'in flight', owner = ? WHERE id IN (SELECT id FROM outbox"
+            " WHERE shop = ? AND ended IS NULL AND (owner IS NULL OR owner != ?) ORDER BY id"
+            " LIMIT ?) RETURNING id, shop, body"
         )
         rows: list[tuple[int, str, str]] = []
         with self.step() as database:
             for shop, count in counts.items():
-                rows += database.execute(query, (self._owner, shop, count)).fetchall()
+                rows += database.execute(query, (self._owner, shop, self._owner, count)).fetchall()
         return [Item(key, shop, json.loads(body)) for key, shop, body in sorted(rows)]
 
     def store(self, outcomes: Sequence[Outcome]) -> None:
         """Do as `Outbox.store`, and forget the requests; what is unknown waits again."""
         now = time.time()
         query = (
-            "UPDATE outbox SET state = ?2, status = ?3, error = ?4, ended = ?5, owner = NULL,"
-            " body = CASE WHEN ?5 IS NULL THEN body END WHERE id = ?1"
+            "UPDATE outbox SET state = ?, status = ?, error = ?, ended = ?, owner = NULL,"
+            " body = iif(? = 'unknown', body, NULL) WHERE id = ?"
         )
         with self.step() as database:
             database.executemany(
                 query,
                 (
-                    (o.key, o.state, o.status, o.error, None if o.state == "unknown" else now)
+                    (
+                        o.state,
+                        o.status,
+                        o.error,
+                        None if o.state == "unknown" else now,
+                        o.state,
+                        o.key,
+                    )
                     for o in outcomes
                 ),
             )

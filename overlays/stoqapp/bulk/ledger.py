@@ -33,14 +33,14 @@ CREATE TABLE IF NOT EXISTS intents (
 DONE: Final = ("sent", "there")
 # What an earlier run may have sent stays unknown while it is in flight again.
 _MARK: Final = """
-INSERT INTO intents VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'in flight', NULL, NULL, 0, ?7, NULL)
+INSERT INTO intents VALUES (?, ?, ?, ?, ?, ?, 'in flight', NULL, NULL, 0, ?, NULL)
 ON CONFLICT (key) DO UPDATE SET
     state = iif(state IN ('in flight', 'unknown'), 'unknown', 'in flight'),
-    run = ?5, line = ?6, began = ?7
+    run = excluded.run, line = excluded.line, began = excluded.began
 """
 _STORE: Final = """
-UPDATE intents SET state = ?2, status = ?3, error = ?4, attempts = attempts + ?5, ended = ?6
-WHERE key = ?1
+UPDATE intents SET state = ?, status = ?, error = ?, attempts = attempts + ?, ended = ?
+WHERE key = ?
 """
 
 
@@ -160,7 +160,7 @@ class Ledger(SqliteFile):
         now = time.time()
         with self.step() as database:
             database.executemany(
-                _STORE, ((o.key, o.state, o.status, o.error, o.attempts, now) for o in outcomes)
+                _STORE, ((o.state, o.status, o.error, o.attempts, now, o.key) for o in outcomes)
             )
         told = [(self._claimed.pop(one.key), one) for one in outcomes]
         refused = [

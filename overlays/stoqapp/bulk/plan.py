@@ -181,8 +181,8 @@ class Plan:
 
     def mark(self, rows: Iterable[tuple[int, str, str | None, str]]) -> None:
         """Set the verdict, reason and advice of rows: (row, verdict, reason, advice)."""
-        query = "UPDATE rows SET verdict = ?2, reason = ?3, advice = ?4 WHERE row = ?1"
-        self._write(query, rows)
+        query = "UPDATE rows SET verdict = ?, reason = ?, advice = ? WHERE row = ?"
+        self._write(query, ((*verdict, row) for row, *verdict in rows))
 
     def _write(self, query: str, rows: Iterable[Sequence[Any]]) -> None:
         self._rows.execute("BEGIN")
