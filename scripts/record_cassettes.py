@@ -63,7 +63,7 @@ class Scenario:
     def body(self) -> dict[str, Any]:
         """The body as a dict, in the form that openapi.json asks for now."""
         customer = {
-            name: country_from(value).value if name == "country" else value
+            name: country_from(value) if name == "country" else value
             for name, value in self.customer.items()
             if SPEC.field(f"customer.{name}")
         }

@@ -29,12 +29,12 @@ from stoqapp.errors import InvalidIntentError, UnusableInputError
 from stoqapp.http.options import Timeout
 from stoqapp.readers import (
     Change,
-    Reading,
-    channel_from,
+    change_of,
     country_from,
     email_from,
     id_from,
     integer_from,
+    lower_text_from,
     phone_from,
     present,
     shopify_customer_id,
@@ -79,7 +79,7 @@ class Input(NamedTuple):
     required: bool
     default: Any
     path: str
-    read: Callable[..., Reading[Any]]
+    read: Callable[..., Any]
     help: str
     beside: tuple[str, ...] = ()
 
@@ -121,7 +121,7 @@ def prepare(
     channel: Annotated[
         NewIntentChannel | None,
         "intent.channel",
-        channel_from,
+        lower_text_from,
         "email, sms or push; needed with several contacts",
     ] = None,
     quantity: Annotated[int, "intent.quantity", integer_from, "how many the customer wants"] = 1,
@@ -140,7 +140,7 @@ def prepare(
     accepts_marketing: Annotated[
         bool | None,
         "customer.accepts_marketing",
-        Reading,
+        text_from,
         "whether the customer agreed to the shop's emails",
     ] = None,
     locale: Annotated[Text, "customer.locale", text_from, "the customer's locale, like en"] = None,
@@ -235,13 +235,13 @@ class _Request:
             self._unusable[row.path] = "is not a field of the API any more: leave it out"
             return
         try:
-            reading = row.read(given, *(arguments[name] for name in row.beside))
+            value = row.read(given, *(arguments[name] for name in row.beside))
         except UnusableInputError as reason:
             self._unusable[row.path] = str(reason)
             return
-        self._values[row.path] = reading.value
-        if reading.change:
-            self.changes.append(Change(row.path, reading.change))
+        self._values[row.path] = value
+        if change := change_of(row.path, given, value):
+            self.changes.append(change)
 
     def add(self, more: Mapping[str, object]) -> None:
         """Take fields that have no argument, as they are."""

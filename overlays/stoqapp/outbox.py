@@ -186,7 +186,7 @@ class SqliteOutbox(SqliteFile):
 
     def add(self, shop: str, body: Mapping[str, Any]) -> int:
         """Keep a request for *shop*, and return its key."""
-        values = (shop_from(shop).value, json.dumps(body), time.time())
+        values = (shop_from(shop), json.dumps(body), time.time())
         with self.step() as database:
             query = "INSERT INTO outbox (shop, body, added) VALUES (?, ?, ?)"
             return int(database.execute(query, values).lastrowid or 0)

@@ -1,21 +1,18 @@
 """Read one input at a time into the form that the API asks for.
 
-Each reader returns a `Reading`, and raises `UnusableInputError` for an input that means nothing
+Each reader returns what to send, and raises `UnusableInputError` for an input that means nothing
 or could mean several things. No message repeats the input.
 """
 
 import operator
 import re
-from typing import Any, Final, Generic, Literal, NamedTuple, TypeVar, get_args
+from typing import Any, Final, Literal, NamedTuple, get_args
 from urllib.parse import urlsplit
-
-from attrs import field, frozen
 
 from stoqapp.errors import UnusableInputError
 from stoqapp.rules import INVISIBLE, JOINERS, LARGEST_ID, check_shop
 from stoqapp.spec import SPEC
 
-T = TypeVar("T")
 Kind = Literal["ProductVariant", "Product", "Market", "Customer"]
 
 _OUTSIDE: Final = re.compile(rf"\A[\s{INVISIBLE}{JOINERS}]+|[\s{INVISIBLE}{JOINERS}]+\Z")
@@ -44,24 +41,24 @@ _ADDRESS: Final = re.compile(
 )
 
 
-@frozen
-class Reading(Generic[T]):
-    """An input in the API's form.
-
-    Attributes:
-        value: What to send.
-        change: What was done to the input, without its value; None when it was taken as it is.
-    """
-
-    value: T = field(repr=False)
-    change: str | None = None
-
-
 class Change(NamedTuple):
     """What was done to one input: the field's path, and the description (``"lower-cased"``)."""
 
     path: str
     description: str
+
+
+def change_of(path: str, given: object, read: object) -> Change | None:
+    """Return how a text was changed into what was read from it; None if it was taken as it is."""
+    if not isinstance(given, str) or given == str(read):
+        return None
+    text = _trimmed(given)
+    if text == str(read):
+        only_space = text == given.strip()
+        what = f"surrounding {'space' if only_space else 'invisible characters'} removed"
+    else:
+        what = "lower-cased" if text.lower() == read else "brought into the API's form"
+    return Change(path, what)
 
 
 def present(given: Any) -> Any:
@@ -83,26 +80,27 @@ def present(given: Any) -> Any:
     return None if unequal is True or unequal is given else given
 
 
-def integer_from(given: Any) -> Reading[Any]:
+def integer_from(given: Any) -> Any:
     """Return an integer of any library as Python's; anything else is left to the rules."""
-    return Reading(_integer(given))
+    if isinstance(given, str | bool | float):
+        return given
+    try:
+        return operator.index(given)
+    except TypeError:
+        return given
 
 
-def text_from(given: Any) -> Reading[Any]:
+def text_from(given: Any) -> Any:
     """Return text without the space and the invisible characters around it."""
-    text = _trimmed(given) if isinstance(given, str) else given
-    if text is given or text == given:
-        return Reading(given)
-    only_space = text == given.strip()
-    return Reading(text, f"surrounding {'space' if only_space else 'invisible characters'} removed")
+    return _trimmed(given) if isinstance(given, str) else given
 
 
-def channel_from(given: Any) -> Reading[Any]:
-    """Return the name of a channel in lower case."""
-    return _lower_cased(given) if isinstance(given, str) else Reading(given)
+def lower_text_from(given: Any) -> Any:
+    """Do as `text_from`, and return text in lower case."""
+    return _trimmed(given).lower() if isinstance(given, str) else given
 
 
-def id_from(given: object, kind: Kind) -> Reading[int]:
+def id_from(given: object, kind: Kind) -> int:
     """Return the number in *given*: an integer, its digits, or a ``gid://shopify/KIND/123``.
 
     Digits that begin with 0 are refused: they are likelier a SKU.
@@ -111,43 +109,41 @@ def id_from(given: object, kind: Kind) -> Reading[int]:
         UnusableInputError: It has another form, or is the global id of something else.
     """
     wanted = f"give the number, or a global id like gid://shopify/{kind}/123"
-    number = _integer(given)
+    number = integer_from(given)
     if isinstance(number, int) and not isinstance(number, bool):
-        return Reading(number)
+        return number
     if isinstance(number, float):
         raise UnusableInputError(
             f"must be a Shopify id, not float, which does not hold every id exactly: {wanted}"
             " (in pandas, read the column with dtype 'Int64')"
         )
-    text = text_from(_string(given, "a Shopify id", wanted))
-    found = _ID.fullmatch(text.value)
-    if found is None and re.fullmatch("0[0-9]*", text.value):
+    text = _trimmed(_string(given, "a Shopify id", wanted))
+    found = _ID.fullmatch(text)
+    if found is None and re.fullmatch("0[0-9]*", text):
         raise UnusableInputError(
             f"begins with a zero, unlike a Shopify id (is it a SKU?): {wanted}"
         )
     if found is None:
         raise UnusableInputError(f"is not a Shopify id: {wanted}")
     digits, named, number_of_gid = found.groups()
-    if digits:
-        return Reading(int(digits), text.change)
-    if named != kind:
+    if named and named != kind:
         what = f"a {named}" if named in get_args(Kind) else "something else"
         raise UnusableInputError(f"is the global id of {what}, where a {kind} is needed: {wanted}")
-    return Reading(int(number_of_gid), "number taken out of a global id")
+    return int(digits or number_of_gid)
 
 
-def shopify_customer_id(given: object) -> Reading[str]:
+def shopify_customer_id(given: object) -> str:
     """Return the digits of a customer's id at Shopify."""
-    number = id_from(given, "Customer").value
+    number = id_from(given, "Customer")
     if not 1 <= number <= LARGEST_ID:
         raise UnusableInputError("is not a Shopify id: ids are whole numbers from 1 to 2^63 - 1")
-    return _changed(str(number), given, "digits of the id taken")
+    return str(number)
 
 
-def stoq_customer_id(given: Any) -> Reading[Any]:
+def stoq_customer_id(given: Any) -> Any:
     """Return a customer's id at STOQ."""
     text = text_from(given)
-    if isinstance(text.value, str) and text.value.lower().startswith("gid://"):
+    if str(text).lower().startswith("gid://"):
         raise UnusableInputError(
             "must be the customer's id at STOQ, from an earlier answer: give a Shopify id as"
             " shopify_customer_id"
@@ -155,7 +151,7 @@ def stoq_customer_id(given: Any) -> Reading[Any]:
     return text
 
 
-def shop_from(given: object) -> Reading[str]:
+def shop_from(given: object) -> str:
     """Return the host name of a shop given as handle, host name, shop URL or admin URL.
 
     Raises:
@@ -183,48 +179,46 @@ def shop_from(given: object) -> Reading[str]:
     host = host.lower()
     if check_shop(host):
         raise UnusableInputError(f"is not a shop: {wanted}")
-    return _changed(host, given, "host name of the shop taken")
+    return host
 
 
-def country_from(given: object) -> Reading[str]:
+def country_from(given: object) -> str:
     """Return a country's two-letter code, in the case that `openapi.json` asks for.
 
     Raises:
         UnusableInputError: It is not a code of ISO 3166-1.
     """
     wanted = "give the two-letter code (ISO 3166-1 alpha-2), like us"
-    lower = _lower_cased(_string(given, "a string", wanted))
+    text = _trimmed(_string(given, "a string", wanted))
     schema = SPEC.fields.get("customer.country")
     accepts = schema.pattern.search if schema and schema.pattern else bool
     if not accepts("us") and not accepts("US"):
         # The file asks for another kind of code, which only its pattern knows.
-        return text_from(given)
-    code = _ALIASES.get(lower.value, lower.value)
+        return text
+    code = _ALIASES.get(text.lower(), text.lower())
     if code not in COUNTRIES:
         raise UnusableInputError(f"is not a country code: {wanted}")
-    if not accepts("us"):
-        return _changed(code.upper(), given, "code of the country in upper case")
-    return lower if code == lower.value else Reading(code, "ISO code of the country taken")
+    return code if accepts("us") else code.upper()
 
 
-def email_from(given: Any) -> Reading[Any]:
+def email_from(given: Any) -> Any:
     """Return an email address; its local part and its domain may be international.
 
     Raises:
         UnusableInputError: It is not exactly one address, by the form of RFC 5321 without quotes.
     """
     text = text_from(given)
-    if isinstance(text.value, str):
-        found = _ADDRESS.fullmatch(text.value)
+    if isinstance(text, str):
+        found = _ADDRESS.fullmatch(text)
         # The limits are in octets.
-        if not found or len(found[1].encode()) > 64 or len(text.value.encode()) > 254:
+        if not found or len(found[1].encode()) > 64 or len(text.encode()) > 254:
             raise UnusableInputError(
                 "is not one email address: give the address alone, like ada@example.com"
             )
     return text
 
 
-def phone_from(given: object, country: object = None, country_code: object = None) -> Reading[str]:
+def phone_from(given: object, country: object = None, country_code: object = None) -> str:
     """Return a phone number as the API has it: country code and number, digits alone.
 
     The number can be written with ``+`` or the international prefix of its country, in the API's
@@ -246,12 +240,11 @@ def phone_from(given: object, country: object = None, country_code: object = Non
     from stoqapp.phones import digits_from_number
 
     try:
-        region = None if present(country) is None else country_from(country).value
+        region = None if present(country) is None else country_from(country)
     except UnusableInputError:
         region = None
     code = country_code if isinstance(country_code, str) else None
-    digits = digits_from_number(text, region, code)
-    return _changed(digits, given, "digits with the country code taken")
+    return digits_from_number(text, region, code)
 
 
 def _string(given: object, what: str, wanted: str) -> str:
@@ -260,26 +253,7 @@ def _string(given: object, what: str, wanted: str) -> str:
     return given
 
 
-def _changed(value: str, given: object, change: str) -> Reading[str]:
-    return Reading(value, None if value == given else change)
-
-
-def _integer(given: Any) -> Any:
-    if isinstance(given, str | bool | float):
-        return given
-    try:
-        return operator.index(given)
-    except TypeError:
-        return given
-
-
 def _trimmed(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text.strip()
     return _OUTSIDE.sub("", text)
-
-
-def _lower_cased(given: str) -> Reading[str]:
-    text = text_from(given)
-    lower = text.value.lower()
-    return text if lower == text.value else Reading(lower, "lower-cased")

@@ -92,7 +92,7 @@ def _shop_from(given: str | None) -> str:
     if text is None:
         raise ConfigurationError("no shop: give one, like demo.myshopify.com, or set STOQ_SHOP")
     try:
-        return shop_from(text).value
+        return shop_from(text)
     except UnusableInputError as reason:
         where = "STOQ_SHOP" if given is None else "shop"
         violation = Violation(where, "shop_domain", str(reason), "spec")

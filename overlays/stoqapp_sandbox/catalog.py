@@ -90,12 +90,12 @@ def _variants(listed: Any, place: str) -> dict[int, int]:
             listed = {one["id"]: [variant["id"] for variant in one["variants"]] for one in listed}
         for given, variants in dict(listed).items():
             at = f"{place}/{given}"
-            product = id_from(given, "Product").value
+            product = id_from(given, "Product")
             if not isinstance(variants, list | tuple):
                 raise TypeError  # noqa: TRY301
             for index, variant in enumerate(variants):
                 at = f"{place}/{given}/{index}"
-                if found.setdefault(id_from(variant, "ProductVariant").value, product) != product:
+                if found.setdefault(id_from(variant, "ProductVariant"), product) != product:
                     raise ValueError  # noqa: TRY301
     except (KeyError, TypeError, ValueError):
         raise UnusableOptionError(f"{at}: {_FORM}") from None
@@ -104,6 +104,6 @@ def _variants(listed: Any, place: str) -> dict[int, int]:
 
 def _shop(given: object, place: str) -> str:
     try:
-        return shop_from(given).value.lower()
+        return shop_from(given).lower()
     except UnusableInputError:
         raise UnusableOptionError(f"{place}: must be a shop, like demo.myshopify.com") from None

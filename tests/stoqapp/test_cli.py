@@ -73,7 +73,7 @@ def test_fields_arrive(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Non
             "email": "ada@example.com",
             "push": "token",
             "phone": "15550109999",
-            "country": country_from("us").value,
+            "country": country_from("us"),
             "accepts_marketing": False,
             "name": "Ada",
         },

@@ -24,7 +24,7 @@ EVERY_FIELD: list[tuple[str, Any, str, Any]] = [
     ("quantity", 2, "intent.quantity", None),
     ("market", "gid://shopify/Market/7", "intent.shopify_market_id", 7),
     ("name", "Ada Example", "customer.name", None),
-    ("country", "US", "customer.country", country_from("us").value),
+    ("country", "US", "customer.country", country_from("us")),
     ("country_code", "1", "customer.country_code", None),
     ("accepts_marketing", False, "customer.accepts_marketing", None),
     ("locale", "en", "customer.locale", None),
@@ -98,7 +98,7 @@ def test_channel(given: dict[str, Any], channel: str | None) -> None:
 def test_a_customer_may_be_abroad() -> None:
     """The phone number may be of another country than the customer."""
     customer = prepared_body(phone="07911 123456", country="US", country_code="44")["customer"]
-    assert (country_from("us").value, "447911123456") == (customer["country"], customer["phone"])
+    assert (country_from("us"), "447911123456") == (customer["country"], customer["phone"])
 
 
 class Missing:
@@ -200,15 +200,22 @@ def test_changes() -> None:
         variant="gid://shopify/ProductVariant/1",
         product=2,
         email=" ada@example.com ",
+        phone="+1 555 010 9999",
+        channel="Email",
+        locale="en\u200b",
         market="3",
         shopify_customer_id="4",
     )
     assert prepared.changes == (
-        Change("intent.shopify_variant_id", "number taken out of a global id"),
+        Change("intent.shopify_variant_id", "brought into the API's form"),
         Change("customer.email", "surrounding space removed"),
-        Change("intent.channel", "inferred from the only contact given"),
+        Change("customer.phone", "brought into the API's form"),
+        Change("intent.channel", "lower-cased"),
+        Change("customer.locale", "surrounding invisible characters removed"),
     )
     assert "ada@" not in repr(prepared)
+    [inferred] = prepare(variant=1, product=2, push="token").changes
+    assert Change("intent.channel", "inferred from the only contact given") == inferred
 
 
 @pytest.mark.parametrize("method", [Stoq.subscribe, AsyncStoq.subscribe])

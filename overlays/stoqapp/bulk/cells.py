@@ -136,7 +136,7 @@ def country(text: str) -> str:
     """Return the code of a country given by two or three letters."""
     longer = countries_by_alpha3.get(text.upper())
     try:
-        return country_from(longer.alpha2 if longer else text).value
+        return country_from(longer.alpha2 if longer else text)
     except UnusableInputError:
         raise UnusableCell(
             "country", "not a country's two or three letters; say it with --value"
@@ -257,7 +257,7 @@ def body_from(fields: Mapping[str, Any]) -> dict[str, Any]:
         if not value:
             continue
         try:
-            read = row.read(value, *(fields.get(other) for other in row.beside)).value
+            read = row.read(value, *(fields.get(other) for other in row.beside))
         except UnusableInputError as error:
             raise _unusable(row.path, str(error)) from None
         section, _, last = row.path.partition(".")

@@ -41,7 +41,7 @@ def excluded_from_file(path: Path) -> frozenset[str]:
             try:
                 if "@" not in text:
                     # Without its country code, a number could be several people's.
-                    text = phone_from(text if text.startswith(("+", "00")) else "").value
+                    text = phone_from(text if text.startswith(("+", "00")) else "")
                 found.add(contact_key(text))
             except UnusableInputError:
                 raise ImportFileError(

@@ -329,6 +329,6 @@ def _shop(text: str) -> str:
     if not text:
         raise UnusableCell("shop", "no shop: give --shop, or name a column with --map")
     try:
-        return shop_from(text).value
+        return shop_from(text)
     except UnusableInputError as fault:
         raise UnusableCell("shop", f"the shop {fault}") from None

@@ -71,7 +71,7 @@ def _run_catalog(arguments: argparse.Namespace) -> int:
     from stoqapp.bulk.catalog import pages_of_shop
     from stoqapp.readers import shop_from
 
-    storefront = arguments.storefront_url or f"https://{shop_from(arguments.shop).value}"
+    storefront = arguments.storefront_url or f"https://{shop_from(arguments.shop)}"
     partial = arguments.output.with_name(f"{arguments.output.name}.part")
     products = variants = 0
     with partial.open("w", encoding="utf-8") as file:

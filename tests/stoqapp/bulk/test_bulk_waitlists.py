@@ -89,7 +89,7 @@ def _fields(body: dict[str, Any]) -> dict[str, Any]:
 def _as_today(fields: dict[str, Any]) -> dict[str, Any]:
     """Return what is sent of the fields that the API still has, with today's country codes."""
     return {
-        path: country_from(value).value if path == "customer.country" else value
+        path: country_from(value) if path == "customer.country" else value
         for path, value in fields.items()
         if SPEC.field(path)
     }
