@@ -45,6 +45,8 @@ from stoqapp.rules import Violation
 
 # Why it is safe to send an intent again: the vendor's word, in the operation's description.
 UNIQUE: Final = "STOQ keeps one intent per customer, variant and market"
+# The end of the text of a refusal.
+WORDS: Final = " .messages holds what STOQ said."
 
 # What an error carries in ``args``.
 _STATE: Final = (
@@ -209,8 +211,8 @@ class BudgetUnavailableError(StoqError):
 class OutcomeUnknownError(StoqError):
     """The request was sent, and no status line came back.
 
-    The intent may be on the list or not. To find out, send it again, which is safe:
-    STOQ keeps one intent per customer, variant and market.
+    The intent may be on the list. Sending it again is safe: STOQ keeps one intent per customer,
+    variant and market.
     """
 
     carried_out: bool | None = None
@@ -240,6 +242,8 @@ class AnswerError(StoqError):
     def __str__(self) -> str:
         # python -OO leaves the docstrings out.
         meaning = " ".join((type(self).__doc__ or "").split()).partition(": ")[2]
+        if self.is_duplicate:
+            meaning = "the customer is on the list already."
         text = f"STOQ answered {self.status}: {meaning}"
         if self.after_unknown:
             text += " An earlier attempt of this call may have put the intent on the list."
@@ -247,25 +251,22 @@ class AnswerError(StoqError):
             text += f" The intent may be on the list. Sending it again is safe: {UNIQUE}."
         if self.retry_after is not None:
             text += f" Send again after {self.retry_after:g} seconds."
-        return text
+        return text + WORDS if isinstance(self, IntentRefusedError) else text
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self)!r})"
 
 
 class IntentRefusedError(AnswerError):
-    """4xx: the service refused the intent. .messages holds what it said."""
+    """4xx: the service refused the intent."""
 
 
 class ProcessedWithErrorsError(IntentRefusedError):
-    """200: processed with errors, so no intent was created. .messages holds what STOQ said.
-
-    STOQ also answers this way for a duplicate, see .is_duplicate.
-    """
+    """200: processed with errors, so no intent was created."""
 
 
 class BadRequestError(IntentRefusedError):
-    """400: the service could not read the request. .messages may say which part."""
+    """400: the service could not read the request."""
 
 
 class UnauthorizedError(IntentRefusedError):
@@ -288,14 +289,14 @@ class NotFoundError(IntentRefusedError):
 
 
 class ProxyAuthenticationError(IntentRefusedError):
-    """407: a proxy in between asks for a user name and a password.
+    """407: a proxy asks for a user name and a password.
 
     Give them in the proxy's URL, like http://name:password@host:3128.
     """
 
 
 class ConflictError(IntentRefusedError):
-    """409: the intent conflicts with what the service holds. .messages holds what it said."""
+    """409: the intent conflicts with what the service holds."""
 
 
 class PayloadTooLargeError(IntentRefusedError):
@@ -303,11 +304,11 @@ class PayloadTooLargeError(IntentRefusedError):
 
 
 class UnprocessableIntentError(IntentRefusedError):
-    """422: the service read the request and rejects what it says. .messages holds the reason."""
+    """422: the service read the request and rejected its content."""
 
 
 class RateLimitedError(AnswerError):
-    """429: the shop's rate limit is reached, so this attempt put nothing on the list."""
+    """429: the shop's rate limit is reached. This attempt put nothing on the list."""
 
 
 class ServerError(AnswerError):
@@ -317,7 +318,7 @@ class ServerError(AnswerError):
 
 
 class UnexpectedAnswerError(AnswerError):
-    """Any other status: it has no meaning in this API. Redirects are not followed.
+    """Any other status: this API does not define it. Redirects are not followed.
 
     Check base_url, and any proxy between you and the service.
     """

@@ -42,7 +42,7 @@ from stoqapp.readers import (
     text_from,
 )
 from stoqapp.rules import CHANNELS, CONTACT_OF_CHANNEL, Violation, judged
-from stoqapp.spec import SPEC
+from stoqapp.spec import SPEC, kind_of
 
 if TYPE_CHECKING:
     from stoq_public_api_client.models.new_intent_channel import NewIntentChannel
@@ -114,7 +114,7 @@ def prepare(
         Text,
         "customer.phone",
         phone_from,
-        "with + and its country code, or national with a country or code beside it",
+        "with + and its country code, or national and a country or country code",
         ("country", "country_code"),
     ] = None,
     push: Annotated[Text, "customer.push", text_from, "the customer's push token"] = None,
@@ -157,7 +157,10 @@ def prepare(
         "number or gid://shopify/Customer/123",
     ] = None,
     product_title: Annotated[
-        Text, "product.title", text_from, "for shops with opt-in confirmation or alerts"
+        Text,
+        "product.title",
+        text_from,
+        "title of the product, for shops with opt-in confirmation or alerts",
     ] = None,
     variant_title: Annotated[
         Text, "product.variant_title", text_from, "title of the variant"
@@ -169,8 +172,8 @@ def prepare(
     sku: Annotated[Text, "product.sku", text_from, "SKU of the variant"] = None,
     more: Annotated[
         Mapping[str, object] | None,
-        "fields that have no argument yet, by their path and sent as given, like"
-        ' {"customer.tags": ["vip"]}',
+        "other fields of the vendor's file, by their path and sent as given, like"
+        ' {"customer.locale": "en"}',
     ] = None,
     timeout: Annotated[
         float | Timeout | None, "seconds for each phase of an attempt; else the client's"
@@ -244,7 +247,10 @@ class _Request:
             self.changes.append(change)
 
     def add(self, more: Mapping[str, object]) -> None:
-        """Take fields that have no argument, as they are."""
+        """Take other fields by their path, as they are."""
+        if not isinstance(more, Mapping):
+            self._unusable["more"] = f"must map paths of fields to values, not {kind_of(more)}"
+            return
         for path, value in ((str(path), value) for path, value in more.items()):
             if path in self._values or path in self._unusable:
                 self._unusable[path] = "is given twice: by itself and in more"
@@ -276,13 +282,12 @@ class _Request:
             self.changes.append(Change(path, "inferred from the only contact given"))
         elif found:
             self._unusable[path] = (
-                f"could be {' or '.join(found.values())}, since several contacts are given: give"
-                " the channel, too"
+                f"is needed where several contacts are given: choose {' or '.join(found.values())}"
             )
         else:
             *others, last = dict.fromkeys(CONTACT_OF_CHANNEL.values())
             contacts = f"{', '.join(others)} or {last}"
-            self._unusable[path] = f"is not known without a contact: give {contacts}"
+            self._unusable[path] = f"cannot be inferred without a contact: give {contacts}"
 
     def body(self) -> dict[str, Any]:
         """Return the request as nested dicts.

@@ -149,8 +149,8 @@ class SqliteFile:
             yield
         except (sqlite3.Error, OSError) as error:
             raise self.error(
-                f"the {self.kind} {self.path} cannot be used: {error}. Nothing is lost: mend that,"
-                " and do the same again"
+                f"the {self.kind} {self.path} cannot be used: {error}. Nothing is lost: correct"
+                " that and run it again"
             ) from error
 
     def close(self) -> None:

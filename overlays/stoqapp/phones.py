@@ -66,12 +66,9 @@ def digits_from_number(given: str, country: str | None, country_code: str | None
     if region is None and not text.startswith(("+", "00")):
         if country or country_code:
             raise UnusableInputError(
-                "is a national number of a country whose numbering is not known: write it with '+'"
-                " and the country code (and see that the country is an ISO 3166-1 code)"
+                f"belongs to a country without a known numbering plan: {_EXAMPLE}"
             )
-        raise UnusableInputError(
-            f"does not say whose number it is: {_EXAMPLE}, or give its country"
-        )
+        raise UnusableInputError(f"does not say its country: {_EXAMPLE}, or give the country, too")
     raise UnusableInputError(f"is not a valid phone number: check its digits, and {_EXAMPLE}")
 
 

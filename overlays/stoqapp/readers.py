@@ -128,7 +128,7 @@ def id_from(given: object, kind: Kind) -> int:
     digits, named, number_of_gid = found.groups()
     if named and named != kind:
         what = f"a {named}" if named in get_args(Kind) else "something else"
-        raise UnusableInputError(f"is the global id of {what}, where a {kind} is needed: {wanted}")
+        raise UnusableInputError(f"must be the id of a {kind}, not of {what}: {wanted}")
     return int(digits or number_of_gid)
 
 
@@ -169,7 +169,7 @@ def shop_from(given: object) -> str:
             url = urlsplit(text if "://" in text else f"https://{text}")
             is_plain = url.scheme in ("http", "https") and url.port in (None, 80, 443)
         except ValueError:
-            raise UnusableInputError(f"is not a shop: {wanted}") from None
+            raise UnusableInputError(f"does not name a shop: {wanted}") from None
         if not is_plain or "@" in url.netloc:
             raise UnusableInputError(f"is not a plain shop URL: {wanted}")
         host = (url.hostname or "").removesuffix(".")
@@ -178,7 +178,7 @@ def shop_from(given: object) -> str:
             host = f"{name}.myshopify.com" if store == "store" else host
     host = host.lower()
     if check_shop(host):
-        raise UnusableInputError(f"is not a shop: {wanted}")
+        raise UnusableInputError(f"does not name a shop: {wanted}")
     return host
 
 
@@ -213,7 +213,7 @@ def email_from(given: Any) -> Any:
         # The limits are in octets.
         if not found or len(found[1].encode()) > 64 or len(text.encode()) > 254:
             raise UnusableInputError(
-                "is not one email address: give the address alone, like ada@example.com"
+                "is not an email address: give one address alone, like ada@example.com"
             )
     return text
 

@@ -90,7 +90,9 @@ def total_timeout_from(given: float | None) -> float:
 def _shop_from(given: str | None) -> str:
     text = _from_environment("STOQ_SHOP") if given is None else given
     if text is None:
-        raise ConfigurationError("no shop: give one, like demo.myshopify.com, or set STOQ_SHOP")
+        raise ConfigurationError(
+            "shop is missing: give one, like demo.myshopify.com, or set STOQ_SHOP"
+        )
     try:
         return shop_from(text)
     except UnusableInputError as reason:

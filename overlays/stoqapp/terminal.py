@@ -50,7 +50,7 @@ def complain(command: str, text: str) -> None:
 def agreed(command: str, question: str) -> bool:
     """Ask on standard error; return whether the answer is yes. Without a terminal it is no."""
     if not sys.stdin or not sys.stdin.isatty():
-        complain(command, "no terminal to ask at: give --yes")
+        complain(command, "cannot ask without a terminal: give --yes")
         return False
     mention(f"{question} [y/N] ", end="")
     return sys.stdin.readline().strip().lower() in ("y", "yes")

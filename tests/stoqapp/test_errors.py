@@ -112,7 +112,7 @@ def test_what_an_error_is_as_json() -> None:
     error.attempts, error.waited_seconds = 2, 0.5
     assert error.to_dict() == {
         "error": "RateLimitedError",
-        "message": "STOQ answered 429: the shop's rate limit is reached, so this attempt put"
+        "message": "STOQ answered 429: the shop's rate limit is reached. This attempt put"
         " nothing on the list. Send again after 24 seconds.",
         "carried_out": False,
         "after_unknown": False,

@@ -170,9 +170,10 @@ def test_more() -> None:
         ({5: "en"}, "more", "that the API does not have"),
         ({"customer": {}}, "more", "that the API does not have"),
         ({"customer.push": "other"}, "customer.push", "given twice"),
+        (["customer.locale"], "more", "must map paths of fields to values, not list"),
     ],
 )
-def test_more_that_is_unusable(more: dict[str, object], path: str, reason: str) -> None:
+def test_more_that_is_unusable(more: Any, path: str, reason: str) -> None:
     """What is not a field, or is an argument already, is refused."""
     with pytest.raises(InvalidIntentError, match=reason):
         prepared_body(push="token", more=more)

@@ -101,7 +101,7 @@ def test_every_fault_of_tls_has_its_outcome(row: Row, caller: Caller) -> None:
 def test_tls_where_none_is_spoken(caller: Caller, sandbox: Sandbox) -> None:
     """An https URL of a server of plain http is told as that, in OpenSSL's words for it."""
     url = sandbox.base_url.replace("http:", "https:")
-    with pytest.raises(NotSentError, match=r"\(TLS: .*; what listens there may speak no TLS\)"):
+    with pytest.raises(NotSentError, match=r"\(TLS: .*; the server may not speak TLS\)"):
         caller.create_intent(email_request(), base_url=url)
 
 

@@ -75,12 +75,12 @@ def test_phone_from(given: str, country: str | None, code: str | None, expected:
 @pytest.mark.parametrize(
     ("given", "country", "reason"),
     [
-        ("5550109999", None, "whose number"),
-        ("15550109999", None, "whose number"),
-        ("07911123456", None, "whose number"),
-        ("", None, "whose number"),
-        ("07911 123456", "aq", "ISO 3166-1"),
-        ("07911 123456", "zz", "whose number"),
+        ("5550109999", None, "not say its country"),
+        ("15550109999", None, "not say its country"),
+        ("07911123456", None, "not say its country"),
+        ("", None, "not say its country"),
+        ("07911 123456", "aq", "without a known numbering plan"),
+        ("07911 123456", "zz", "not say its country"),
         ("33612345678", "de", "several numbers"),
         ("12", "us", "not a valid"),
         ("079 474 381", "ch", "not a valid"),

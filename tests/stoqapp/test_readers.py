@@ -138,7 +138,7 @@ def test_email_from() -> None:
 def test_email_from_something_else() -> None:
     """What is not exactly one address is refused, and not repeated."""
     for given in (*NO_ADDRESSES.split(), *SPACED, *LONG):
-        with pytest.raises(UnusableInputError, match="not one email address") as caught:
+        with pytest.raises(UnusableInputError, match="not an email address") as caught:
             email_from(given)
         assert given not in str(caught.value).partition(",")[0]
 

@@ -60,7 +60,7 @@ def _run(words: Sequence[str]) -> int:
     first = words[0] if words and not words[0].startswith("-") else None
     if first and first not in commands:
         hint = did_you_mean(first, commands)
-        raise UsageError("stoqapp", f"there is no such command{hint}: give {listed(commands)}")
+        raise UsageError("stoqapp", f"unknown command{hint}: give {listed(commands)}")
     parser = Parser(
         prog="stoqapp",
         description="Put customers on the back-in-stock waitlists of STOQ (unofficial).",

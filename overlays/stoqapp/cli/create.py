@@ -13,6 +13,7 @@ from stoqapp.answers import IntentCreated
 from stoqapp.cli.parser import Parser
 from stoqapp.client import Stoq
 from stoqapp.errors import (
+    WORDS,
     BudgetExhaustedError,
     ConfigurationError,
     IntentRefusedError,
@@ -43,8 +44,8 @@ exit codes:
   1    the command itself failed
   2    usage, or a broken rule: nothing was sent
   3    refused by the service (200 with errors, 4xx): not on the list
-  4    not sent: no connection came about, or the rate budget had no room in time
-  5    outcome unknown: no answer, or one that does not tell (5xx, any other status)
+  4    not sent: no connection was made, or the rate budget had no room in time
+  5    outcome unknown: no answer, or a status that leaves it open (5xx, any other)
   6    turned away for now (429, or 503 with Retry-After): not on the list; send again later
   130  interrupted (SIGINT or SIGTERM); the intent may be on the list
 """
@@ -87,9 +88,9 @@ _OPTIONS: Final = {
     name: f"--{name.replace('_', '-')}" for name in (*INPUTS, *_CLIENT_OPTIONS, "more")
 }
 _OPTION_OF_PATH: Final = _OPTIONS | {row.path: _OPTIONS[name] for name, row in INPUTS.items()}
-# Other names are the same word for Python and as an option.
+# A name without an underscore is also a word of English, except at the beginning.
 _PYTHON_NAME: Final = re.compile(
-    rf"(?<![\w.])({'|'.join(name for name in _OPTIONS if '_' in name)})\b"
+    rf"(?<![\w.])({'|'.join(name for name in _OPTIONS if '_' in name)})\b|\A(shop|timeout)\b"
 )
 
 
@@ -113,8 +114,7 @@ def add_to(commands: Any) -> None:
         action="append",
         type=_field,
         default=[],
-        help="a field of the API that has no option, by its path, like 'customer.tags=[\"vip\"]';"
-        " may be repeated",
+        help="another field of the API, by its path, like 'customer.locale=\"en\"'; repeatable",
     )
     for name, settings in _CLIENT_OPTIONS.items():
         parser.add_argument(_OPTIONS[name], **settings)
@@ -155,7 +155,7 @@ def _field(text: str) -> tuple[str, Any]:
         return path, json.loads(value)
     except ValueError:
         raise argparse.ArgumentTypeError(
-            "must be the path of a field and its value as JSON, like 'customer.tags=[\"vip\"]'"
+            "must be the path of a field and its value as JSON, like 'customer.locale=\"en\"'"
         ) from None
 
 
@@ -209,7 +209,7 @@ def _outcome_of(error: StoqError) -> tuple[int, str]:
 
 def _text_of(error: StoqError, base_url: str | None) -> str:
     """Return the text of *error* in the words of the command line."""
-    text = str(error).replace(" .", " ")
+    text = str(error).removesuffix(WORDS)
     if isinstance(error, InvalidIntentError):
         faults = [
             f"\n  {_OPTION_OF_PATH.get(fault.path, fault.path)} {fault.message}"

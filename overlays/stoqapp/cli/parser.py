@@ -92,7 +92,7 @@ class Parser(argparse.ArgumentParser):
             return f"{option}: cannot be used as it is given"
         if action.nargs == 0:
             return f"{option}: takes no value"
-        return f"{option}: needs a value; one that begins with '-' is given as {option}=VALUE"
+        return f"{option}: needs a value; write one that begins with '-' as {option}=VALUE"
 
     def _unknown(self, words: Iterable[str]) -> str:
         for word in words:
@@ -100,7 +100,7 @@ class Parser(argparse.ArgumentParser):
                 return f"unknown option {typed[1]}{did_you_mean(typed[1], self._options)}"
         if any(word.startswith("-") for word in words):
             return "unknown option"
-        return "a stray argument: every value belongs to an option"
+        return "unexpected argument: each value needs its option before it"
 
 
 def did_you_mean(word: object, choices: Iterable[Any]) -> str:

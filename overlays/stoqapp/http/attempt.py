@@ -40,9 +40,9 @@ _CHUNK_SIZE: Final = re.compile(rb"([0-9a-fA-F]{1,16})[ \t]*(?:;[^\r\n]*)?\r\n")
 # Another transport says by one of these that nothing was sent.
 _NOT_SENT: Final[tuple[tuple[type[Exception], str], ...]] = (
     (httpx.PoolTimeout, "no connection became free in time (see HttpOptions.max_connections)"),
-    (httpx.ConnectTimeout, "no connection came about within the timeout"),
+    (httpx.ConnectTimeout, "no connection was made within the timeout"),
     (httpx.ConnectError, "the host could not be found, reached or trusted"),
-    (httpx.ProxyError, "the proxy let nothing through"),
+    (httpx.ProxyError, "the proxy refused the connection"),
     (httpx.UnsupportedProtocol, "the URL's scheme is not one of http and https"),
 )
 # A test double that raises one of these plays a fault after sending.
@@ -184,8 +184,8 @@ class Attempt:
         in_time = " in time" if isinstance(failure, httpx.TimeoutException | TimeoutError) else ""
         raise OutcomeUnknownError(
             f"the request was sent and no answer came back{in_time} ({type(failure).__name__})"
-            f"{_reason_of_system(failure)}, so the intent may be on the list or not; to send it"
-            f" again is safe: {UNIQUE}"
+            f"{_reason_of_system(failure)}. The intent may be on the list. Sending it again is"
+            f" safe: {UNIQUE}."
         )
 
     def _read_head(self) -> None:
@@ -208,7 +208,7 @@ class Attempt:
                 return None
         elif status.isdecimal():
             # The text of a ProxyError begins with the status; what the proxy says follows.
-            reason = f"the proxy let nothing through (status {status})"
+            reason = f"the proxy refused the connection (status {status})"
             if status == "407":
                 return _lasting(f"{reason}: give the user name and the password in its URL")
         elif reason is None:
@@ -288,7 +288,7 @@ def _reason_of_system(failure: BaseException | None) -> str:
         if isinstance(link, ssl.SSLError):
             # Its errno is a number of OpenSSL's, and its reason one of OpenSSL's names.
             reason = (link.reason or "broken off").replace("_", " ").lower()
-            hint = "; what listens there may speak no TLS" if reason in _NO_TLS else ""
+            hint = "; the server may not speak TLS" if reason in _NO_TLS else ""
             return f" (TLS: {reason}{hint})"
         if isinstance(link, socket.gaierror) and link.strerror:
             return f" ({link.strerror})"

@@ -146,10 +146,10 @@ def _proxy_from(proxy: str, source: str, context: ssl.SSLContext | None) -> "htt
         read = None
     # No error repeats the URL, which may hold a password.
     if read is None or not read.url.host:
-        raise ConfigurationError(f"{source} is not a URL of a proxy, like http://host:3128")
+        raise ConfigurationError(f"{source} is not a proxy's URL: give one like http://host:3128")
     if read.url.scheme.startswith("socks") and find_spec("socksio") is None:
         raise ConfigurationError(
-            f"{source} speaks SOCKS, which needs one more package: pip install 'httpx[socks]'"
+            f"{source} is a SOCKS proxy, which needs one more package: pip install 'httpx[socks]'"
         )
     url = read.url
     return httpcore.Proxy(
@@ -170,7 +170,7 @@ def _tls_context(ca_file: str | Path | None) -> ssl.SSLContext:
         if ca_file is None:
             raise ConfigurationError(
                 "TLS cannot be set up with what SSL_CERT_FILE, SSL_CERT_DIR or SSLKEYLOGFILE in"
-                f" the environment name ({type(error).__name__}); mend or unset them"
+                f" the environment name ({type(error).__name__}); correct or unset them"
             ) from None
         raise ConfigurationError(
             f"ca_file cannot be read as certificates: {Path(ca_file).name}; give a PEM file"
@@ -211,8 +211,8 @@ def check_base_url(base_url: object, allow_http: bool) -> str:
     )
     if url.scheme == "http" and not (allow_http or is_loopback(url.host)):
         raise ConfigurationError(
-            "base_url must be https: plain http is for loopback hosts, or in Python for"
-            " HttpOptions(allow_http=True)"
+            "base_url must be https, unless its host is a loopback address; in Python,"
+            " HttpOptions(allow_http=True) allows plain http"
         )
     return str(url).rstrip("/")
 
