@@ -23,7 +23,7 @@ from stoqapp.headers import (
 from stoqapp.readers import Change
 
 # The statuses that can mean "already on the list".
-_DUPLICATE_STATUSES: Final = (200, 409, 422)
+_DUPLICATE_STATUSES: Final = (200, 400, 409, 422)
 _MOST_MESSAGES: Final = 100
 _DEEPEST_MESSAGE: Final = 10
 # More seconds mean the same, and their digits could be a phone number's.
