@@ -31,5 +31,5 @@ def _entries_of_model(model: Any) -> dict[str, Any]:
     except (AttributeError, TypeError, ValueError):
         # A part has another type than the model declares; keep it for the rules to report.
         names = [attribute.name for attribute in fields(type(model)) if attribute.name != _EXTRAS]
-        extras: dict[str, Any] = model.additional_properties
-        return extras | {name: getattr(model, name, UNSET) for name in names}
+        own: dict[str, Any] = plain({name: getattr(model, name, UNSET) for name in names})
+        return {**model.additional_properties, **own}

@@ -286,6 +286,9 @@ def test_other_forms_of_a_request_are_as_good() -> None:
     violations, content = judged(request)
     assert violations == []
     assert [content] * 4 == [judged(other)[1] for other in others]
+    # A field that is set as an additional property counts, too.
+    others[3]["product"] = {"sku": "LAMP"}
+    assert {"sku": "LAMP"} == json.loads(judged(others[3])[1])["product"]
 
 
 json_values = st.recursive(
