@@ -110,7 +110,7 @@ def plan(
             raise final(last or no_points)
         began = clock()
         if began >= ends:
-            yield from _give_back(settings, 0.0)
+            yield from _budget(settings, "give_back", 0.0)
             raise final(last or NotSentError("nothing was sent: total_timeout is over"))
         attempts += 1
         result: Answer | StoqError = yield Send(ends - began)
@@ -123,7 +123,8 @@ def plan(
             if outcome.carried_out is None:
                 unknown = outcome
             if isinstance(outcome, _UNSENT):
-                yield from _give_back(settings, clock() - began)
+                # Where this fails, the points are lost, and that is no error of the call.
+                yield from _budget(settings, "give_back", clock() - began)
             retry_in = wait_before_retry(outcome, attempts, settings, ends - clock(), jitter())
         _report(settings, attempts, seconds, result, outcome, retry_in)
         if not isinstance(outcome, StoqError):
@@ -176,12 +177,9 @@ def _take_points(
 ) -> Generator[Wait | CallBudget, Any, tuple[float, StoqError | None]]:
     """Take the points of one attempt. Return the seconds waited, and the error if there is one."""
     waited_seconds = 0.0
-    while settings.pacer is not None:
-        wait = yield from _budget(settings, settings.pacer.take, io_timeout=ends - clock())
+    while wait := (yield from _budget(settings, "take", io_timeout=ends - clock())):
         if isinstance(wait, StoqError):
             return waited_seconds, wait
-        if wait <= 0:
-            break
         if wait >= ends - clock():
             return waited_seconds, BudgetExhaustedError(
                 f"nothing was sent: the shop's rate budget has room in {wait:.1f} seconds, and"
@@ -193,36 +191,32 @@ def _take_points(
     return waited_seconds, None
 
 
-def _give_back(settings: Settings, seconds_ago: float) -> Generator[CallBudget, Any, None]:
-    """Return the points of an attempt that was not sent. A failure to do so is not an error."""
-    if settings.pacer is not None:
-        yield from _budget(settings, settings.pacer.give_back, seconds_ago)
-
-
 def _correct_budget(
     settings: Settings, answer: Answer, outcome: object, now: float, seconds_left: float
 ) -> Generator[CallBudget, Any, None]:
     """Correct the budget by what an answer says. A failure to do so must not undo the answer."""
-    budget = settings.pacer
-    if budget is None:
+    if settings.pacer is None:
         return
     # There can be two calls, so each gets half of the time left.
     io_timeout = seconds_left / 2
     limit = rate_limit_from_headers(answer.headers, now)
-    failed = yield from _budget(settings, budget.learn, limit, io_timeout=io_timeout)
+    failed = yield from _budget(settings, "learn", limit, io_timeout=io_timeout)
     if isinstance(outcome, RateLimitedError) and outcome.retry_after is not None:
         wait = outcome.retry_after
-        failed = (yield from _budget(settings, budget.hold, wait, io_timeout=io_timeout)) or failed
+        failed = (yield from _budget(settings, "hold", wait, io_timeout=io_timeout)) or failed
     if failed is not None:
         logger.warning("the rate budget could not be corrected: %s", type(failed).__name__)
 
 
 def _budget(
-    settings: Settings, call: Callable[..., Any], *args: object, **kwargs: float
+    settings: Settings, method: str, *args: object, **kwargs: float
 ) -> Generator[CallBudget, Any, Any]:
-    """Call a method of the budget for the shop; return its result or error."""
-    blocks = settings.pacer is not None and settings.pacer.blocking_io
-    return (yield CallBudget(partial(call, settings.budget_key, *args, **kwargs), blocks))
+    """Call a method of the budget, if there is one, for the shop; return its result or error."""
+    budget = settings.pacer
+    if budget is None:
+        return None
+    call = partial(getattr(budget, method), settings.budget_key, *args, **kwargs)
+    return (yield CallBudget(call, budget.blocking_io))
 
 
 def _outcome_of(
