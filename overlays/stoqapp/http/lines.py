@@ -45,14 +45,13 @@ def _tries(
         yield host, port, min(share, _QUICK_SECONDS) if index < len(quick) else share
 
 
-class Wire(httpcore.NetworkBackend, httpcore.NetworkStream):
+class _Wire(httpcore.NetworkBackend, httpcore.NetworkStream):
     """The network of a line that blocks."""
 
     attempt: Attempt
     _stream: Any = None
 
     def connect_tcp(self, host: str, port: int, *_: Any, **__: Any) -> Self:
-        """Connect to one of the addresses of *host*."""
         attempt, failure = self.attempt, Exception("the name has no address")
         attempt.has_network = True
         ends = time.monotonic() + attempt.seconds(attempt.timeout.connect)
@@ -69,13 +68,11 @@ class Wire(httpcore.NetworkBackend, httpcore.NetworkStream):
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, *_: Any, **__: Any
     ) -> Self:
-        """Speak TLS from here on."""
         seconds = self.attempt.seconds(self.attempt.timeout.connect)
         self._stream = self._stream.start_tls(ssl_context, server_hostname, seconds)
         return self
 
     def read(self, max_bytes: int, *_: Any, **__: Any) -> bytes:
-        """Read, and keep what was read."""
         attempt = self.attempt
         part: bytes = self._stream.read(max_bytes, attempt.seconds(attempt.timeout.read))
         attempt.hears(part)
@@ -90,16 +87,14 @@ class Wire(httpcore.NetworkBackend, httpcore.NetworkStream):
             self._stream.write(part, attempt.seconds(attempt.timeout.write))
 
     def close(self) -> None:
-        """Close the socket."""
         if self._stream is not None:
             self._stream.close()
 
     def get_extra_info(self, info: str) -> Any:
-        """Ask the socket."""
         return self._stream.get_extra_info(info)
 
 
-class AsyncWire(httpcore.AsyncNetworkBackend, httpcore.AsyncNetworkStream, asyncio.Protocol):
+class _AsyncWire(httpcore.AsyncNetworkBackend, httpcore.AsyncNetworkStream, asyncio.Protocol):
     """The network of a line in an event loop."""
 
     attempt: Attempt
@@ -117,7 +112,6 @@ class AsyncWire(httpcore.AsyncNetworkBackend, httpcore.AsyncNetworkStream, async
         await self._waiter
 
     async def connect_tcp(self, host: str, port: int, *_: Any, **__: Any) -> Self:
-        """Connect to one of the addresses of *host*."""
         loop, failure = asyncio.get_running_loop(), Exception("the name has no address")
         self.attempt.has_network = True
         ends = self.attempt.limit_wait(self.attempt.timeout.connect)
@@ -135,7 +129,6 @@ class AsyncWire(httpcore.AsyncNetworkBackend, httpcore.AsyncNetworkStream, async
     async def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, *_: Any, **__: Any
     ) -> Self:
-        """Speak TLS from here on."""
         self.attempt.limit_wait(self.attempt.timeout.connect)
         self._transport = await asyncio.get_running_loop().start_tls(
             self._transport, self, ssl_context, server_hostname=server_hostname
@@ -156,7 +149,6 @@ class AsyncWire(httpcore.AsyncNetworkBackend, httpcore.AsyncNetworkStream, async
         return part
 
     async def write(self, buffer: bytes, *_: Any, **__: Any) -> None:
-        """Do as `Wire.write`."""
         buffer = self.attempt.outgoing(buffer)
         for start in range(0, len(buffer), _WRITTEN_AT_ONCE):
             self._transport.write(buffer[start : start + _WRITTEN_AT_ONCE])
@@ -169,7 +161,6 @@ class AsyncWire(httpcore.AsyncNetworkBackend, httpcore.AsyncNetworkStream, async
             self._transport.abort()
 
     async def aclose(self) -> None:
-        """Do as `close`."""
         self.close()
 
     def get_extra_info(self, info: str) -> Any:
@@ -186,26 +177,26 @@ class AsyncWire(httpcore.AsyncNetworkBackend, httpcore.AsyncNetworkStream, async
 
     # asyncio calls these.
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:  # noqa: D102
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
 
-    def data_received(self, data: bytes) -> None:  # noqa: D102
+    def data_received(self, data: bytes) -> None:
         self._unread += data
         # Kept here, so that a timeout in the same moment does not lose it.
         self.attempt.hears(data)
         self._wake()
 
-    def eof_received(self) -> None:  # noqa: D102
+    def eof_received(self) -> None:
         self.connection_lost(None)
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: D102
+    def connection_lost(self, exc: Exception | None) -> None:
         self._has_ended, self._failure = True, self._failure or exc
         self._wake()
 
-    def pause_writing(self) -> None:  # noqa: D102
+    def pause_writing(self) -> None:
         self._is_full = True
 
-    def resume_writing(self) -> None:  # noqa: D102
+    def resume_writing(self) -> None:
         self._is_full = False
         self._wake()
 
@@ -231,7 +222,7 @@ class Line(httpx.HTTPTransport):
     """One connection, for one call at a time."""
 
     def __init__(self, route: Route) -> None:
-        self.wire: Wire = Wire()
+        self.wire: _Wire = _Wire()
         # The one private name of another package. httpx's `handle_request`, which test doubles
         # and tracers replace, sends through it, and there is no public way to give it a
         # connection. The pool that httpx makes itself does work that grows with the square of
@@ -243,7 +234,7 @@ class AsyncLine(httpx.AsyncHTTPTransport):
     """`Line` for asyncio."""
 
     def __init__(self, route: Route) -> None:
-        self.wire: AsyncWire = AsyncWire()
+        self.wire: _AsyncWire = _AsyncWire()
         self._pool = _connection(httpcore.AsyncConnectionPool, self.wire, route)
 
 
