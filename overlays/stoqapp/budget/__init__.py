@@ -9,33 +9,20 @@ import os
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from stoqapp.budget import log
 from stoqapp.budget.memory import MemoryStore
 from stoqapp.headers import POINTS_PER_WINDOW, WINDOW_SECONDS, RateLimit
 
+if TYPE_CHECKING:
+    from stoqapp.budget.redis import RedisStore
+    from stoqapp.budget.sqlite import SqliteStore
+
 __all__ = ["Budget", "shared_budget"]
 
 # On a busy machine, threads and processes wait for each other for a part of this.
 _LONGEST_IO_SECONDS: Final = 20.0
-
-
-class _Store(Protocol):
-    """Keeps the logs. Both methods may be called from many threads."""
-
-    blocking_io: bool
-    name: str
-
-    def step(self, shop: str, change: log.Change[log.T], io_seconds: float) -> log.T:
-        """Change the log of *shop* and return the result of *change*, which may run repeatedly.
-
-        Raises:
-            BudgetUnavailableError: The file or server fails, or needs more than *io_seconds*.
-        """
-
-    def close(self) -> None:
-        """Close files and connections; the next step opens them again."""
 
 
 class Budget:
@@ -76,7 +63,7 @@ class Budget:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._allowance = log.allowance_from(share, points, window_seconds)
-        self._store: _Store = MemoryStore(clock)
+        self._store: MemoryStore | SqliteStore | RedisStore = MemoryStore(clock)
 
     @classmethod
     def sqlite(

@@ -16,7 +16,7 @@ if hasattr(os, "register_at_fork"):
 
 
 class MemoryStore:
-    """The logs of this process."""
+    """The logs of this process. Like each store, it may be used by many threads."""
 
     blocking_io = False
     name = "in this process"
@@ -26,11 +26,15 @@ class MemoryStore:
         self._logs: dict[str, Log] = {}
 
     def step(self, shop: str, change: Change[T], io_seconds: float) -> T:  # noqa: ARG002 - no I/O
-        """Change the log of *shop* and return the result of *change*."""
+        """Change the log of *shop* and return the result of *change*, which may run repeatedly.
+
+        A store that does I/O raises BudgetUnavailableError where that fails or takes longer than
+        *io_seconds*.
+        """
         with _lock:
             now_ms = int(self._clock() * 1000)
             self._logs[shop], result = change(self._logs.get(shop, EMPTY), now_ms)
             return result
 
     def close(self) -> None:
-        """Do nothing: there is no file or connection."""
+        """Close files and connections, of which there are none; the next step opens them again."""

@@ -80,13 +80,9 @@ class SqliteStore:
 
     def close(self) -> None:
         """Close the file."""
-        with _lock:
-            self._disconnect()
-
-    def _disconnect(self) -> None:
-        if self._connection is not None:
-            self._connection = None
-            with suppress(sqlite3.Error):
+        with _lock, suppress(sqlite3.Error):
+            if self._connection is not None:
+                self._connection = None
                 self._close_connection()
 
     def _connect(self, timeout: float) -> sqlite3.Connection:
