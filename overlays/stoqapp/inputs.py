@@ -219,6 +219,8 @@ _DEFAULTS: Final = {
     for row in INPUTS.values()
     if row.path in SPEC.fields and row.default is not None
 } | {path: schema.enum[0] for path, schema in SPEC.required.items() if len(schema.enum) == 1}
+# Where several channels need one contact, the contact alone means the first of them.
+_FIRST_CHANNEL: Final = {one.contact: one.name for one in reversed(CHANNELS)}
 
 
 class _Request:
@@ -272,18 +274,13 @@ class _Request:
         given = self._values.keys() | self._unusable
         if path in given or path not in SPEC.fields:
             return
-        # Where several channels need one contact, the contact alone means the first of them.
-        found: dict[str, str] = {}
-        for channel in CHANNELS:
-            if channel.contact in given:
-                found.setdefault(channel.contact, channel.name)
+        found = [name for contact, name in _FIRST_CHANNEL.items() if contact in given]
         if len(found) == 1:
-            (self._values[path],) = found.values()
+            self._values[path] = found[0]
             self.changes.append(Change(path, "inferred from the only contact given"))
         elif found:
-            self._unusable[path] = (
-                f"is needed where several contacts are given: choose {' or '.join(found.values())}"
-            )
+            names = " or ".join(found)
+            self._unusable[path] = f"is needed where several contacts are given: choose {names}"
         else:
             *others, last = dict.fromkeys(CONTACT_OF_CHANNEL.values())
             contacts = f"{', '.join(others)} or {last}"

@@ -191,6 +191,9 @@ def _resolved(part: Mapping[str, Any], document: Mapping[str, Any]) -> Mapping[s
     return part
 
 
+_ANYTHING: Final = Schema({}, {})
+
+
 def breaches(
     value: Any, schema: Schema, path: str = "", *, optional: bool = False
 ) -> list[tuple[str, str, str]]:
@@ -207,9 +210,7 @@ def breaches(
         below = f"{path}." if path else ""
         for name in schema.required:
             if name not in value:
-                wanted = (
-                    schema.properties[name].in_words if name in schema.properties else "a value"
-                )
+                wanted = schema.properties.get(name, _ANYTHING).in_words
                 found.append((below + name, "required", f"is required: set it to {wanted}"))
         for name, part in value.items():
             if inner := schema.properties.get(name):
