@@ -37,6 +37,7 @@ AnyTransport = TypeVar("AnyTransport", "Transport", "AsyncTransport")
 class _Client(Generic[AnyTransport]):
     """What both clients share: their settings, and the connections that copies use, too."""
 
+    _transport_kind: str
     _transport: AnyTransport
     _settings: Settings
 
@@ -59,12 +60,11 @@ class _Client(Generic[AnyTransport]):
         options = {name: given for name, given in locals().items() if name != "self"}
         log_as_environment_says()
         self._settings = Settings(**options)
-        self._transport = self._connect(self._settings.base_url + INTENTS_PATH, http)
+        # Imported here: httpcore and asyncio take a while to load.
+        from stoqapp.http import transport
 
-    @staticmethod
-    def _connect(url: str, http: HttpOptions) -> AnyTransport:
-        """Return the transport, imported here: httpcore and asyncio take a while to load."""
-        raise NotImplementedError
+        connect = getattr(transport, self._transport_kind)
+        self._transport = connect(self._settings.base_url + INTENTS_PATH, http)
 
     @property
     def shop(self) -> str:
@@ -154,12 +154,7 @@ class Stoq(_Client["Transport"]):
         ConfigurationError: There is no shop, or another option is unusable.
     """
 
-    @staticmethod
-    def _connect(url: str, http: HttpOptions) -> "Transport":
-        from stoqapp.http.transport import Transport
-
-        return Transport(url, http)
-
+    _transport_kind = "Transport"
     _sleep = staticmethod(time.sleep)
 
     def create_intent(
@@ -219,11 +214,7 @@ class Stoq(_Client["Transport"]):
 class AsyncStoq(_Client["AsyncTransport"]):
     """`Stoq` for asyncio: the same arguments and guarantees, for the tasks of event loops."""
 
-    @staticmethod
-    def _connect(url: str, http: HttpOptions) -> "AsyncTransport":
-        from stoqapp.http.transport import AsyncTransport
-
-        return AsyncTransport(url, http)
+    _transport_kind = "AsyncTransport"
 
     @staticmethod
     async def _sleep(seconds: float) -> None:
