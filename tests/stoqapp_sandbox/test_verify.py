@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import signal
+from collections.abc import Callable
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -34,12 +35,9 @@ ALTERNATIVES: list[tuple[str, str | int]] = [
 ]
 ALTERNATIVES += [("rate_points", 1000), ("rate_write", 3)]
 
-
-class Terminal(io.StringIO):
-    """A standard input at which a person answers."""
-
-    def isatty(self) -> bool:
-        return True
+Run = Callable[..., tuple[int, str, str]]
+# Like `Run`, but with the report that is printed for --json.
+Report = Callable[..., tuple[int, Any]]
 
 
 @pytest.fixture
@@ -49,17 +47,26 @@ def service(sandbox: Sandbox) -> Sandbox:
     return sandbox
 
 
-def verify(base_url: str, *words: str) -> int:
-    return main(["verify", *words, "--base-url", base_url])
+@pytest.fixture
+def verify(service: Sandbox, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs the command; returns its exit code, and what it prints to either stream."""
+
+    def run(*words: str, base_url: str = service.base_url) -> tuple[int, str, str]:
+        code = main(["verify", *words, "--base-url", base_url])
+        return code, *capsys.readouterr()
+
+    return run
 
 
-def reported(capsys: pytest.CaptureFixture[str], base_url: str, *words: str) -> tuple[int, Any]:
-    code = verify(base_url, *(words or ALL_OPTIONS), "--yes", "--json")
-    return code, json.loads(capsys.readouterr().out)
+@pytest.fixture
+def reported(verify: Run) -> Report:
+    """Runs the command without a question."""
 
+    def run(*words: str, **base_url: str) -> tuple[int, Any]:
+        code, out, _ = verify(*(words or ALL_OPTIONS), "--yes", "--json", **base_url)
+        return code, json.loads(out)
 
-def found_in(text: str) -> list[str]:
-    return [word for word in PLANTED if word in text.lower()]
+    return run
 
 
 def test_every_switch_is_asked_or_has_a_reason() -> None:
@@ -83,154 +90,133 @@ def test_one_switch_is_named_exactly(name: str, choice: str | int) -> None:
     assert {name: choice} == explanation(service, AS_THE_VENDOR, replay)
 
 
-def test_several_switches_are_named(service: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
+def test_several_switches_are_named(service: Sandbox, reported: Report) -> None:
     """Things that the service does otherwise at once are all named, and nothing is left over."""
     others = {"duplicate": "409", "created_intent": "id", "rate_points": 500}
     service.configure(assume=AS_THE_VENDOR | others, catalog=CATALOG)
-    code, report = reported(capsys, service.base_url)
+    code, report = reported()
     assert (1, others, {}) == (code, report["explanation"], report["unexplained"])
     assert Sandbox(assume=report["assume"]).assumptions == service.assumptions
 
 
-def test_the_expected_holds(service: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_expected_holds(verify: Run) -> None:
     """A service that does what the sandbox does gets exit code 0, and a sandbox that is like it."""
-    assert 0 == verify(service.base_url, *ALL_OPTIONS, "--yes")
-    told = capsys.readouterr().out
-    assert len(PROBES) + 1 == told.count("as the sandbox")
+    code, told, _ = verify(*ALL_OPTIONS, "--yes")
+    assert (0, len(PROBES) + 1) == (code, told.count("as the sandbox"))
     assert told.endswith(
         "The sandbox that answers most alike: stoqapp sandbox --assume rate_enforced=yes\n"
     )
 
 
-def test_what_is_not_asked_is_told(service: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_not_asked_is_told(reported: Report) -> None:
     """Without a phone number and a market, the probes that need them are told with the reason."""
-    code, report = reported(capsys, service.base_url, *OPTIONS)
+    code, report = reported(*OPTIONS)
     assert 0 == code
     assert NOT_ASKED.items() <= report["not_asked"].items()
     assert {"market", "other_contact", "known_customer"} == report["not_asked"].keys() - NOT_ASKED
     assert "it needs --market" == report["not_asked"]["market"]
 
 
-def test_what_no_switch_explains(service: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_no_switch_explains(service: Sandbox, verify: Run) -> None:
     """An answer that no switch gives is told, with what else is thought possible."""
     service.fail_next(500, after=2)
     service.fail_next(422, after=1, body={"errors": ["not JSON"]})
-    assert 1 == verify(service.base_url, *OPTIONS, "--yes")
-    told = capsys.readouterr().out
+    code, told, _ = verify(*OPTIONS, "--yes")
+    assert 1 == code
     assert "status 422 (sandbox: 400)" in told
     assert "No switch of the sandbox explains refused_status" in told
 
 
-def test_no_switch_is_named_without_need(
-    service: Sandbox, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_no_switch_is_named_without_need(service: Sandbox, reported: Report) -> None:
     """Of an answer with another status, that alone is told, and only what gives it is named."""
     service.configure(assume=AS_THE_VENDOR)
-    _, report = reported(capsys, service.base_url)
+    _, report = reported()
     assert {"status": ["201", "404"]} == report["differences"]["unknown_shop"]
     assert {"unknown_variant": "created", "wrong_product": "created"} == report["explanation"]
     assert ["unknown_shop"] == [*report["unexplained"]]
 
 
 @pytest.mark.parametrize(
-    ("stdin", "sent"),
-    [(Terminal("y\n"), True), (Terminal("n\n"), False), (io.StringIO("y\n"), False)],
-    ids=["yes", "no", "pipe"],
+    ("typed", "is_terminal", "sent"), [("y", True, True), ("n", True, False), ("y", False, False)]
 )
 def test_the_plan_is_told_and_agreed_to(
-    stdin: io.StringIO,
-    sent: bool,
-    service: Sandbox,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    typed: str, is_terminal: bool, sent: bool, service: Sandbox, verify: Run, monkeypatch: Any
 ) -> None:
     """What is sent, for whom, and what it leaves is told first; only a yes at a terminal sends."""
+    stdin = io.StringIO(f"{typed}\n")
+    monkeypatch.setattr(stdin, "isatty", lambda: is_terminal)
     monkeypatch.setattr("sys.stdin", stdin)
-    code = verify(service.base_url, *ALL_OPTIONS)
-    told = capsys.readouterr()
+    code, told, aside = verify(*ALL_OPTIONS)
     assert ((0, True) if sent else (2, False)) == (code, bool(service.intents))
-    assert sent != ("nothing was sent" in told.err)
-    assert f"{len(PROBES)} requests will be sent to {service.base_url} for demo" in told.out
+    assert sent != ("nothing was sent" in aside)
+    assert f"{len(PROBES)} requests will be sent to {service.base_url} for demo" in told
     for probe in PROBES:
-        assert f"  {probe.name}: {probe.asks}" in told.out
+        assert f"  {probe.name}: {probe.asks}" in told
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "code", "said"),
     [
-        (["--email", "nonsense"], "customer.email"),
-        (["--variant", "0"], "intent.shopify_variant_id"),
-        (["--shop", "bad shop"], "shop"),
-        (["--timeout", "soon"], "timeout must be a positive, finite number"),
-        (["--assume", "duplicate=7"], "assumption duplicate must be one of 200"),
+        (["--email", "nonsense"], 2, "customer.email"),
+        (["--variant", "0"], 2, "intent.shopify_variant_id"),
+        (["--shop", "bad shop"], 2, "shop"),
+        (["--timeout", "soon"], 2, "timeout must be a positive, finite number"),
+        (["--assume", "duplicate=7"], 2, "assumption duplicate must be one of 200"),
+        (["--record", "/dev/null/folder"], 1, "/dev/null/folder: Not a directory"),
     ],
 )
 def test_unusable_arguments_send_nothing(
-    words: list[str], said: str, service: Sandbox, capsys: pytest.CaptureFixture[str]
+    words: list[str], code: int, said: str, service: Sandbox, verify: Run
 ) -> None:
     """What cannot be used ends with the reason before anything is sent."""
-    assert 2 == verify(service.base_url, *OPTIONS, "--yes", *words)
-    assert said in capsys.readouterr().err
-    assert [] == service.intents
+    found, _, aside = verify(*OPTIONS, "--yes", *words)
+    assert (code, True, []) == (found, said in aside, service.intents)
 
 
-def test_a_refused_beginning_ends_the_run(
-    service: Sandbox, capsys: pytest.CaptureFixture[str]
+LOST, TO_THE_END = "3 requests in a row went without an answer", len(PROBES) - 2
+
+
+@pytest.mark.parametrize(
+    ("faults", "expected", "reason"),
+    [
+        # All others build on the first request.
+        ([(422, {})], (3, 0, 0), "take a variant for which the customer is not on the list"),
+        ([(500, {"after": 1, "times": 99})], (5, 1, 3), LOST),
+        ([(429, {"after": 3})], (6, 3, 0), "the service answered 429"),
+        ([("reset-after-store", {"after": 8}), (302, {"after": 2})], (5, TO_THE_END, 2), ""),
+    ],
+)
+def test_what_ends_a_run(
+    faults: Any, expected: tuple[int, int, int], reason: str, service: Sandbox, reported: Report
 ) -> None:
-    """Where the first request creates nothing, like for a customer on the list, it stays alone."""
-    assert 0 == verify(service.base_url, *OPTIONS, "--yes")
-    count = len(service.intents)
-    capsys.readouterr()
-    code, report = reported(capsys, service.base_url, *OPTIONS)
-    assert (3, {}, count) == (code, report["answers"], len(service.intents))
-    assert "take a variant for which the customer is not on the list" in report["reason"]
+    """A run ends where going on helps nobody. An answer that is lost differs in nothing."""
+    for kind, options in faults:
+        service.fail_next(kind, **options)
+    code, report = reported()
+    judged = [name for name, traits in report["answers"].items() if traits and name != "rate_limit"]
+    assert expected == (code, len(judged), len(report["unanswered"]))
+    assert report["reason"].endswith(reason)
+    assert {} == report["differences"]
 
 
-def test_a_request_without_an_answer_is_left_out(
-    service: Sandbox, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A lost answer, or one that judges nothing, differs in nothing; the exit code tells it."""
-    service.fail_next("reset-after-store", after=8)
-    service.fail_next(302, after=2)
-    code, report = reported(capsys, service.base_url)
-    assert (5, 2, {}) == (code, len(report["unanswered"]), report["differences"])
-
-
-def test_three_lost_answers_end_the_run(
-    service: Sandbox, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A service that goes away is not asked on and on."""
-    service.fail_next(500, after=1, times=99)
-    code, report = reported(capsys, service.base_url)
-    assert (5, 4) == (code, len(report["answers"].keys() - {"rate_limit"}))
-    assert "3 requests in a row went without an answer" == report["reason"]
-
-
-def test_no_connection(capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_connection(reported: Report) -> None:
     """Where nothing could be sent, the exit code says so."""
     with closed_port() as port:
-        code, report = reported(capsys, f"http://127.0.0.1:{port}", *OPTIONS)
+        code, report = reported(*OPTIONS, base_url=f"http://127.0.0.1:{port}")
     assert (4, {}) == (code, report["answers"])
     assert report["reason"].startswith("nothing was sent")
 
 
-def test_a_rate_limit_ends_the_run(service: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
-    """Turned away, the run ends at once and tells what it knows."""
-    service.fail_next(429, after=3)
-    code, report = reported(capsys, service.base_url)
-    assert (6, 3) == (code, len(report["answers"].keys() - {"rate_limit"}))
-
-
-def test_points_are_left_to_the_shop(service: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
+def test_points_are_left_to_the_shop(service: Sandbox, reported: Report) -> None:
     """The run ends before it uses up the points that the shop's storefront needs. What --assume
     says is expected is not told as a deviation."""
     service.configure(assume=AS_THE_VENDOR | {"rate_points": 30}, catalog=CATALOG)
-    code, report = reported(capsys, service.base_url, *ALL_OPTIONS, "--assume", "rate_points=30")
+    code, report = reported(*ALL_OPTIONS, "--assume", "rate_points=30")
     assert "less than a tenth of the shop's points is left in this window" == report["reason"]
     assert (6, "wrong_product") == (code, [*report["answers"]][-2])
 
 
-def test_ctrl_c_tells_what_is_known(capsys: pytest.CaptureFixture[str]) -> None:
+def test_ctrl_c_tells_what_is_known(reported: Report) -> None:
     """An interrupt ends the run with 130, and with the answers until then."""
     created = http(201, b'{"intents":[{"id":"1","customer_id":"1"}],"errors":[]}')
 
@@ -242,7 +228,7 @@ def test_ctrl_c_tells_what_is_known(capsys: pytest.CaptureFixture[str]) -> None:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with FaultServer(answers(created), interrupt) as server:
-            code, report = reported(capsys, server.url(), *OPTIONS)
+            code, report = reported(*OPTIONS, base_url=server.url())
     finally:
         signal.signal(signal.SIGINT, before)
     assert (130, "interrupted") == (code, report["reason"])
@@ -258,42 +244,24 @@ LEAKS: list[Any] = [
 
 
 def test_no_personal_data_leaves_the_run(
-    service: Sandbox,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    caplog: pytest.LogCaptureFixture,
+    service: Sandbox, verify: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What the service says of a customer is in no finding, no log, and no cassette."""
+    """What the service says of a customer is in no finding, no log, and no cassette of a probe."""
     caplog.set_level(logging.DEBUG)
     for status, leak in product((201, 422), LEAKS):
         service.fail_next(status, after=1, body=leak)
-    options = [*ALL_OPTIONS, "--json", "--record", str(tmp_path)]
-    assert 1 == verify(service.base_url, *options, "--yes")
-    told = capsys.readouterr()
+    folder = tmp_path / "new" / "folder"
+    code, *told = verify(*ALL_OPTIONS, "--yes", "--json", "--record", str(folder))
+    assert 1 == code
     ours = [one for one in caplog.records if one.name.partition(".")[0] in ("stoqapp", "vcr")]
-    written = [path.read_text("utf-8") for path in tmp_path.iterdir()]
-    assert len(PROBES) == len(written)
-    kept = [told.out, told.err, *(f"{vars(one)}" for one in ours), *written]
-    assert [] == found_in(" ".join(kept))
+    written = {path.name: path.read_text("utf-8") for path in folder.iterdir()}
+    assert {f"{probe.name}.yaml" for probe in PROBES} == written.keys()
+    kept = " ".join([*told, *(f"{vars(one)}" for one in ours), *written.values()]).lower()
+    assert [] == [word for word in PLANTED if word in kept]
 
 
-def test_words_are_shown_on_request(service: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
+def test_words_are_shown_on_request(service: Sandbox, verify: Run) -> None:
     """--show-words prints the service's sentences, with the customer's values replaced."""
     service.fail_next(422, after=1, body={"errors": [f"{EMAIL.upper()} waits, as does {PHONE}"]})
-    verify(service.base_url, *ALL_OPTIONS, "--yes", "--show-words")
-    assert "refused_status: '<email> waits, as does <phone>'" in capsys.readouterr().out
-
-
-def test_cassettes_of_a_run(service: Sandbox, tmp_path: Path) -> None:
-    """--record keeps a cassette of each probe, with a made-up request."""
-    folder = tmp_path / "new" / "folder"
-    assert 0 == verify(service.base_url, *ALL_OPTIONS, "--yes", "--record", str(folder))
-    assert {f"{probe.name}.yaml" for probe in PROBES} == {path.name for path in folder.iterdir()}
-    assert [] == found_in(" ".join(path.read_text("utf-8") for path in folder.iterdir()))
-
-
-def test_a_folder_that_cannot_be_made(service: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
-    """Where answers cannot be kept, nothing is sent."""
-    assert 1 == verify(service.base_url, *OPTIONS, "--yes", "--record", "/dev/null/folder")
-    assert "/dev/null/folder: Not a directory" in capsys.readouterr().err
-    assert [] == service.intents
+    _, told, _ = verify(*ALL_OPTIONS, "--yes", "--show-words")
+    assert "refused_status: '<email> waits, as does <phone>'" in told

@@ -3,7 +3,7 @@
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
+from pathlib import Path
 from typing import Any, Final
 
 from attrs import field, frozen
@@ -52,9 +52,7 @@ class Probe:
         return headers, json.dumps(body).encode()
 
 
-_TABLE: Final = tomllib.loads(
-    files("stoqapp_sandbox.verify").joinpath("probes.toml").read_text("utf-8")
-)
+_TABLE: Final = tomllib.loads(Path(__file__).with_name("probes.toml").read_text("utf-8"))
 # Switches that no probe tells of, each with the reason.
 NOT_ASKED: Final[dict[str, str]] = _TABLE.pop("not_asked")
 PROBES: Final = tuple(Probe(name, **row) for name, row in _TABLE.items())
