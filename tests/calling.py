@@ -11,6 +11,7 @@ import pytest
 from stoq_public_api_client.models import CreateIntentRequest, Customer, NewIntent
 from stoqapp import AsyncStoq, IntentCreated, Stoq, StoqError
 from stoqapp.spec import SPEC
+from stoqapp_sandbox.cassettes import SHOP
 
 Outcome = IntentCreated | StoqError
 
@@ -53,10 +54,6 @@ class Session:
     """
 
     def __init__(self, mode: str, waits: list[float], **client: Any) -> None:
-        # Its requests cannot be made, and so it cannot be imported, where the spec has lost or
-        # gained a field that they need: what test_spec says of that must be heard all the same.
-        from record_cassettes import SHOP
-
         async def do_not_wait(seconds: float) -> None:
             waits.append(seconds)
 

@@ -12,42 +12,20 @@ from calling import Caller
 from vcr.cassette import Cassette
 from vcr.request import Request
 
-from record_cassettes import (
-    CASSETTES,
-    COMMAND,
-    RATE_LIMIT,
-    SCENARIOS,
-    SHOP,
-    Scenario,
-    main,
-    was_live,
-)
+from record_cassettes import CASSETTES, COMMAND, RATE_LIMIT, SCENARIOS, Scenario, main, was_live
 from stoq_public_api_client import Client
 from stoq_public_api_client.api.intents import create_intent
-from stoq_public_api_client.models import CreateIntentRequest
-from stoqapp import AnswerError, NotSentError, Stoq, check
+from stoqapp import AnswerError, check
 from stoqapp.spec import BASE_URL, INTENTS_PATH
 from stoqapp_sandbox import Sandbox
-from stoqapp_sandbox.cassettes import LEFT_OUT, SHOWN_HEADERS, scrubbed_answer
+from stoqapp_sandbox.cassettes import LEFT_OUT, SHOP, SHOWN_HEADERS, scrubbed_answer
 
+SCENARIO = {one.name: one for one in SCENARIOS}
 # Each cassette as it is committed, and each that can be recorded live as it is then.
 CASES = [(one, "committed") for one in SCENARIOS]
 CASES += [(one, "live") for one in SCENARIOS if one.is_live]
-
-
-def cassette_of(scenario: Scenario, origin: str) -> Any:
-    refused = pytest.mark.skipif(
-        bool(check(scenario.body)), reason="openapi.json has changed: its request is refused now"
-    )
-    marks = [pytest.mark.vcr, pytest.mark.default_cassette(scenario.name), refused]
-    return pytest.param(scenario, origin, marks=marks, id=f"{scenario.name}-{origin}")
-
-
-each_case = pytest.mark.parametrize(
-    ("scenario", "origin"), CASES, ids=[f"{scenario.name}-{origin}" for scenario, origin in CASES]
-)
 each_cassette = pytest.mark.parametrize(
-    ("scenario", "origin"), [cassette_of(*case) for case in CASES]
+    ("scenario", "origin"), CASES, ids=[f"{one.name}-{origin}" for one, origin in CASES]
 )
 
 
@@ -83,16 +61,22 @@ def vcr_cassette_dir(origin: str, request: pytest.FixtureRequest, tmp_path: Path
 
 
 @pytest.fixture
-def recorded_service(request: pytest.FixtureRequest, record_mode: str) -> str:
+def default_cassette_name(scenario: Scenario) -> str:
+    """The cassette of the test's scenario."""
+    if check(scenario.body):
+        pytest.skip("openapi.json has changed: its request is refused now")
+    return scenario.name
+
+
+@pytest.fixture
+def recorded_service(scenario: Scenario, request: pytest.FixtureRequest, record_mode: str) -> str:
     """The base URL that is in the cassette; while recording, that of a sandbox in its place."""
     if record_mode == "none":
         cassette: Cassette = request.getfixturevalue("vcr")
         return str(cassette.requests[0].uri).removesuffix(INTENTS_PATH)
-    if "scenario" not in request.fixturenames:
-        pytest.skip("only replays")
     sandbox: Sandbox = request.getfixturevalue("stoq_sandbox")
     sandbox.configure(rate_limit=RATE_LIMIT)
-    request.getfixturevalue("scenario").prepare(sandbox)
+    scenario.set_up(sandbox)
     return sandbox.base_url
 
 
@@ -125,77 +109,64 @@ def _all_played(vcr: Cassette | None, record_mode: str) -> Iterator[None]:
         assert vcr.all_played, "the cassette holds an answer that was not asked for"
 
 
-def status_from(client: str, base_url: str, request: CreateIntentRequest) -> int:
-    if client == "generated":
-        with Client(base_url=base_url) as generated:
-            return create_intent.sync_detailed(
-                client=generated, body=request, x_shopify_shop_domain=SHOP
-            ).status_code
-    try:
-        return Caller(client).create_intent(request, base_url=base_url).answer.status
-    except AnswerError as error:
-        return error.status
+def statuses_from(client: str, base_url: str, scenario: Scenario) -> Iterator[int]:
+    for _ in scenario.statuses:
+        if client == "generated":
+            with Client(base_url=base_url) as generated:
+                yield create_intent.sync_detailed(
+                    client=generated, body=scenario.request, x_shopify_shop_domain=SHOP
+                ).status_code
+        else:
+            try:
+                created = Caller(client).create_intent(scenario.request, base_url=base_url)
+                yield created.answer.status
+            except AnswerError as error:
+                yield error.status
 
 
+@pytest.mark.vcr
 @pytest.mark.parametrize("client", ["generated", "sync", "async"])
 @each_cassette
 def test_each_client_finds_its_answers(
     scenario: Scenario, client: str, recorded_service: str
 ) -> None:
     """Every client sends the recorded URL, headers and body, and gets the recorded answers."""
-    answered = [status_from(client, recorded_service, scenario.request) for _ in scenario.statuses]
-    assert list(scenario.statuses) == answered
+    assert scenario.statuses == [*statuses_from(client, recorded_service, scenario)]
 
 
+@pytest.mark.vcr
 @pytest.mark.parametrize("record_mode", ["rewrite"])
-@pytest.mark.parametrize(
-    ("scenario", "origin"),
-    [
-        cassette_of(one, "recorded")
-        for one in SCENARIOS
-        if one.name in ("rate_limited", "duplicate")
-    ],
-)
+@pytest.mark.parametrize("origin", ["recorded"])
+@pytest.mark.parametrize("scenario", [SCENARIO["rate_limited"], SCENARIO["duplicate"]])
 def test_pytest_records_what_the_script_records(scenario: Scenario, recorded_service: str) -> None:
     """--record-mode=rewrite writes the same bytes again."""
-    answered = [status_from("sync", recorded_service, scenario.request) for _ in scenario.statuses]
-    assert list(scenario.statuses) == answered
+    assert scenario.statuses == [*statuses_from("sync", recorded_service, scenario)]
 
 
 @pytest.mark.vcr
 @pytest.mark.parametrize(
-    ("waits", "confirmed"),
+    ("scenario", "waits", "confirmed"),
     [
-        pytest.param([7], False, marks=pytest.mark.default_cassette("rate_limited_then_created")),
-        pytest.param([3], False, marks=pytest.mark.default_cassette("unavailable_then_created")),
-        pytest.param(None, True, marks=pytest.mark.default_cassette("unknown_then_duplicate")),
+        (SCENARIO["rate_limited_then_created"], [7], False),
+        (SCENARIO["unavailable_then_created"], [3], False),
+        (SCENARIO["unknown_then_duplicate"], None, True),
     ],
 )
 def test_recorded_retries(
-    caller: Caller, waits: list[float] | None, confirmed: bool, recorded_service: str
+    scenario: Scenario,
+    waits: list[float] | None,
+    confirmed: bool,
+    caller: Caller,
+    recorded_service: str,
 ) -> None:
     """A refused request is sent again after the wait asked for; a duplicate after an unknown
     attempt is a created intent."""
-    request = SCENARIOS[0].request
     created = caller.create_intent(
-        request, max_retries=1, retry_unknown=True, base_url=recorded_service
+        scenario.request, max_retries=1, retry_unknown=True, base_url=recorded_service
     )
     assert (2, confirmed) == (created.attempts, created.confirmed_by_duplicate)
     assert created.waited_seconds == sum(caller.waits) > 0
     assert waits in (None, caller.waits)
-
-
-@pytest.mark.vcr
-@pytest.mark.default_cassette("created_by_email")
-def test_another_body_finds_no_answer(vcr: Cassette, recorded_service: str) -> None:
-    """A request whose body differs from the recorded one is neither answered nor sent."""
-    request = SCENARIOS[0].request
-    request.intent.quantity = 2
-    with Stoq(SHOP, base_url=recorded_service, max_retries=0, budget=None) as stoq:
-        with pytest.raises(NotSentError, match="CannotOverwriteExistingCassetteException"):
-            stoq.create_intent(request)
-        assert 0 == vcr.play_count
-        stoq.create_intent(SCENARIOS[0].request)
 
 
 def test_every_scenario_has_its_cassette_and_no_other_is_there() -> None:
@@ -204,7 +175,7 @@ def test_every_scenario_has_its_cassette_and_no_other_is_there() -> None:
     assert names == {path.name for path in CASSETTES.iterdir()}, f"record them: {COMMAND}"
 
 
-@each_case
+@each_cassette
 def test_each_cassette_is_scrubbed(scenario: Scenario, vcr_cassette_dir: str) -> None:
     """A cassette says where it is from, names made-up people only, and is scrubbed: doing that
     again changes nothing, and nothing that the sandbox says is left out."""

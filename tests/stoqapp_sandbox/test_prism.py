@@ -62,7 +62,7 @@ def test_each_recorded_exchange_keeps_the_spec(
 ) -> None:
     """Prism objects to no request and no answer, but for a status that the spec does not list."""
     prepared.reset()
-    scenario.prepare(prepared)
+    scenario.set_up(prepared)
     with Stoq(SHOP, base_url=through_prism, max_retries=0, budget=None) as stoq:
         for status in scenario.statuses:
             try:
