@@ -1,20 +1,27 @@
 #!/usr/bin/env python3
-"""Photograph the sandbox's page for docs/page.md: light, dark, the forms, and on a phone.
+"""Take the pictures of docs/: the sandbox's page, an import in a terminal, and its report.
 
 STOQAPP_CHROMIUM says which browser takes them; without it, a Chromium on the PATH does.
 """
 
 import os
+import pty
+import re
 import runpy
 import shutil
+import subprocess
+import sysconfig
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout, suppress
+from contextlib import chdir, contextmanager, redirect_stdout, suppress
 from io import StringIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import httpx
 from playwright.sync_api import Browser, sync_playwright
+from rich.console import Console
+from rich.text import Text
 
 from stoqapp import Stoq, StoqError
 from stoqapp.spec import INTENTS_PATH, SHOP_HEADER
@@ -72,21 +79,73 @@ def fill(sandbox: Sandbox) -> None:
     sandbox.fail_next("latency=0.5-2", times=3)
 
 
-def photograph(program: str) -> None:
-    """Write the pictures."""
-    with Sandbox(port=8321) as sandbox, browser(program) as running:
-        fill(sandbox)
-        for name, (chosen, settings) in PICTURES.items():
-            page = running.new_page(locale="en-GB", **settings)
-            page.goto(f"{sandbox.url}/{chosen}")
-            page.locator("#summary[data-state=live]").wait_for()
-            if chosen:
-                page.locator("#parts section").first.wait_for()
-            page.screenshot(path=DOCS / f"page-{name}.png")
-            page.close()
+def waitlist() -> str:
+    """Return a file of 400 rows, some of which cannot be sent."""
+    rows = ["email,variant_id,product_id,product_title"]
+    goods = ("7701,77,Bicycle bell", "7702,77,Lamp", "7703,77,Saddle")
+    for row in range(400):
+        contact = "no address" if row == 41 else f"person{row % 390}@example.com"
+        rows.append(f"{contact},{goods[row % 7 // 3]}")
+    return "\n".join(rows)
+
+
+def screen_of(words: list[str], stop_at: bytes) -> str:
+    """Run a command in a terminal, press Ctrl-C at a pattern, and return what is on the screen."""
+    shown, is_running = b"", True
+
+    def read(terminal: int) -> bytes:
+        nonlocal shown, is_running
+        shown += (new := os.read(terminal, 65536))
+        if is_running and re.search(stop_at, shown):
+            is_running = False
+            os.write(terminal, b"\x03")
+        return new
+
+    pty.spawn(words, read)
+    # Leave out what was erased, and what hides the cursor.
+    screen = re.sub(rb"[^\n]*\x1b\[2K|\x1b\[\?25[lh]|\r", b"", shown)
+    return f"$ {' '.join(words)}\n{screen.decode()}"
+
+
+def photograph_page(running: Browser, sandbox: Sandbox) -> None:
+    """Write the pictures of the page."""
+    fill(sandbox)
+    for name, (chosen, settings) in PICTURES.items():
+        page = running.new_page(locale="en-GB", **settings)
+        page.goto(f"{sandbox.url}/{chosen}")
+        page.locator("#summary[data-state=live]").wait_for()
+        if chosen:
+            page.locator("#parts section").first.wait_for()
+        page.screenshot(path=DOCS / f"page-{name}.png")
+        page.close()
+
+
+def photograph_import(running: Browser, sandbox: Sandbox) -> None:
+    """Write the pictures of an import that is interrupted, and of the report after its end."""
+    os.environ |= {"COLUMNS": "110", "TERM": "xterm-256color"}
+    os.environ["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]])
+    sandbox.reset()
+    sandbox.fail_next("latency=0.1", every=1)
+    sandbox.fail_next("status=422", every=45)
+    words = f"import waitlist.csv --shop demo --yes --base-url {sandbox.base_url}".split()
+    with TemporaryDirectory() as folder, chdir(folder):
+        Path("waitlist.csv").write_text(waitlist(), "utf-8")
+        screen = Console(record=True, width=110, file=StringIO())
+        screen.print(Text.from_ansi(screen_of(["stoqapp", *words], rb"2[3-9]\d/\d+, ")))
+        picture = screen.export_svg(title="stoqapp import", unique_id="import")
+        # A picture in a page loads no fonts.
+        picture = re.sub(r"@font-face \{.*?\}", "", picture, flags=re.DOTALL)
+        (DOCS / "import.svg").write_text(picture, "utf-8")
+        for more in (words, ["ledger", "show", "--html", "report.html"]):
+            subprocess.run(["stoqapp", *more], check=False)
+        page = running.new_page(viewport={"width": 1000, "height": 900})
+        page.goto(Path("report.html").absolute().as_uri())
+        page.screenshot(path=DOCS / "report.png")
 
 
 if __name__ == "__main__":
     if (found := chromium()) is None:
         raise SystemExit("no Chromium found: install one, or set STOQAPP_CHROMIUM")
-    photograph(found)
+    with Sandbox(port=8321) as here, browser(found) as opened:
+        photograph_page(opened, here)
+        photograph_import(opened, here)

@@ -102,11 +102,12 @@ def test_the_overlay_uses_no_underscore_name_of_the_generated_code() -> None:
 
 
 def test_pins_agree() -> None:
-    """What pyproject.toml pins exactly, constraints.txt pins alike."""
+    """What pyproject.toml pins exactly, constraints.txt and the wheel's SBOM state alike."""
     groups = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["dependency-groups"]
     exact = {pin for group in groups.values() for pin in group if "==" in pin}
-    assert exact
     assert exact <= set((ROOT / "constraints.txt").read_text("utf-8").splitlines())
+    [generator] = (pin for pin in exact if pin.startswith("openapi-python-client"))
+    assert f'by {generator}"' in (ROOT / "stoqapp.cdx.json").read_text("utf-8")
 
 
 def test_no_file_names_this_machine() -> None:
