@@ -34,15 +34,13 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             return answer(422, "Please check what you entered.")
         if isinstance(error, IntentRefusedError):
             return answer(422, "This product has no waitlist.")
-        if error.carried_out is not None:
-            return answer(503, "Please try later.", error.retry_after)
-        return answer(503, "You may be on the list. Send again to be sure.", error.retry_after)
+        if error.carried_out is None:
+            return answer(503, "You may be on the list. Send again to be sure.")
+        return answer(503, "Please try later.")
     return answer(200, "You are on the list.")
 
 
-def answer(status: int, message: str, retry_after: float | None = None) -> dict[str, Any]:
+def answer(status: int, message: str) -> dict[str, Any]:
     """Return what the gateway makes an HTTP answer of."""
     headers = {"Content-Type": "application/json"}
-    if retry_after is not None:
-        headers["Retry-After"] = f"{retry_after:.0f}"
     return {"statusCode": status, "headers": headers, "body": json.dumps({"message": message})}

@@ -1,11 +1,9 @@
 """The settings of a small Django project, run from this folder.
 
-    pip install django gunicorn
-    export DJANGO_SETTINGS_MODULE=settings SECRET_KEY=... STOQ_SHOP=demo
-    python -m django migrate --run-syncdb
-    gunicorn --workers 2 'django.core.wsgi:get_wsgi_application()'
-
-``STOQ_BASE_URL`` leads to a sandbox while you try it.
+pip install django gunicorn
+export DJANGO_SETTINGS_MODULE=settings SECRET_KEY=... STOQ_SHOP=demo
+python -m django migrate --run-syncdb
+gunicorn --workers 2 'django.core.wsgi:get_wsgi_application()'
 """
 
 import os

@@ -1,9 +1,7 @@
 """Sign customers up from a form, with FastAPI.
 
-    pip install fastapi python-multipart uvicorn
-    STOQ_SHOP=demo STOREFRONT=https://demo.example.com uvicorn app:app
-
-``STOQ_BASE_URL`` leads to a sandbox while you try it.
+pip install fastapi python-multipart uvicorn
+STOQ_SHOP=demo STOREFRONT=https://demo.example.com uvicorn app:app
 """
 
 import logging
@@ -35,7 +33,9 @@ app.add_middleware(CORSMiddleware, allow_origins=[STOREFRONT], allow_methods=["P
 
 
 @app.post("/waitlist")
-async def join(request: Request, variant: Field, product: Field, email: Field) -> dict[str, str]:
+async def join(
+    request: Request, variant: Field = "", product: Field = "", email: Field = ""
+) -> dict[str, str]:
     """Put a customer on the waitlist of a variant."""
     await request.state.stoq.subscribe(variant=variant, product=product, email=email)
     return {"message": "You are on the list."}
@@ -52,7 +52,6 @@ async def explain(_: Request, error: StoqError) -> JSONResponse:
         return JSONResponse({"message": "Please check what you entered."}, 422)
     if isinstance(error, IntentRefusedError):
         return JSONResponse({"message": "This product has no waitlist."}, 422)
-    unknown = error.carried_out is None
-    message = "You may be on the list. Send again to be sure." if unknown else "Please try later."
-    headers = {"Retry-After": f"{error.retry_after:.0f}"} if error.retry_after else {}
-    return JSONResponse({"message": message}, 503, headers)
+    if error.carried_out is None:
+        return JSONResponse({"message": "You may be on the list. Send again to be sure."}, 503)
+    return JSONResponse({"message": "Please try later."}, 503)

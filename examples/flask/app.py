@@ -1,9 +1,7 @@
 """Sign customers up from a form, with Flask.
 
-    pip install flask gunicorn
-    STOQ_SHOP=demo gunicorn --threads 4 app:app
-
-``STOQ_BASE_URL`` leads to a sandbox while you try it.
+pip install flask gunicorn
+STOQ_SHOP=demo gunicorn --threads 4 app:app
 """
 
 from functools import cache
@@ -25,23 +23,22 @@ def stoq() -> Stoq:
 @app.post("/waitlist")
 def join() -> dict[str, str]:
     """Put a customer on the waitlist of a variant."""
-    form = request.form
-    stoq().subscribe(variant=form["variant"], product=form["product"], email=form["email"])
+    variant, product = request.form.get("variant", ""), request.form.get("product", "")
+    stoq().subscribe(variant=variant, product=product, email=request.form.get("email"))
     return {"message": "You are on the list."}
 
 
 @app.errorhandler(StoqError)
-def explain(error: StoqError) -> tuple[dict[str, str], int, dict[str, str]]:
+def explain(error: StoqError) -> tuple[dict[str, str], int]:
     """Tell the customer what became of the sign-up."""
     if error.is_duplicate:
-        return {"message": "You are on the list already."}, 200, {}
+        return {"message": "You are on the list already."}, 200
     # An error's text holds no personal data.
     app.logger.warning("sign-up failed: %s", error)
     if isinstance(error, InvalidIntentError):
-        return {"message": "Please check what you entered."}, 422, {}
+        return {"message": "Please check what you entered."}, 422
     if isinstance(error, IntentRefusedError):
-        return {"message": "This product has no waitlist."}, 422, {}
-    unknown = error.carried_out is None
-    message = "You may be on the list. Send again to be sure." if unknown else "Please try later."
-    headers = {"Retry-After": f"{error.retry_after:.0f}"} if error.retry_after else {}
-    return {"message": message}, 503, headers
+        return {"message": "This product has no waitlist."}, 422
+    if error.carried_out is None:
+        return {"message": "You may be on the list. Send again to be sure."}, 503
+    return {"message": "Please try later."}, 503

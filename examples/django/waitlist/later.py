@@ -1,11 +1,10 @@
-"""A view for a launch: it answers without a wait for STOQ, and the outbox keeps the request."""
+"""A view for a launch: it writes to the outbox, and does not wait for STOQ."""
 
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
-from waitlist.answers import explained
 from waitlist.models import WaitingIntent
-from waitlist.views import client, wanted
+from waitlist.views import client, explained, wanted
 
 from stoqapp import Stoq, StoqError
 from stoqapp.inputs import prepare

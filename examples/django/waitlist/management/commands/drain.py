@@ -9,7 +9,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand
-from waitlist.outbox import ModelOutbox
+from waitlist.models import ModelOutbox
 
 from stoqapp import AsyncStoq, Budget
 from stoqapp.bulk.send import drain
