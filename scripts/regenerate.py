@@ -11,9 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.exits import ROOT, Exit, command, parser, shown
-
-CORRECTIONS = ROOT / "scripts" / "corrections.json"
+from pipeline.exits import ROOT, Exit, command, parser
 
 
 @command
@@ -22,41 +20,38 @@ def main(arguments: Sequence[str] | None) -> Exit:
     options = parser(__doc__)
     add = options.add_argument
     add("--check", action="store_true", help="write nothing; list where the package differs")
-    add("--spec", type=Path, metavar="FILE", help="another spec, as JSON; needs --output")
-    add("--output", type=Path, metavar="DIR", help="the package folder, replaced as a whole")
-    text = "JSON Patches (default: scripts/corrections.json; none with --spec)"
-    add("--corrections", type=Path, metavar="FILE", help=text)
     text = "go on without the pieces that the generator cannot make, and list them"
     add("--partial", action="store_true", help=text)
+    text = "another spec, as JSON, without corrections; needs --output"
+    add("--spec", type=Path, metavar="FILE", help=text)
+    add("--output", type=Path, metavar="DIR", help="the package folder, replaced as a whole")
     chosen = options.parse_args(arguments)
+    path = chosen.spec or ROOT / "openapi.json"
+    if path.suffix != ".json":
+        options.error(
+            f"{path.name} is a page or YAML, not .json; run scripts/update_spec.py with it"
+        )
     if chosen.spec and not chosen.output:
         options.error("--spec needs --output, the package folder to write")
     # Here, so that --help works and a missing tool is told.
     from pipeline import corrections, package, spec
 
-    output = (chosen.output or package.OUTPUT).resolve()
-    if not output.name.isidentifier():
-        options.error(f"--output: {output.name!r} cannot be the name of a package")
-    path = chosen.spec or ROOT / "openapi.json"
-    content = spec.read_file(path)
-    document = spec.parsed(content, path.name)
-    spec.check(document, path.name)
-    patches = chosen.corrections or (None if chosen.spec else CORRECTIONS)
-    patched = corrections.corrected(
-        document, corrections.load(patches) if patches else [], path.name
-    )
-    tree, left_out = package.build(patched, content, partial=chosen.partial)
+    output = chosen.output or package.OUTPUT
+    page = spec.read_page(str(path))
+    patches = [] if chosen.spec else corrections.load()
+    document = corrections.corrected(page.document, patches, page.source)
+    tree, left_out = package.build(document, page.sha256, partial=chosen.partial)
     for line in left_out:
         print(f"left out: {line}")
-    lines = package.differences(tree, output)
-    if lines and chosen.check:
-        print(f"{shown(output)} is not what {path.name} gives:", *lines, sep="\n")
+    differing = package.differences(tree, output)
+    if differing and chosen.check:
+        print(f"{output} is not what {path.name} gives:", *differing, sep="\n")
         print("To make it so, run this script without --check.", flush=True)
         return Exit.DIFFERS
-    if lines:
+    if differing:
         package.replace(output, tree)
-    news = "written" if lines else "up to date"
-    print(f"{shown(output)}: {news} ({len(tree)} files)", flush=True)
+    news = "written" if differing else "up to date"
+    print(f"{output}: {news} ({len(tree)} files)", flush=True)
     return Exit.DONE
 
 

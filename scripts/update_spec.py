@@ -11,6 +11,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import Any
 
 from pipeline import corrections, spec
@@ -23,7 +24,8 @@ from stoqapp.terminal import agreed
 
 SPEC = ROOT / "openapi.json"
 SOURCE = ROOT / "scripts" / "openapi_source.json"
-CORRECTIONS = ROOT / "scripts" / "corrections.json"
+STEPS = ("scripts/regenerate.py", "scripts/record_cassettes.py --keep-live", "scripts/test")
+SDK = "overlays/stoqapp"
 
 
 @command
@@ -34,18 +36,11 @@ def main(arguments: Sequence[str] | None) -> Exit:
     add("pages", nargs="*", metavar="PAGE", help="see above")
     add("--dry-run", action="store_true", help="explain, and write nothing")
     add("--yes", action="store_true", help="write without asking")
-    add(
-        "--all",
-        action="store_true",
-        help="then regenerate, record cassettes, and test",
-    )
+    add("--all", action="store_true", help="then regenerate, record cassettes, and test")
     chosen = options.parse_args(arguments)
     names = chosen.pages or [page["from"] for page in json.loads(SOURCE.read_bytes())["pages"]]
     read = [spec.read_page(name) for name in names]
-    for page in read:
-        spec.check(page.document, page.source)
     new = spec.merged(read)
-    spec.check(new, " and ".join(names))
     found = changes(json.loads(SPEC.read_bytes()), new)
     explain(new, found)
     if chosen.dry_run:
@@ -60,116 +55,90 @@ def main(arguments: Sequence[str] | None) -> Exit:
         origin = [{"from": page.source, "date": today, "sha256": page.sha256} for page in read]
         SOURCE.write_text(json.dumps({"pages": origin}, indent=2) + "\n", "utf-8")
         print("Written: openapi.json and scripts/openapi_source.json.", flush=True)
-    if chosen.all:
-        regenerate = [sys.executable, "scripts/regenerate.py"]
-        record = [sys.executable, "scripts/record_cassettes.py", "--keep-live"]
-        for words in (regenerate, record, ["scripts/test"]):
-            if subprocess.run(words, cwd=ROOT, check=False).returncode != 0:
-                step = next(word for word in words if word.startswith("scripts/"))
-                reason = f"{step} failed; see above what to edit, then go on"
-                raise RunError(Exit.TOOL, reason)
+    for step in STEPS if chosen.all else ():
+        python = [sys.executable] if ".py" in step else []
+        if subprocess.run([*python, *step.split()], cwd=ROOT, check=False).returncode != 0:
+            raise RunError(Exit.TOOL, f"{step} failed; see above what to edit, then go on")
     return Exit.DONE
 
 
 def explain(new: dict[str, Any], found: list[Change]) -> None:
-    """Print what changed, what became of rules and corrections, and what to edit by hand."""
+    """Print what changed, which rules and corrections still fit, and what to edit by hand."""
     if not found:
         print("Nothing new: openapi.json says what the page says.")
         return
-    operation = ""
-    for change in found:
-        if change.operation != operation:
-            operation = change.operation
-            print(f"{operation}:")
-        print(f"  {change.severity:10}  {change}")
-    print("Words that rules quote:")
-    kept = [rule.name for rule in RULES]
-    for rule, place, words, now in lost_words(new):
-        print(f"  {rule}: {place} said {words!r}\n    now: {now}")
-        kept = [name for name in kept if name != rule]
-    print(f"  still there: {', '.join(kept) or 'none'}")
-    print("Corrections:")
-    for name, state, fits in fitting(new):
-        print(f"  {name}: {state if fits else 'does not fit, see below'}")
-    print("To edit by hand:")
-    for edit in list(edits(new)) or ["nothing"]:
-        print(f"  {edit}")
+    for operation, concerned in groupby(found, key=lambda change: change.operation):
+        print(f"{operation}:")
+        for change in concerned:
+            print(f"  {change.severity:10}  {change.text}")
+    told = list(findings(new))
+    for title, is_meant in (("Still right:", False), ("To edit by hand:", True)):
+        texts = [text for text, is_edit in told if is_edit is is_meant]
+        print(title, *texts or ["nothing"], sep="\n  ")
 
 
-def lost_words(document: dict[str, Any]) -> list[tuple[str, str, str, str]]:
-    """Return what rules quote and `document` lacks: the rule, the place, the words, those now."""
-    read = readable(document)
-    return [
-        (rule.name, quote.place, quote.words, one_line(read.words_at(quote.place)) or "nothing")
-        for rule in RULES
-        for quote in rule.quotes
-        if read and quote.words not in read.words_at(quote.place)
-    ]
+def findings(document: dict[str, Any]) -> Iterator[tuple[str, bool]]:
+    """Yield for a new spec what became of each rule and correction, and what else to edit.
 
-
-def fitting(document: dict[str, Any]) -> Iterator[tuple[str, str, bool]]:
-    """Yield each correction's name, what becomes of it, and whether it fits."""
-    document = corrections.without_ignored_headers(document)
-    for correction in corrections.load(CORRECTIONS):
+    With each comes whether it is an edit. What the spec's schemas state needs none.
+    """
+    patched = corrections.without_ignored_headers(document)
+    for correction in corrections.load():
         try:
-            document, state = correction.apply(document, "the new spec")
+            before, patched = patched, correction.apply(patched, "the new spec")
+            state = "done already" if patched == before else "applied"
+            yield f"scripts/corrections.json, {correction.name}: {state}", False
         except RunError as error:
-            yield correction.name, str(error), False
-        else:
-            yield correction.name, state, True
-
-
-def edits(document: dict[str, Any]) -> Iterator[str]:
-    """Yield what a person has to edit for a spec; what its schemas state needs no edit."""
-    sdk = "overlays/stoqapp"
-    for rule, place, _, _ in lost_words(document):
-        text = "see whether the rule and its message still hold, and quote the new words for"
-        yield f"{sdk}/rules.py, {rule}: {text} {place}"
-    for name, state, fits in fitting(document):
-        if not fits:
-            yield f"scripts/corrections.json, {name}: {state}"
-    if (read := readable(document)) is None:
-        yield f"{sdk}/spec.py: say where POST {INTENTS_PATH} and its JSON body are now"
+            yield f"scripts/corrections.json, {correction.name}: {error}", True
+    read = Spec(document)
+    try:
+        request, headers = read.request, read.headers
+    except (KeyError, StopIteration, TypeError):
+        yield f"{SDK}/spec.py: say where POST {INTENTS_PATH} and its JSON body are now", True
         return
+    for rule in RULES:
+        lost = [quote for quote in rule.quotes if quote.words not in read.words_at(quote.place)]
+        if not lost:
+            yield f"{SDK}/rules.py, {rule.name}: its words are still there", False
+        for place, words in lost:
+            text = f"{SDK}/rules.py, {rule.name}: see whether the rule and its message still hold"
+            now = one_line(read.words_at(place)) or "nothing"
+            yield (
+                f"{text}, and quote the new words\n    {place} said: {words}\n    now: {now}",
+                True,
+            )
     arguments = {row.path for row in INPUTS.values()}
     for place, schema in read.required.items():
         # A field with one possible value is not asked for.
         if len(schema.enum) != 1 and place not in arguments:
-            yield f"{sdk}/inputs.py: give {place}, which is required, a row"
+            yield f"{SDK}/inputs.py: give {place}, which is required, a row", True
     channel, known = read.field("intent.channel"), {one.name for one in CHANNELS}
     for name in sorted(known ^ set(channel.enum if channel else known)):
         what = "take out" if name in known else "add, with its quote,"
-        yield f"{sdk}/rules.py, CHANNELS: {what} the channel {name!r}"
-    for place, word in _unchecked(read.request):
-        yield f"{sdk}/spec.py: {place} states {word}, which is not checked"
-    if SHOP_HEADER not in read.headers:
-        yield f"{sdk}/spec.py: say in SHOP_HEADER what names the shop now"
+        yield f"{SDK}/rules.py, CHANNELS: {what} the channel {name!r}", True
+    for place, word in _unchecked(request):
+        yield f"{SDK}/spec.py: {place} states {word}, which is not checked", True
+    if SHOP_HEADER not in headers:
+        yield f"{SDK}/spec.py: say in SHOP_HEADER what names the shop now", True
     for one in read.parameters:
         # OpenAPI says to ignore the second.
         if one.get("required") and one["name"] not in (SHOP_HEADER, "Content-Type"):
-            yield f"{sdk}/settings.py: send the {one['in']} {one['name']}"
+            yield f"{SDK}/settings.py: send the {one['in']} {one['name']}", True
     for each in filter(None, read.operation.get("security", document.get("security", ()))):
-        yield f"{sdk}/settings.py: give the clients an argument for {', '.join(each)}"
+        yield f"{SDK}/settings.py: give the clients an argument for {', '.join(each)}", True
 
 
-def readable(document: dict[str, Any]) -> Spec | None:
-    """Return the spec as the SDK reads it, None if it lacks what the SDK looks for."""
-    read = Spec(document)
-    try:
-        return read if read.request and read.headers else None
-    except (KeyError, StopIteration, TypeError):
-        return None
-
-
-def _unchecked(schema: Schema, place: str = "") -> Iterator[tuple[str, str]]:
+def _unchecked(schema: Schema, place: str = "", *above: Schema) -> Iterator[tuple[str, str]]:
     """Yield each keyword of a request's schema that `check` passes over, with its place."""
+    if schema.keywords in [each.keywords for each in above]:
+        # The schema holds itself.
+        return
     for word in schema.keywords.keys() - CHECKED - ANNOTATIONS:
         if not word.startswith("x-"):
             yield place or "the request", word
-    for name, part in schema.properties.items():
-        yield from _unchecked(part, f"{place}.{name}".lstrip("."))
-    if schema.items:
-        yield from _unchecked(schema.items, f"{place}[]")
+    parts = {f"{place}.{name}".lstrip("."): part for name, part in schema.properties.items()}
+    for name, part in (parts | ({f"{place}[]": schema.items} if schema.items else {})).items():
+        yield from _unchecked(part, name, *above, schema)
 
 
 if __name__ == "__main__":

@@ -5,34 +5,20 @@
 
 from typing import Literal, NotRequired, TypedDict
 
-__all__ = (
-    "CreateIntentRequestDict",
-    "CustomerDict",
-    "NewIntentDict",
-    "ProductDict",
-)
-
-
-class CreateIntentRequestDict(TypedDict):
-    intent: "NewIntentDict"
-    customer: "CustomerDict"
-    product: NotRequired["ProductDict"]
-    """Product data is only needed if you have optin confirmation or alerts to your shop set up"""
-
 
 class NewIntentDict(TypedDict):
     shopify_variant_id: int
     """The ID for the Shopify Variant"""
     shopify_product_id: int
     """The ID for the Shopify Product"""
-    channel: Literal["email", "push", "sms"]
+    shopify_market_id: NotRequired[int]
+    """The ID for the Shopify Market (for multi-market stores)"""
+    channel: Literal["email", "sms", "push"]
     """The notification channel (email requires customer.email, sms requires customer.phone, push requires customer.push)"""
     quantity: int
     """The quantity of the Variant they want"""
     source: Literal["api"]
     """Should be set to 'api'"""
-    shopify_market_id: NotRequired[int]
-    """The ID for the Shopify Market (for multi-market stores)"""
 
 
 class CustomerDict(TypedDict):
@@ -73,6 +59,13 @@ class ProductDict(TypedDict):
     """The vendor/brand of the product"""
     sku: NotRequired[str]
     """The SKU of the variant"""
+
+
+class CreateIntentRequestDict(TypedDict):
+    intent: NewIntentDict
+    customer: CustomerDict
+    product: NotRequired[ProductDict]
+    """Product data is only needed if you have optin confirmation or alerts to your shop set up"""
 
 
 GENERATOR = "openapi-python-client 0.29.1"

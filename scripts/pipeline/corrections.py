@@ -3,18 +3,16 @@
 import copy
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from attrs import field, frozen
-from attrs.validators import min_len
 from jsonpatch import JsonPatch, JsonPatchException, apply_patch
 from jsonpointer import JsonPointer, JsonPointerException, resolve_pointer
 
-from pipeline.exits import Exit, RunError, one_line, shown
+from pipeline.exits import ROOT, Exit, RunError, one_line
 
+CORRECTIONS = ROOT / "scripts" / "corrections.json"
 IGNORED_HEADERS = {"accept", "authorization", "content-type"}
-
-State = Literal["applied", "done already"]
 
 
 class Place(JsonPointer):
@@ -36,53 +34,49 @@ class Correction:
 
     name: str
     reason: str
-    operations: list[dict[str, Any]] = field(validator=min_len(1))
+    operations: JsonPatch = field(converter=JsonPatch)
 
-    def apply(self, document: Any, name: str) -> tuple[Any, State]:
-        """Return `document` with the correction, and whether that changed anything.
+    def apply(self, document: Any, name: str) -> Any:
+        """Return `document` with the correction; an equal one if it is done already.
 
         A ``test`` of a type also holds for a list of types with that one in it. A ``remove`` of
         what is gone is done already.
         """
-        result, removes = document, self.operations[-1]["op"] == "remove"
-        for operation in self.operations:
-            kind, place = operation["op"], operation["path"]
+        result, kinds = document, [operation["op"] for operation in self.operations]
+        for operation, kind in zip(self.operations, kinds, strict=True):
+            place, wanted = operation["path"], operation.get("value")
             try:
                 holder, last = Place(place).to_last(result)
                 found = holder[last] if kind in ("test", "remove") else None
-                if kind == "test" and isinstance(found, list) and operation.get("value") in found:
-                    continue
-                result = apply_patch(result, [operation], pointer_cls=Place)
+                if kind != "test" or not isinstance(found, list) or wanted not in found:
+                    result = apply_patch(result, [operation], pointer_cls=Place)
             except (JsonPatchException, JsonPointerException, LookupError) as error:
-                if removes and isinstance(error, LookupError | JsonPointerException):
-                    return document, "done already"
-                wanted = json.dumps(operation.get("value")) if kind == "test" else f"to {kind}"
+                if "remove" in kinds and isinstance(error, LookupError | JsonPointerException):
+                    return document
+                expected = json.dumps(wanted) if kind == "test" else f"to {kind}"
                 raise RunError(
                     Exit.CORRECTION,
                     f"correction {self.name!r} does not fit {name}: at {place} it expects"
-                    f" {wanted}: {one_line(error, 200)}. Its reason was: {self.reason}"
+                    f" {expected}: {one_line(error, 200)}. Its reason was: {self.reason}"
                     " Decide anew, and edit scripts/corrections.json",
                 ) from error
-        return result, "applied" if result != document else "done already"
+        return result
 
 
-def load(path: Path) -> list[Correction]:
+def load(path: Path = CORRECTIONS) -> list[Correction]:
     """Return the corrections in `path`: a JSON list of {name, reason, operations}."""
     try:
-        corrections = [Correction(**each) for each in json.loads(path.read_bytes())]
-        for correction in corrections:
-            JsonPatch(correction.operations)
+        return [Correction(**each) for each in json.loads(path.read_bytes())]
     except (TypeError, ValueError, JsonPatchException) as error:
         form = "a list of {name, reason, operations}, the operations a JSON Patch"
-        raise RunError(Exit.CORRECTION, f"{shown(path)} is not {form}: {error}") from error
-    return corrections
+        raise RunError(Exit.CORRECTION, f"{path} is not {form}: {error}") from error
 
 
 def corrected(document: Any, corrections: list[Correction], name: str) -> Any:
     """Return a copy of `document` with all `corrections` applied; stop where one does not fit."""
     result = without_ignored_headers(document)
     for correction in corrections:
-        result, _ = correction.apply(result, name)
+        result = correction.apply(result, name)
     return result
 
 

@@ -55,11 +55,6 @@ def one_line(text: object, limit: int = 400) -> str:
     return shorten(str(text), limit, placeholder=" …")
 
 
-def shown(path: Path) -> str:
-    """Return `path` from the project's root if it lies there, else in full."""
-    return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
-
-
 def command(run: Callable[[Sequence[str] | None], Exit]) -> Callable[..., int]:
     """Let `run` end by its exit code; report a failure in one line on stderr."""
 
