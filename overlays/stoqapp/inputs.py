@@ -274,7 +274,7 @@ class _Request:
         given = self._values.keys() | self._unusable
         if path in given or path not in SPEC.fields:
             return
-        found = [name for contact, name in _FIRST_CHANNEL.items() if contact in given]
+        found = sorted(name for contact, name in _FIRST_CHANNEL.items() if contact in given)
         if len(found) == 1:
             self._values[path] = found[0]
             self.changes.append(Change(path, "inferred from the only contact given"))
