@@ -7,7 +7,7 @@ a created intent, and every other status is an error of its own class.
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import islice
 from typing import Any, Final
 
@@ -15,10 +15,11 @@ from attrs import field, frozen
 
 from stoqapp.errors import Answer, AnswerError, class_of_status
 from stoqapp.headers import (
+    answered_at,
     loggable_id,
+    moment_from,
     rate_limit_from_headers,
     request_id_from_headers,
-    seconds_from_http_date,
 )
 from stoqapp.readers import Change
 
@@ -76,7 +77,8 @@ class IntentCreated:
     @property
     def created_at(self) -> datetime | None:
         """The first intent's ``created_at`` with its zone (else UTC); None if there is none."""
-        return next((_moment_from(intent.get("created_at")) for intent in self.intents), None)
+        text = self.intents[0].get("created_at") if self.intents else None
+        return moment_from(text) if isinstance(text, str) else None
 
     @property
     def request_id(self) -> str | None:
@@ -173,30 +175,6 @@ def _texts_in(value: Any, depth: int = 0) -> Iterator[str]:
                 yield f"{name}: {text}" if isinstance(value, dict) else text
 
 
-def _moment_from(text: object) -> datetime | None:
-    """Return the moment that a service wrote as *text*, None if it leaves out a part of it."""
-    if not isinstance(text, str):
-        return None
-    # Takes 20 ms to import, which only a caller who asks for the date has to spend.
-    from dateutil.parser import parse
-
-    try:
-        # What the text leaves out is taken from the default, and then the two differ.
-        first, second = (
-            parse(text, default=default, tzinfos=_zone_from)
-            for default in (datetime(2000, 1, 1, tzinfo=UTC), datetime(2001, 2, 2, tzinfo=UTC))
-        )
-    except (ValueError, OverflowError):
-        return None
-    return first if first == second else None
-
-
-def _zone_from(name: str | None, offset: int | None) -> int:
-    if offset is None and name is not None:
-        raise ValueError("a zone's name, such as EST, can mean several zones")
-    return offset or 0
-
-
 def _retry_after(answer: Answer, content: dict[str, Any], now: float) -> float | None:
     """Return how long to wait: by ``Retry-After``, else the body, else the rate limit's reset.
 
@@ -204,9 +182,8 @@ def _retry_after(answer: Answer, content: dict[str, Any], now: float) -> float |
     """
     header = answer.headers.get("retry-after", "")
     seconds = _longest_in(header)
-    if seconds is None and (moment := seconds_from_http_date(header)) is not None:
-        sent = seconds_from_http_date(answer.headers.get("date", ""))
-        seconds = moment - (now if sent is None else sent)
+    if seconds is None and (moment := moment_from(header)):
+        seconds = moment.timestamp() - answered_at(answer.headers, now)
     if answer.status == 429 and (seconds is None or seconds < 0):
         seconds = _longest_in(str(content.get("retry_after")))
         if seconds is None:

@@ -52,8 +52,7 @@ def rate_limit_from_headers(headers: Mapping[str, str], now: float) -> RateLimit
     limit, remaining, reset = (
         _number(headers.get(f"x-ratelimit-{name}", "")) for name in ("limit", "remaining", "reset")
     )
-    answered = seconds_from_http_date(headers.get("date", ""))
-    seconds = None if reset is None else max(0.0, reset - (now if answered is None else answered))
+    seconds = None if reset is None else max(0.0, reset - answered_at(headers, now))
     return RateLimit(
         _up_to(_MOST_POINTS, limit),
         _up_to(_MOST_POINTS, remaining),
@@ -71,19 +70,25 @@ def _up_to(most: Value, value: Value | None) -> Value | None:
 
 
 @lru_cache(maxsize=8)  # Many answers come in one second.
-def seconds_from_http_date(text: str) -> float | None:
-    """Return a header's date in Unix seconds, None where it is not a date.
+def moment_from(text: str) -> datetime | None:
+    """Return the date and time in *text*, with its zone (else UTC); None where it is no date.
 
-    Reads the three forms of RFC 9110, and ISO 8601, which some servers send.
+    Reads the three forms of RFC 9110, and ISO 8601, which some servers send; also as Ruby writes
+    it, with ``UTC`` at the end.
     """
     for parse in (parsedate_to_datetime, datetime.fromisoformat):
         try:
-            moment = parse(text)
-            # A date without a zone is in GMT.
-            return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+            moment = parse(text.replace(" UTC", "Z"))
         except (ValueError, TypeError, OverflowError, IndexError):
             continue
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return None
+
+
+def answered_at(headers: Mapping[str, str], now: float) -> float:
+    """Return when an answer was sent in Unix seconds: by its ``Date``, else *now*."""
+    moment = moment_from(headers.get("date", ""))
+    return now if moment is None else moment.timestamp()
 
 
 def request_id_from_headers(headers: Mapping[str, str]) -> str | None:

@@ -6,6 +6,7 @@ or could mean several things. No message repeats the input.
 
 import operator
 import re
+from contextlib import suppress
 from typing import Any, Final, Literal, NamedTuple, get_args
 from urllib.parse import urlsplit
 
@@ -66,11 +67,10 @@ def present(given: Any) -> Any:
 
     None, blank text, NaN, and pandas' NA and NaT stand for "not given".
     """
-    if given is not None and hasattr(given, "dtype"):
-        try:
+    if hasattr(given, "dtype"):
+        # An array of several values is left to the rules.
+        with suppress(AttributeError, TypeError, ValueError):
             given = given.item()
-        except (AttributeError, TypeError, ValueError):
-            return given
     if given is None or isinstance(given, bool):
         return given
     if isinstance(given, str):
