@@ -6,7 +6,7 @@ a created intent, and every other status is an error of its own class.
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from itertools import islice
 from typing import Any, Final
@@ -23,7 +23,8 @@ from stoqapp.headers import (
 )
 from stoqapp.readers import Change
 
-# The statuses that can mean "already on the list".
+# The statuses that can mean "already on the list", and the words. Assumed: the vendor says that an
+# intent is unique, but not how a second one is answered.
 _DUPLICATE_STATUSES: Final = (200, 400, 409, 422)
 _MOST_MESSAGES: Final = 100
 _DEEPEST_MESSAGE: Final = 10
@@ -135,21 +136,13 @@ def error_from_answer(answer: Answer, now: float) -> AnswerError:
     messages = _messages_in(content)
     error = class_of_status(answer.status)(answer=answer, messages=messages)
     error.retry_after = _retry_after(answer, content, now)
-    error.is_duplicate = answer.status in _DUPLICATE_STATUSES and says_duplicate(messages)
-    if answer.status == 503 and error.retry_after is not None:
-        error.carried_out = False
-    return error
-
-
-def says_duplicate(messages: Sequence[str]) -> bool:
-    """Return whether a refusal's words mean that the intent is already there.
-
-    Assumed: the vendor says that an intent is unique, but not how a second one is answered.
-    """
-    return any(
+    error.is_duplicate = answer.status in _DUPLICATE_STATUSES and any(
         re.search(_DUPLICATE, message) and not re.search(_NO_DUPLICATE, message)
         for message in messages
     )
+    if answer.status == 503 and error.retry_after is not None:
+        error.carried_out = False
+    return error
 
 
 def json_from(body: bytes) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from attrs import evolve
 
@@ -29,16 +29,13 @@ from stoqapp.spec import INTENTS_PATH
 if TYPE_CHECKING:
     from stoq_public_api_client.models import CreateIntentRequest
     from stoq_public_api_client.typed_dicts import CreateIntentRequestDict
-    from stoqapp.http.transport import AsyncTransport, Transport
-
-AnyTransport = TypeVar("AnyTransport", "Transport", "AsyncTransport")
 
 
-class _Client(Generic[AnyTransport]):
+class _Client:
     """What both clients share: their settings, and the connections that copies use, too."""
 
     _transport_kind: str
-    _transport: AnyTransport
+    _transport: Any
     _settings: Settings
 
     def __init__(
@@ -123,7 +120,7 @@ class _Client(Generic[AnyTransport]):
         return f"{type(self).__name__}(shop={self.shop!r}, base_url={self._settings.base_url!r})"
 
 
-class Stoq(_Client["Transport"]):
+class Stoq(_Client):
     """Puts customers on the waitlists of one shop. Thread-safe; use it in a ``with`` block.
 
     Args:
@@ -211,7 +208,7 @@ class Stoq(_Client["Transport"]):
         self.close()
 
 
-class AsyncStoq(_Client["AsyncTransport"]):
+class AsyncStoq(_Client):
     """`Stoq` for asyncio: the same arguments and guarantees, for the tasks of event loops."""
 
     _transport_kind = "AsyncTransport"

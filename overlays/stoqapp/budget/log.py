@@ -36,11 +36,7 @@ class Allowance(NamedTuple):
 
 
 def allowance_from(share: float, points: int, window_seconds: float) -> Allowance:
-    """Return the allowance for these arguments of `stoqapp.Budget`.
-
-    Raises:
-        ConfigurationError: One of them is unusable.
-    """
+    """Return the allowance for arguments of `stoqapp.Budget`; raise where one is unusable."""
     for name, value, most, example in (
         ("share", share, 1, "0.9 to leave a tenth to others"),
         ("points", points, 1_000_000, "360"),

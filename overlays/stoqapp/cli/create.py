@@ -26,6 +26,7 @@ from stoqapp.errors import (
 )
 from stoqapp.http.options import HttpOptions
 from stoqapp.inputs import INPUTS, Input
+from stoqapp.rules import CONTACT_OF_CHANNEL
 from stoqapp.settings import MAX_RETRIES, TOTAL_TIMEOUT_SECONDS, base_url_from
 from stoqapp.terminal import complain, mention, show
 
@@ -62,7 +63,6 @@ environment:
   STOQ_LOG                                debug, info, warning or error: logs on standard error
 
 """
-_CONTACTS: Final = ("email", "phone", "push")
 # Arguments of `stoqapp.Stoq`, and what argparse is to know of their options.
 _CLIENT_OPTIONS: Final[Mapping[str, Mapping[str, Any]]] = {
     "shop": {"help": "the shop: demo, demo.myshopify.com or URL ($STOQ_SHOP)"},
@@ -135,7 +135,7 @@ def _settings(row: Input) -> dict[str, Any]:
     settings: dict[str, Any] = {"help": f"{row.help}{' (required)' if row.required else note}"}
     if choices := [choice for part in types for choice in get_args(part)]:
         return settings | {"choices": choices, "type": str.lower}
-    if row.name in _CONTACTS:
+    if row.name in CONTACT_OF_CHANNEL.values():
         return settings | {"type": _contact}
     return settings | ({"type": int} if int in types and str not in types else {})
 

@@ -16,12 +16,7 @@ _WANTED: Final[Mapping[Any, str]] = {int: "must be a whole number", float: "must
 
 
 class UsageError(Exception):
-    """The command line cannot be understood.
-
-    Args:
-        command: The command as it is typed, like ``stoqapp create``.
-        message: What is wrong, without any value that was typed.
-    """
+    """The command line of *command*, like ``stoqapp create``, cannot be understood."""
 
     def __init__(self, command: str, message: str) -> None:
         super().__init__(message)

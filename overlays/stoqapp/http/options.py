@@ -93,13 +93,7 @@ class HttpOptions:
 
 
 class Route(NamedTuple):
-    """Where connections lead, and through what.
-
-    Attributes:
-        origin: Scheme, host and port of the service.
-        proxy: To go through, None for the direct way.
-        ssl_context: For the service and for an https proxy; None where no TLS is spoken.
-    """
+    """Where connections lead, through what, and by what TLS; None where there is none."""
 
     origin: "httpcore.Origin"
     proxy: "httpcore.Proxy | None"
