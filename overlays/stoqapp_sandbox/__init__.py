@@ -1,7 +1,7 @@
 """A stand-in for the STOQ API on this machine, for tests, demos and trying things out.
 
 Needs the extra: ``pip install 'stoqapp[sandbox]'``. Without it this package still imports, and
-`Sandbox` and `serve` raise `SandboxNotInstalledError` when they are called.
+`Sandbox` and `serve` raise `SandboxError` when they are called.
 """
 
 from importlib import import_module
@@ -11,22 +11,15 @@ __all__ = [
     "ASSUMPTIONS",
     "Assumption",
     "Assumptions",
-    "PortInUseError",
     "Sandbox",
     "SandboxError",
-    "SandboxNotInstalledError",
     "UnusableOptionError",
     "serve",
 ]
 
 if TYPE_CHECKING:
     from stoqapp_sandbox.assumptions import ASSUMPTIONS, Assumption, Assumptions
-    from stoqapp_sandbox.errors import (
-        PortInUseError,
-        SandboxError,
-        SandboxNotInstalledError,
-        UnusableOptionError,
-    )
+    from stoqapp_sandbox.errors import SandboxError, UnusableOptionError
     from stoqapp_sandbox.server import Sandbox, serve
 else:
     # Every pytest run loads the plugin in this package, and few runs need the rest.

@@ -40,7 +40,7 @@ class Answer:
     """An HTTP answer with names of headers in lower case, and how it goes out.
 
     *sends* says which part of it, *ends* what happens to the connection then. *parts* stand in
-    place of the body where it is sent bit by bit; an empty part sends nothing.
+    place of the body where it is sent bit by bit, until the connection is closed.
     """
 
     status: int
@@ -52,32 +52,24 @@ class Answer:
     seconds_per_byte: float = 0.0
     parts: AsyncIterator[str] | None = None
 
-    @property
-    def is_received(self) -> bool:
-        """Whether the caller receives the status line."""
-        return self.sends not in ("nothing", "garbage")
-
-
-class UnreadableJsonError(ValueError):
-    """The bytes are not JSON in UTF-8 that can be written again; the message repeats none."""
-
 
 def json_from_bytes(raw: bytes) -> Any:
-    """Read the JSON of a body; raises UnreadableJsonError."""
+    """Read the JSON of a body; raises ValueError, which repeats nothing of it."""
     try:
         value = _DECODER.decode(raw.decode())
         if b"\\u" in raw:
             json_text(value).encode()
     except UnicodeDecodeError as error:
-        raise UnreadableJsonError(f"must be UTF-8: byte {error.start} is not") from None
+        raise ValueError(f"body: must be UTF-8: byte {error.start} is not") from None
     except UnicodeEncodeError:
-        raise UnreadableJsonError("must be valid Unicode: it holds a lone surrogate") from None
+        raise ValueError("body: must be valid Unicode: it holds a lone surrogate") from None
     except json.JSONDecodeError as error:
         place = f"line {error.lineno} column {error.colno}"
-        raise UnreadableJsonError(f"must be JSON: {error.msg} at {place}") from None
+        raise ValueError(f"body: must be JSON: {error.msg} at {place}") from None
     except (ValueError, RecursionError):
-        raise UnreadableJsonError(
-            "must be JSON without NaN, Infinity, numbers of thousands of digits, and deep nesting"
+        raise ValueError(
+            "body: must be JSON without NaN, Infinity, numbers of thousands of digits, and deep"
+            " nesting"
         ) from None
     return value
 
@@ -117,22 +109,21 @@ def messages_answer(
     return json_answer(status, {"errors": by_field})
 
 
-def rate_limited_answer(
-    seconds_left: int, message: str, assumptions: Assumptions = DEFAULTS
-) -> Answer:
-    """Return the vendor's 429 for a shop that gets points again in *seconds_left* seconds."""
+def rate_limited_answer(seconds: int, why: str, assumptions: Assumptions) -> Answer:
+    """Return the vendor's 429 for a shop that gets points again in so many seconds."""
     place = assumptions["rate_limited_body"]
-    body = {"error": "Rate limit exceeded", "retry_after": seconds_left, "message": message}
+    message = f"{why}; try again in {seconds} seconds"
+    body = {"error": "Rate limit exceeded", "retry_after": seconds, "message": message}
     if place == "header":
         del body["retry_after"]
-    return json_answer(429, body, {} if place == "body" else {"retry-after": str(seconds_left)})
+    return json_answer(429, body, {} if place == "body" else {"retry-after": str(seconds)})
 
 
 def error_answer(
     status: int,
     error: str,
-    headers: Mapping[str, str] | None = None,
     assumptions: Assumptions = DEFAULTS,
+    headers: Mapping[str, str] | None = None,
 ) -> Answer:
     """Return an answer with one reason that is about no field."""
     shape = assumptions["error_body"]

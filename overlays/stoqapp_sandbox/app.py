@@ -16,13 +16,12 @@ from stoqapp_sandbox.answers import (
     NOT_FOUND,
     Answer,
     Request,
-    UnreadableJsonError,
     error_answer,
     json_answer,
     json_from_bytes,
     messages_answer,
 )
-from stoqapp_sandbox.errors import SandboxError, UnusableOptionError
+from stoqapp_sandbox.errors import SandboxError
 from stoqapp_sandbox.faults import fault_from
 from stoqapp_sandbox.page.guard import CONTROL, HEADERS, is_private, refusal
 from stoqapp_sandbox.page.views import detail, page_files, view
@@ -41,7 +40,7 @@ class App:
     """
 
     def __init__(self, service: Service, host: str) -> None:
-        self._service = service
+        self.service = service
         self._host = host
         self._routes: dict[tuple[str, str], Callable[[Request], Answer]] = {
             ("GET", "/requests"): self._requests,
@@ -55,29 +54,22 @@ class App:
             ("POST", "/faults"): self._add_fault,
             ("DELETE", "/faults"): self._clear_faults,
         }
-        for path, answer in page_files(service).items():
-            self._routes["GET", path.removeprefix(CONTROL)] = partial(lambda one, _: one, answer)
-
-    @property
-    def generation(self) -> int:
-        """The generation of a request that begins now, see `Service`."""
-        return self._service.generation
+        for path, answer in page_files().items():
+            self._routes["GET", path] = partial(lambda one, _: one, answer)
 
     def __call__(self, request: Request) -> Answer:
         """Answer a request."""
         try:
-            return self._own(request) if is_private(request.path) else self._service.answer(request)
-        except SandboxError as error:
-            logger.error("%s", error)  # noqa: TRY400
-            return error_answer(500, str(error))
+            return self._own(request) if is_private(request.path) else self.service.answer(request)
         except Exception as error:  # noqa: BLE001 - its text may repeat what a customer sent
-            place = traceback.extract_tb(error.__traceback__)[-1]
+            said = str(error)
+            if not isinstance(error, SandboxError):
+                place = traceback.extract_tb(error.__traceback__)[-1]
+                at = f"{place.filename}:{place.lineno}"
+                said = f"the sandbox itself failed: {type(error).__name__} at {at}"
             # No traceback: it ends with the exception's text.
-            logger.error(  # noqa: TRY400
-                "the sandbox itself failed: %s at %s:%s",
-                *(type(error).__name__, place.filename, place.lineno),
-            )
-            return error_answer(500, "The sandbox itself failed; its log says where")
+            logger.error(said)  # noqa: TRY400
+            return error_answer(500, said)
 
     def _own(self, request: Request) -> Answer:
         """Answer a request for the sandbox's own part."""
@@ -88,7 +80,7 @@ class App:
         elif route := self._routes.get((method, path)):
             found = route(request)
         elif known := [known for known, of_path in self._routes if of_path == path]:
-            found = error_answer(405, "Method Not Allowed", {"allow": ", ".join(known)})
+            found = error_answer(405, "Method Not Allowed", headers={"allow": ", ".join(known)})
         else:
             found = error_answer(404, NOT_FOUND)
         return evolve(found, headers={**found.headers, **HEADERS})
@@ -97,13 +89,13 @@ class App:
         yield "retry: 1000\n\n"
         shown = ""
         while True:
-            now = json.dumps(view(self._service))
+            now = json.dumps(view(self.service))
             yield "" if now == shown else f"data: {now}\n\n"
             shown = now
             await sleep(_BREATH_SECONDS)
 
     async def _intents(self) -> AsyncIterator[str]:
-        for part in self._service.intents_json():
+        for part in self.service.intents_json():
             yield part
             # Other requests have their turn.
             await sleep(0)
@@ -116,19 +108,19 @@ class App:
                 return messages_answer(400, [f"{name}: give after and limit, whole numbers"])
         base_url = f"http://{request.headers.get('host', '')}"
         after, limit = int(asked["after"]), min(int(asked["limit"]), _MOST_REQUESTS)
-        store = self._service.store
+        store = self.service.store
         with store.use():
             return json_answer(200, [detail(row, base_url) for row in store.requests(after, limit)])
 
     def _reset(self, _request: Request) -> Answer:
-        self._service.reset()
+        self.service.reset()
         return json_answer(200, {"reset": True})
 
     def _faults(self, _request: Request) -> Answer:
-        return json_answer(200, {"faults": self._service.faults.listed()})
+        return json_answer(200, {"faults": self.service.faults.listed()})
 
     def _clear_faults(self, request: Request) -> Answer:
-        self._service.faults.clear()
+        self.service.faults.clear()
         return self._faults(request)
 
     def _add_fault(self, request: Request) -> Answer:
@@ -136,10 +128,8 @@ class App:
             words: Any = json_from_bytes(request.body or b"")
             if not isinstance(words, dict):
                 return messages_answer(400, ['body: must be an object like {"fault": "garbage"}'])
-            self._service.faults.add(fault_from(words.pop("fault", None), words))
-        except UnreadableJsonError as error:
-            return messages_answer(400, [f"body: {error}"])
-        except UnusableOptionError as error:
+            self.service.faults.append(fault_from(words.pop("fault", None), words))
+        except ValueError as error:
             return messages_answer(400, [str(error)])
         return self._faults(request)
 

@@ -1,6 +1,5 @@
 """What the sandbox takes for granted about the service; the table is ``assumptions.toml``."""
 
-import math
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any, Final, Literal, Self
 from attrs import asdict, field, frozen
 
 from stoqapp_sandbox.errors import UnusableOptionError
+from stoqapp_sandbox.schemas import fits, plain
 
 
 @frozen
@@ -20,9 +20,10 @@ class Assumption:
         about: What it decides, or states.
         trust: ``"vendor"`` where the vendor's documentation says so, ``"observed"`` where
             somebody saw the real service do it, ``"assumed"`` where it is a guess.
-        choices: What the service might do, by name; the first is the default.
-        number: Its ``default``, and the ``least`` and ``most`` it can be set to; ``whole`` says
-            whether fractions are refused.
+        choices: What the service might do, by name.
+        default: The choice or number unless another is given; empty for a statement.
+        numbers: The numbers that it can be set to, as a JSON Schema.
+        range: Choices or numbers in words.
         instead: What else the service might do, for a statement.
     """
 
@@ -30,50 +31,31 @@ class Assumption:
     about: str
     trust: Literal["vendor", "observed", "assumed"]
     choices: Mapping[str, str] = field(factory=dict)
-    number: Mapping[str, float] = field(factory=dict)
+    default: str | float = ""
+    numbers: dict[str, Any] = field(factory=dict)
+    range: str = ""
     instead: str = ""
-
-    @property
-    def is_switch(self) -> bool:
-        """Whether the sandbox can do otherwise."""
-        return not self.instead
-
-    @property
-    def default(self) -> str | float:
-        """The choice or number unless another is given; empty for a statement."""
-        return self.number["default"] if self.number else next(iter(self.choices), "")
-
-    @property
-    def range(self) -> str:
-        """The numbers that it can be set to, in words."""
-        kind = "a whole number" if self.number["whole"] else "a number"
-        return f"{kind} from {self.number['least']:g} to {self.number['most']:.10g}"
 
     def value_from(self, given: object) -> str | float:
         """Return the choice or number that was *given*; raises UnusableOptionError."""
-        if not self.number:
-            choice = given if isinstance(given, str) else repr(given)
-            if choice not in self.choices:
-                known = ", ".join(self.choices)
-                raise UnusableOptionError(f"assumption {self.name} must be one of {known}")
-            return choice
-        try:
-            number = math.nan if isinstance(given, bool) else float(given)  # type: ignore[arg-type]
-        except (TypeError, ValueError, OverflowError):
-            number = math.nan
-        is_whole = number.is_integer()
-        # A comparison with NaN is False.
-        is_within = self.number["least"] <= number <= self.number["most"]
-        if not is_within or (self.number["whole"] and not is_whole):
-            raise UnusableOptionError(f"assumption {self.name} must be {self.range}")
-        return int(number) if is_whole else number
+        text = str(given)
+        value = plain(text) if self.numbers else text
+        if value in self.choices or (self.numbers and fits(value, self.numbers)):
+            return value
+        raise UnusableOptionError(f"assumption {self.name} must be {self.range}")
+
+
+def _assumption(name: str, row: Mapping[str, Any]) -> Assumption:
+    choices = [*row.get("choices", ())]
+    usual = {"default": choices[0], "range": f"one of {', '.join(choices)}"} if choices else {}
+    return Assumption(name, **usual, **row)
 
 
 _TABLE: Final = tomllib.loads(Path(__file__).with_name("assumptions.toml").read_text("utf-8"))
 ASSUMPTIONS: Final[Mapping[str, Assumption]] = {
-    name: Assumption(name, **row) for name, row in _TABLE.items()
+    name: _assumption(name, row) for name, row in _TABLE.items()
 }
-_SWITCHES: Final = {name: entry for name, entry in ASSUMPTIONS.items() if entry.is_switch}
+_SWITCHES: Final = {name: entry for name, entry in ASSUMPTIONS.items() if not entry.instead}
 
 
 class Assumptions(dict[str, Any]):
@@ -100,11 +82,8 @@ class Assumptions(dict[str, Any]):
         return cls(chosen)
 
     def report(self) -> dict[str, dict[str, Any]]:
-        """Return the whole table by name, in values of JSON, with ``value`` and ``default``."""
-        return {
-            name: {**asdict(entry), "value": self.get(name), "default": entry.default}
-            for name, entry in ASSUMPTIONS.items()
-        }
+        """Return the whole table by name, in values of JSON, each entry with its ``value``."""
+        return {n: {**asdict(one), "value": self.get(n)} for n, one in ASSUMPTIONS.items()}
 
 
 DEFAULTS: Final = Assumptions.of()

@@ -2,71 +2,49 @@
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, Self
-
-from attrs import field, frozen
+from typing import Any, Final
 
 from stoqapp.errors import UnusableInputError
 from stoqapp.readers import id_from, shop_from
 from stoqapp_sandbox.errors import SandboxError, UnusableOptionError
 
+# For each shop, by its host name in lower case, the product of each variant; None has every
+# variant. Under the empty name, for all shops that are not named.
+Catalog = Mapping[str, Mapping[int, int] | None]
+
 _FORM: Final = (
-    'must be like {"demo.myshopify.com": {"42": [4711, 4712]}}, or like a products.json: of'
-    " products and variants with their ids, each variant in one product"
+    'must be like {"demo.myshopify.com": {"42": [4711, 4712]}}, with null for a shop that has every'
+    " variant, or like a products.json: of products and variants with their ids, each variant in"
+    " one product"
 )
 
 
-@frozen
-class Catalog:
-    """What exists; everything where nothing is said.
+def catalog_from(given: Any) -> Catalog:
+    """Return what the option of `Sandbox` describes, and raise as that does.
 
-    *shops* are host names in lower case; None has every host name. *products* has, for each shop,
-    the product of each variant; under the empty name, for all other shops.
+    The message says where, as a JSON pointer or line.
     """
-
-    shops: frozenset[str] | None = None
-    products: Mapping[str, Mapping[int, int]] = field(factory=dict, repr=False)
-
-    @classmethod
-    def of(cls, shops: Any = None, catalog: Any = None) -> Self:
-        """Return what these options of `Sandbox` describe, and raise as that does.
-
-        The message says where, as a JSON pointer or line.
-        """
-        named = None
-        if shops is not None:
-            listed = shops.split(",") if isinstance(shops, str) else shops
-            if not isinstance(listed, Iterable):
-                raise UnusableOptionError("shops must be names of shops, like demo.myshopify.com")
-            named = frozenset(_shop(one, f"shops: number {n}") for n, one in enumerate(listed, 1))
-        if catalog is None:
-            return cls(named)
-        source = "catalog"
-        if isinstance(catalog, str | os.PathLike):
-            source = f"catalog {os.fspath(catalog)}"
-            catalog = _json_from(Path(catalog), source)
-        if not isinstance(catalog, Mapping):
-            raise UnusableOptionError(f"{source}: {_FORM}")
-        if isinstance(catalog.get("products"), list):
-            return cls(named, {"": _variants(catalog["products"], f"{source}: /products")})
-        products: dict[str, dict[int, int]] = {"": {}}
-        for shop, listed in catalog.items():
-            place = f"{source}: /{shop}"
-            name = _shop(shop, place)
-            if named is not None and name not in named:
-                raise UnusableOptionError(f"{place}: is not among the shops; add it to them")
-            products.setdefault(name, {}).update(_variants(listed, place))
-        return cls(frozenset(products) - {""} if named is None else named, products)
-
-    def has_shop(self, shop: str) -> bool:
-        """Whether *shop*, in lower case, exists."""
-        return self.shops is None or shop in self.shops
-
-    def products_of(self, shop: str) -> Mapping[int, int] | None:
-        """Return the product of each variant that *shop* has; None where it has all."""
-        return self.products.get(shop, self.products.get(""))
+    if given is None:
+        return {"": None}
+    source = "catalog"
+    if isinstance(given, str | os.PathLike):
+        source = f"catalog {os.fspath(given)}"
+        given = _json_from(Path(given), source)
+    if not isinstance(given, Mapping):
+        raise UnusableOptionError(f"{source}: {_FORM}")
+    if isinstance(given.get("products"), list):
+        return {"": _variants(given["products"], f"{source}: /products")}
+    catalog = {}
+    for name, products in given.items():
+        place = f"{source}: /{name}"
+        try:
+            shop = shop_from(name)
+        except UnusableInputError:
+            raise UnusableOptionError(f"{place}: must be a shop, like demo.myshopify.com") from None
+        catalog[shop] = None if products is None else _variants(products, place)
+    return catalog
 
 
 def _json_from(path: Path, source: str) -> Any:
@@ -74,11 +52,8 @@ def _json_from(path: Path, source: str) -> Any:
         return json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise SandboxError(f"{source}: cannot be read ({error.strerror})") from None
-    except json.JSONDecodeError as error:
-        place = f"line {error.lineno} column {error.colno}"
-        raise UnusableOptionError(f"{source}: {place}: is not JSON ({error.msg})") from None
-    except (ValueError, RecursionError):
-        raise UnusableOptionError(f"{source}: must be JSON in UTF-8") from None
+    except (ValueError, RecursionError) as error:
+        raise UnusableOptionError(f"{source}: must be JSON in UTF-8 ({error})") from None
 
 
 def _variants(listed: Any, place: str) -> dict[int, int]:
@@ -100,10 +75,3 @@ def _variants(listed: Any, place: str) -> dict[int, int]:
     except (KeyError, TypeError, ValueError):
         raise UnusableOptionError(f"{at}: {_FORM}") from None
     return found
-
-
-def _shop(given: object, place: str) -> str:
-    try:
-        return shop_from(given).lower()
-    except UnusableInputError:
-        raise UnusableOptionError(f"{place}: must be a shop, like demo.myshopify.com") from None

@@ -2,7 +2,9 @@
 
 import argparse
 import textwrap
-from functools import partial
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from stoqapp.terminal import show
@@ -24,6 +26,22 @@ exit codes:
   2    usage: an option, or what it was given, cannot be used
 """
 _LIST: Final = ("list", "")
+_OPTIONS: Final = tomllib.loads(Path(__file__).with_name("options.toml").read_text("utf-8"))
+
+
+def assumption(text: str) -> tuple[str, str]:
+    """Return name and choice of an argument of ``--assume``, like ``duplicate=409``."""
+    name, has_choice, choice = (part.strip() for part in text.partition("="))
+    if not has_choice and (name, choice) != _LIST:
+        raise argparse.ArgumentTypeError("must be like duplicate=409; list shows them all")
+    return name, choice
+
+
+_READERS: Final[Mapping[str, Callable[[str], Any]]] = {
+    "port": int,
+    "rate-limit": lambda text: text.split("/"),
+    "assume": assumption,
+}
 
 
 def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
@@ -36,62 +54,10 @@ def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
         epilog=f"{_EXAMPLES}{_faults_help()}{_EXIT_CODES}",
     )
     parser.set_defaults(run=run)
-    # Each sets the argument of `Sandbox` that has its name; one that is not given sets none.
-    option = partial(parser.add_argument, default=argparse.SUPPRESS)
-    option(
-        "--host",
-        metavar="ADDRESS",
-        help="address to listen on (default: 127.0.0.1, this machine alone; with 0.0.0.0 the"
-        " network can reach it)",
-    )
-    option("--port", metavar="N", type=int, help="port to listen on (default: any free one)")
-    option(
-        "--rate-limit",
-        metavar="POINTS/SECONDS",
-        type=lambda text: tuple(text.split("/")),
-        help="answer 429 beyond so many points of a shop per window, like 360/60; an intent costs"
-        " 2 (default: points are not counted)",
-    )
-    option(
-        "--state",
-        metavar="FILE",
-        help="keep requests and intents in this SQLite file, over restarts (default: in memory)",
-    )
-    option(
-        "--shops",
-        metavar="SHOP,...",
-        action="extend",
-        type=lambda text: text.split(","),
-        help="the only shops there are; may be given several times (default: every host name, or"
-        " those of the catalog)",
-    )
-    option(
-        "--catalog",
-        metavar="FILE",
-        help='the only products and variants there are: JSON like {"demo.myshopify.com": {"42":'
-        " [4711, 4712]}}, or a storefront's /products.json for every shop (default: every id)",
-    )
-    option(
-        "--assume",
-        metavar="NAME=CHOICE",
-        action="append",
-        type=assumption,
-        help="assume something else about the service, like duplicate=409; may be given several"
-        " times; --assume list prints what there is",
-    )
-    option(
-        "--fault",
-        metavar="FAULT",
-        action="append",
-        dest="faults",
-        help="let something go wrong, see below; may be given several times, and the faults are"
-        " asked in that order",
-    )
-    option(
-        "--allow-origin",
-        metavar="ORIGIN",
-        help="let scripts of this origin send intents, like http://localhost:3000 (default: none)",
-    )
+    for name, row in _OPTIONS.items():
+        # One that is not given sets no argument of `Sandbox`.
+        settings = {"default": argparse.SUPPRESS, "type": _READERS.get(name, str), **row}
+        parser.add_argument(f"--{name}", **settings)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -110,17 +76,9 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def assumption(text: str) -> tuple[str, str]:
-    """Return name and choice of an argument of ``--assume``, like ``duplicate=409``."""
-    name, has_choice, choice = (part.strip() for part in text.partition("="))
-    if not has_choice and (name, choice) != _LIST:
-        raise argparse.ArgumentTypeError("must be like duplicate=409; list shows them all")
-    return name, choice
-
-
 def _faults_help() -> str:
-    kinds = "".join(f"  {kind.written:<26} {kind.about}\n" for kind in KINDS.values())
-    options = "".join(f"  {name:<26} {about}\n" for name, about in OPTIONS.items())
+    kinds = "".join(f"  {one.with_value(one.value):<26} {one.about}\n" for one in KINDS.values())
+    options = "".join(f"  {one.name:<26} {one.about}\n" for one in OPTIONS.values())
     return (
         "faults, each written FAULT[=VALUE][:OPTION=VALUE...], like reset-after-store:every=10 or"
         f" status=503:times=2:\n{kinds}\nSHAPE is one of {', '.join(SHAPES)}.\n\n"
@@ -136,7 +94,7 @@ def listed_assumptions() -> str:
     for entry in ASSUMPTIONS.values():
         lines.append(f"{entry.name} ({entry.trust})")
         said = [entry.about]
-        if entry.number:
+        if entry.numbers:
             said.append(f"  {entry.name}=N: {entry.range}; default {entry.default}")
         if entry.instead:
             said.append(f"  not a choice; the service might do otherwise: {entry.instead}")

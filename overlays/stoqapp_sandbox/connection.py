@@ -7,7 +7,6 @@ import asyncio
 import socket
 import struct
 import sys
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from email.utils import formatdate
 from typing import Final
@@ -20,6 +19,7 @@ from stoqapp_sandbox.app import App
 from stoqapp_sandbox.service import BODY_LIMIT
 
 _CHUNK: Final = 65536
+_REST_SECONDS: Final = 2.0
 _GARBAGE: Final = b"\x16\x03\x01 this is not HTTP\r\n\r\n"
 _LINGER: Final = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 
@@ -29,31 +29,31 @@ def reset_when_closed(sock: socket.socket) -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER)
 
 
-async def converse(app: App, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Answer what comes until either side ends the connection; hang up when cancelled.
-
-    Never raises: asyncio would log that, in Python 3.11 also a cancellation.
-    """
-    connection = _Connection(app, reader, writer)
-    try:
-        # The caller may be gone at any time.
-        with suppress(OSError, asyncio.CancelledError):
-            while await connection.answer_one():
-                pass
-            writer.close()
-            await writer.wait_closed()
-    finally:
-        writer.transport.abort()
-
-
 @define(eq=False)
-class _Connection:
+class Connection:
+    """One connection that a caller made."""
+
     app: App
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
-    http: h11.Connection = field(factory=lambda: h11.Connection(h11.SERVER))
+    http: h11.Connection = field(factory=lambda: h11.Connection(h11.SERVER), init=False)
 
-    async def answer_one(self) -> bool:
+    async def converse(self) -> None:
+        """Answer what comes until either side ends the connection; hang up when cancelled.
+
+        Never raises: asyncio would log that, in Python 3.11 also a cancellation.
+        """
+        try:
+            # The caller may be gone at any time.
+            with suppress(OSError, asyncio.CancelledError):
+                while await self._answer_one():
+                    pass
+                self.writer.close()
+                await self.writer.wait_closed()
+        finally:
+            self.writer.transport.abort()
+
+    async def _answer_one(self) -> bool:
         """Answer the next request, and return whether another one can follow."""
         method = b""
         try:
@@ -63,8 +63,10 @@ class _Connection:
             method = head.method
             answer = self.app(await self._request(head))
         except h11.RemoteProtocolError as error:
-            status = error.error_status_hint
-            answer = error_answer(status, "Not an HTTP request")
+            answer = error_answer(error.error_status_hint, "Not an HTTP request")
+            await self._send(answer, method)
+            await self._drop_the_rest()
+            return False
         if not await self._send(answer, method):
             return False
         # Read with h11, written without: a state of its own for each request.
@@ -83,7 +85,7 @@ class _Connection:
         return event
 
     async def _request(self, head: h11.Request) -> Request:
-        generation = self.app.generation
+        generation = self.app.service.generation
         headers: dict[str, str] = {}
         for raw_name, raw_value in head.headers:
             name, value = raw_name.decode(), raw_value.decode("latin-1")
@@ -108,19 +110,16 @@ class _Connection:
     async def _send(self, answer: Answer, method: bytes) -> bool:
         """Send the answer as it says, and return whether the connection stays open."""
         headers = {"date": formatdate(usegmt=True), **answer.headers}
-        stays = answer.ends == "open" and headers.get("connection", "").lower() != "close"
+        stays = answer.parts is None and answer.ends == "open"
+        stays = stays and headers.get("connection", "").lower() != "close"
         stays = stays and self.http.their_state is h11.DONE
         if not stays:
             headers["connection"] = "close"
-        elif answer.parts is not None:
-            headers["transfer-encoding"] = "chunked"
         if answer.parts is None and answer.status not in (204, 304):
             headers["content-length"] = str(len(answer.body))
         lines = [f"HTTP/1.1 {answer.status} {PHRASES.get(answer.status, '')}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         head = "\r\n".join([*lines, "", ""]).encode("latin-1")
-        if answer.parts is not None and method != b"HEAD":
-            return await self._stream(head, answer.parts, is_chunked=stays)
         content = b"" if method == b"HEAD" else answer.body
         data = {
             "all": head + content,
@@ -137,20 +136,20 @@ class _Connection:
             await self.writer.drain()
             if answer.seconds_per_byte:
                 await asyncio.sleep(answer.seconds_per_byte)
+        if answer.parts is not None and method != b"HEAD":
+            async for part in answer.parts:
+                if self.reader.at_eof() or self.writer.is_closing():
+                    break
+                self.writer.write(part.encode())
+                await self.writer.drain()
         if answer.ends == "reset":
             reset_when_closed(self.writer.get_extra_info("socket"))
         return stays
 
-    async def _stream(self, head: bytes, parts: AsyncIterator[str], *, is_chunked: bool) -> bool:
-        self.writer.write(head)
-        async for part in parts:
-            if self.reader.at_eof() or self.writer.is_closing():
-                return False
-            if part:
-                content = part.encode()
-                chunk = b"%x\r\n%b\r\n" % (len(content), content)
-                self.writer.write(chunk if is_chunked else content)
-                await self.writer.drain()
-        if is_chunked:
-            self.writer.write(b"0\r\n\r\n")
-        return is_chunked
+    async def _drop_the_rest(self) -> None:
+        """Read what still comes, for a moment: to close before it would reset the connection."""
+        self.writer.write_eof()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_REST_SECONDS):
+                while await self.reader.read(_CHUNK):
+                    pass

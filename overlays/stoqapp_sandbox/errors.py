@@ -2,10 +2,8 @@
 
 ::
 
-    SandboxError                  root; a StoqError
-    ├── PortInUseError            another program listens there
-    ├── SandboxNotInstalledError  the extra [sandbox] is missing (also an ImportError)
-    └── UnusableOptionError       an option or fault has an unusable value (also a ValueError)
+    SandboxError             root; a StoqError
+    └── UnusableOptionError  an option or fault has an unusable value (also a ValueError)
 """
 
 from stoqapp.errors import StoqError
@@ -13,14 +11,6 @@ from stoqapp.errors import StoqError
 
 class SandboxError(StoqError):
     """The sandbox cannot do what it was asked; the message says why and what to do."""
-
-
-class PortInUseError(SandboxError):
-    """The wanted port is taken; the message names it."""
-
-
-class SandboxNotInstalledError(SandboxError, ImportError):
-    """A package that only the sandbox needs is not installed; the message says how to."""
 
 
 class UnusableOptionError(SandboxError, ValueError):

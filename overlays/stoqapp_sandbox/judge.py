@@ -6,12 +6,17 @@ from typing import Any, Final
 import jsonschema_rs
 
 from stoqapp.spec import Spec
-from stoqapp_sandbox.answers import UnreadableJsonError
 from stoqapp_sandbox.errors import SandboxError
 
 # OpenAPI 3.0 builds on a draft that fell between 4 and 6; 4 shares its integers (1.0 is
 # none) and its boolean exclusiveMinimum.
 _DRAFTS: Final = {"3.0": jsonschema_rs.Draft4Validator, "3.1": jsonschema_rs.Draft202012Validator}
+_MESSAGES: Final = {
+    "required": "is required",
+    "type": "must be of type {}",
+    "enum": "must be {}",
+    "pattern": "must match the pattern {}",
+}
 
 
 class Judge:
@@ -44,21 +49,19 @@ class Judge:
     def faults(self, headers: Mapping[str, str], body: Any) -> list[str]:
         """Return what is wrong with *headers* (names in lower case) and *body*.
 
-        Each as ``path: message``, without the value; empty when both fit. Raises
-        UnreadableJsonError for a body that is nested too deeply.
+        Each as ``path: message``, without the value; empty when both fit. Raises ValueError for a
+        body that is nested too deeply.
         """
-        given = {}
-        for name in self._names:
-            value = headers.get(name.lower(), "").strip()
-            if name.lower() == "content-type":
-                value = value.partition(";")[0].strip().lower()
-            if value:
-                given[name] = value
+        lowered = dict(headers)
+        if media_type := headers.get("content-type"):
+            lowered["content-type"] = media_type.partition(";")[0].lower()
+        values = {name: lowered.get(name.lower(), "").strip() for name in self._names}
+        given = {name: value for name, value in values.items() if value}
         try:
             errors = self._request.iter_errors({"body": body, "headers": given})
         except ValueError:
             # jsonschema-rs reads 255 levels, Python some 1,000.
-            raise UnreadableJsonError("must be JSON without deep nesting") from None
+            raise ValueError("body: must be JSON without deep nesting") from None
         return [f"{_path(error)}: {_message(error)}" for error in errors]
 
 
@@ -71,15 +74,9 @@ def _path(error: jsonschema_rs.ValidationError) -> str:
 
 def _message(error: jsonschema_rs.ValidationError) -> str:
     keyword, stated = error.kind.name, error.kind.value
-    if keyword == "required":
-        return "is required as a header" if error.instance_path[0] == "headers" else "is required"
-    if keyword == "type":
-        return f"must be of type {' or '.join(stated)}"
-    if keyword == "enum":
-        return f"must be {' or '.join(map(repr, stated))}"
-    if keyword == "pattern":
-        return f"must match the pattern {stated}"
-    return f"breaks {keyword!r} of its schema"
+    if keyword in ("type", "enum"):
+        stated = " or ".join(map(str if keyword == "type" else repr, stated))
+    return _MESSAGES.get(keyword, f"breaks {keyword!r} of its schema").format(stated)
 
 
 def _without_nullable(schema: Any) -> Any:

@@ -7,27 +7,24 @@ for it; each test finds it empty. A marker sets the options of `Sandbox.configur
     def test_signup(stoq_sandbox):
         ...  # a client with base_url=stoq_sandbox.base_url
 
-Where a test, its class and its module have one each, the nearest decides an option, and an entry
-of ``assume``.
+Where a test, its class and its module have one each, the nearest counts alone.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
     from stoqapp_sandbox import Sandbox
 
-_MARKER = "stoq_sandbox"
-
 
 def pytest_configure(config: pytest.Config) -> None:
     """Make the marker known."""
     config.addinivalue_line(
         "markers",
-        f"{_MARKER}(rate_limit, assume, shops, catalog, faults, allow_origin): options of the"
-        " sandbox that the fixture stoq_sandbox gives",
+        "stoq_sandbox(rate_limit, assume, catalog, faults, allow_origin): options of the sandbox"
+        " that the fixture stoq_sandbox gives",
     )
 
 
@@ -49,17 +46,9 @@ def stoq_sandbox(
     """A running sandbox that holds nothing; the marker ``stoq_sandbox`` sets its options."""
     from stoqapp_sandbox import SandboxError
 
-    options: dict[str, Any] = {}
-    # The farthest first: the module's, its class's, the test's own.
-    for marker in reversed(list(request.node.iter_markers(_MARKER))):
-        if marker.args:
-            pytest.fail(f"give the options of the marker {_MARKER} by name", pytrace=False)
-        assumed = [options.get("assume"), marker.kwargs.get("assume")]
-        options |= marker.kwargs
-        if all(isinstance(one, Mapping) for one in assumed):
-            options["assume"] = {**assumed[0], **assumed[1]}
+    marker = request.node.get_closest_marker("stoq_sandbox") or pytest.mark.stoq_sandbox.mark
     try:
-        _stoq_sandbox_of_the_session.configure(**options)
+        _stoq_sandbox_of_the_session.configure(*marker.args, **marker.kwargs)
     except (SandboxError, TypeError) as error:
-        raise pytest.fail.Exception(f"marker {_MARKER}: {error}", pytrace=False) from None
+        raise pytest.fail.Exception(f"marker stoq_sandbox: {error}", pytrace=False) from None
     return _stoq_sandbox_of_the_session

@@ -1,7 +1,6 @@
 """The sandbox as people start it: in a ``with`` block, or as a program of its own."""
 
 import asyncio
-import errno
 import gc
 import json
 import signal
@@ -11,24 +10,16 @@ from functools import partial
 from ipaddress import ip_address
 from os import PathLike
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, Final, Self, Unpack
+from typing import Any, Final, Self, Unpack
 
 from stoqapp.terminal import complain, show
 from stoqapp_sandbox.assumptions import Assumptions
-from stoqapp_sandbox.errors import (
-    PortInUseError,
-    SandboxError,
-    SandboxNotInstalledError,
-    UnusableOptionError,
-)
+from stoqapp_sandbox.errors import SandboxError, UnusableOptionError
 from stoqapp_sandbox.faults import FaultOptions, fault_from
+from stoqapp_sandbox.options import Options
 from stoqapp_sandbox.store import Store
 
-if TYPE_CHECKING:
-    from stoqapp_sandbox.service import Options
-
 _BACKLOG: Final = 2048
-_LARGEST_PORT: Final = 65535
 
 
 class Sandbox:
@@ -51,21 +42,19 @@ class Sandbox:
         rate_limit: Points of a shop per window, and the seconds of a window, like ``(360, 60)``;
             a request beyond them is answered 429. None does not count points.
         assume: Other choices than the defaults of `ASSUMPTIONS`, like ``{"duplicate": "409"}``.
-        shops: The only shops there are, as handles, host names or URLs: in an iterable, or in
-            one str with commas between them. None knows every host name.
-        catalog: The only products and variants there are: a JSON file, or what would be in it,
-            like ``{"demo.myshopify.com": {"42": [4711, 4712]}}``; or a file with what a
-            storefront answers to ``/products.json``, which holds for every shop. Where *shops*
-            is None, the shops of the catalog are the only ones. None knows every id.
+        catalog: The only shops, products and variants there are: a JSON file, or what would be in
+            it, like ``{"demo.myshopify.com": {"42": [4711, 4712]}}``, with None for a shop that
+            has every variant; or a file with what a storefront answers to ``/products.json``,
+            which holds for every shop. None knows every shop and id.
         faults: What goes wrong without end, as text like ``"reset-after-store:every=10"``, see
             `stoqapp_sandbox.faults`.
         allow_origin: The origin of a web page whose scripts may send intents, like
             ``"http://localhost:3000"``. None lets none.
 
     Raises:
-        SandboxNotInstalledError: The extra ``[sandbox]`` is not installed.
         UnusableOptionError: An argument is unusable; the message says what can be given.
-        SandboxError: The catalog or ``openapi.json`` cannot be read.
+        SandboxError: The extra ``[sandbox]`` is not installed, or the catalog or ``openapi.json``
+            cannot be read.
     """
 
     def __init__(
@@ -74,25 +63,23 @@ class Sandbox:
         host: str = "127.0.0.1",
         port: int = 0,
         state: str | PathLike[str] | None = None,
-        **options: "Unpack[Options]",
+        **options: Unpack[Options],
     ) -> None:
-        if not isinstance(host, str) or not host.strip():
-            raise UnusableOptionError("host must be an address to listen on, like 127.0.0.1")
         # getaddrinfo would take 65536 for 0.
-        if type(port) is not int or not 0 <= port <= _LARGEST_PORT:
-            raise UnusableOptionError(f"port must be a whole number from 0 to {_LARGEST_PORT}")
+        if not 0 <= port <= 65535:
+            raise UnusableOptionError("port must be a whole number from 0 to 65535")
         try:
             from stoqapp_sandbox.app import App
-            from stoqapp_sandbox.connection import converse
+            from stoqapp_sandbox.connection import Connection
             from stoqapp_sandbox.service import Service
         except ModuleNotFoundError as missing:
-            raise SandboxNotInstalledError(
+            raise SandboxError(
                 f"the sandbox needs the package {missing.name!r}: pip install 'stoqapp[sandbox]'"
             ) from missing
         self._host = host
         self._wanted_port = port
         self._service = Service(store=Store(state), **options)
-        self._converse = partial(converse, App(self._service, host))
+        self._connect = partial(Connection, App(self._service, host))
         self._url: str | None = None
         self._thread: threading.Thread | None = None
 
@@ -102,9 +89,8 @@ class Sandbox:
     def __enter__(self) -> Self:
         """Listen and serve; return once connections are accepted.
 
-        Raises:
-            PortInUseError: Another program listens there.
-            SandboxError: Address or state file cannot be used, or this sandbox already runs.
+        Raises SandboxError where address or state file cannot be used, or are in use, also by this
+        sandbox.
         """
         if self._thread is not None:
             raise SandboxError("this sandbox is running already: make another one")
@@ -133,7 +119,11 @@ class Sandbox:
 
     async def _serve(self, listening: socket.socket, is_ready: threading.Event) -> None:
         self._loop, self._is_ending = asyncio.get_running_loop(), asyncio.Event()
-        server = await asyncio.start_server(self._converse, sock=listening, backlog=_BACKLOG)
+        # asyncio's backlog is also how often in a row it accepts, and complains where it cannot.
+        server = await asyncio.start_server(
+            lambda *streams: self._connect(*streams).converse(), sock=listening, backlog=1
+        )
+        listening.listen(_BACKLOG)
         is_ready.set()
         await self._is_ending.wait()
         # What still runs is cancelled when the loop ends.
@@ -195,7 +185,7 @@ class Sandbox:
         Raises:
             UnusableOptionError: The message says what is wrong.
         """
-        self._service.faults.add(fault_from(fault, options))
+        self._service.faults.append(fault_from(fault, options))
 
     def reset(self) -> None:
         """Forget requests, intents and points spent; only the faults given at the start wait.
@@ -205,7 +195,7 @@ class Sandbox:
         """
         self._service.reset()
 
-    def configure(self, **options: "Unpack[Options]") -> None:
+    def configure(self, **options: Unpack[Options]) -> None:
         """Forget everything, as `reset` does, and go on with these options of `Sandbox`.
 
         Address, state file and connections stay. Where an option is unusable, it raises as
@@ -241,16 +231,14 @@ def serve(**options: Any) -> None:
 def _bound(host: str, port: int) -> socket.socket:
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listening = socket.create_server(address[:2], family=family, backlog=_BACKLOG)
+        listening = socket.create_server(address[:2], family=family)
     except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise PortInUseError(
-                f"port {port} on {host} is in use: end the program that listens there, or choose"
-                " another port (0 takes any free one)"
-            ) from None
-        raise SandboxError(f"cannot listen on {host}, port {port}: {error.strerror}") from None
+        raise SandboxError(
+            f"cannot listen on {host}, port {port} ({error.strerror}): give another address or"
+            " port; port 0 takes any free one"
+        ) from None
     except ValueError:
-        # So Python's codec for host names, and its calls of C, refuse what cannot be one.
+        # So Python's codec for host names refuses what cannot be one.
         raise UnusableOptionError(
             "host must be an address to listen on, like 127.0.0.1, not a host name"
         ) from None

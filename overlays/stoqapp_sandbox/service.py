@@ -1,14 +1,13 @@
 """The pretended service: the order in which a request is judged, and what it is answered."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cache, lru_cache
-from os import PathLike
-from typing import Any, Final, Self, TypedDict, Unpack
+from typing import Any, Final, Unpack
 from urllib.parse import urlsplit
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from stoqapp.rules import CONTACT_OF_CHANNEL, RULES, check_shop, fields_of
 from stoqapp.spec import INTENTS_PATH, SHOP_HEADER, SPEC, Spec
@@ -16,7 +15,6 @@ from stoqapp_sandbox.answers import (
     NOT_FOUND,
     Answer,
     Request,
-    UnreadableJsonError,
     error_answer,
     json_answer,
     json_from_bytes,
@@ -24,12 +22,11 @@ from stoqapp_sandbox.answers import (
     messages_answer,
     rate_limited_answer,
 )
-from stoqapp_sandbox.assumptions import ASSUMPTIONS, Assumptions
+from stoqapp_sandbox.assumptions import ASSUMPTIONS
 from stoqapp_sandbox.budget import Budget
-from stoqapp_sandbox.catalog import Catalog
-from stoqapp_sandbox.errors import UnusableOptionError
-from stoqapp_sandbox.faults import Fault, Faults, delivery, fault_from, scripted_answer
+from stoqapp_sandbox.faults import Fault, Faults, delivery, scripted_answer
 from stoqapp_sandbox.judge import Judge
+from stoqapp_sandbox.options import Options, Settings
 from stoqapp_sandbox.store import Store, Stored
 
 BODY_LIMIT: Final = 1024 * 1024
@@ -47,50 +44,12 @@ _usual_judge = cache(lambda: Judge(SPEC))
 _faults_of_shop = lru_cache(1024)(check_shop)
 
 
-class Options(TypedDict, total=False):
-    """The options as they are given; `stoqapp_sandbox.Sandbox` says what they mean."""
-
-    rate_limit: tuple[int, float] | None
-    assume: Mapping[str, Any] | None
-    shops: str | Iterable[str] | None
-    catalog: str | PathLike[str] | Mapping[str, Mapping[Any, Iterable[Any]]] | None
-    faults: Sequence[str]
-    allow_origin: str | None
-
-
-@frozen
-class Settings:
-    """The options as they are used."""
-
-    assumptions: Assumptions
-    catalog: Catalog
-    faults: tuple[Fault, ...]
-    allow_origin: str | None
-
-    @classmethod
-    def of(cls, options: Options) -> Self:
-        """Check *options*; raises as `stoqapp_sandbox.Sandbox` does, TypeError where unknown."""
-        if unknown := sorted(options.keys() - Options.__annotations__.keys()):
-            raise TypeError(f"there is no option {unknown[0]!r}")
-        return cls(
-            _assumptions(options.get("assume"), options.get("rate_limit")),
-            Catalog.of(options.get("shops"), options.get("catalog")),
-            tuple(_faults(options.get("faults", ()))),
-            _origin(options.get("allow_origin")),
-        )
-
-
 class Service:
     """Answers requests as the service might; needs no socket and no event loop.
 
-    ::
-
-        service = Service(assume={"duplicate": "409"}, clock=lambda: 0.0)
-        answer = service.create_intent({"X-Shopify-Shop-Domain": "demo.myshopify.com"}, body)
-
-    Safe to use from several threads. Takes the options of `stoqapp_sandbox.Sandbox`, but for
-    address and state, and raises as that does. *clock* returns Unix seconds. `generation` counts
-    resets; a request that began in an earlier one is answered 503.
+    For several threads. Takes the options of `stoqapp_sandbox.Sandbox`, but for address and state,
+    and raises as that does. *clock* returns Unix seconds. `generation` counts resets; a request
+    that began in an earlier one is answered 503.
     """
 
     def __init__(
@@ -107,16 +66,17 @@ class Service:
         self.base_path: str = urlsplit(spec.base_url).path
         self.path: str = f"{self.base_path}{INTENTS_PATH}"
         self.generation: int = 0
-        self._begin(Settings.of(options))
+        self._begin(Settings.of(**options))
 
     def _begin(self, settings: Settings) -> None:
         self.settings = settings
-        self.faults: Faults = Faults(settings.faults)
+        # Copies begin to count anew.
+        self.faults: Faults = Faults(map(evolve, settings.faults))
         self._budget = Budget(settings.assumptions, self._clock)
 
     def configure(self, **options: Unpack[Options]) -> None:
         """Forget everything and go on with these options; raises as `Service` does, unchanged."""
-        self._restart(Settings.of(options))
+        self._restart(Settings.of(**options))
 
     def reset(self) -> None:
         """Forget requests, intents, points, and the faults asked for since the beginning."""
@@ -136,7 +96,7 @@ class Service:
         after, opening = 0, "["
         while True:
             with self.store.use():
-                rows = self.store.requests(after, _BATCH, only_stored=True)
+                rows = self.store.intents(after, _BATCH)
             if not rows:
                 break
             shown = '{}, "shop": "{}", "request": {}}}'
@@ -171,29 +131,27 @@ class Service:
 
     def _answered(self, request: Request, shop: str) -> tuple[Answer, list[Fault], Stored | None]:
         """Return the answer, the faults that struck, and the intent to store."""
+        assumed = self.settings.assumptions
         points, is_refused = self._budget.spend(shop, request.method)
         headers = {**points, **self._cors(request)}
         struck: list[Fault] = []
         stored = None
         if is_refused:
-            seconds = self._budget.seconds_left()
-            said = f"No points left; try again in {seconds} seconds"
-            answer = rate_limited_answer(seconds, said, self.settings.assumptions)
+            answer = rate_limited_answer(self._budget.seconds_left(), "No points left", assumed)
         elif request.path != self.path:
-            answer = self._error(404, NOT_FOUND)
+            answer = error_answer(404, NOT_FOUND, assumed)
         elif request.method == "OPTIONS" and "access-control-allow-origin" in headers:
             answer = Answer(204, b"", {})
         elif request.method != "POST":
-            answer = self._error(405, "Method Not Allowed", {"allow": "POST"})
+            answer = error_answer(405, "Method Not Allowed", assumed, {"allow": "POST"})
         elif request.body is None:
-            answer = self._error(413, f"Body larger than {BODY_LIMIT} bytes")
+            answer = error_answer(413, f"Body larger than {BODY_LIMIT} bytes", assumed)
         else:
             struck = self.faults.take()
             if all(fault.kind.stores for fault in struck):
                 answer, stored = self._judged(request.headers, request.body, shop)
             else:
-                seconds = self._budget.seconds_left()
-                answer = scripted_answer(struck[-1], seconds, self.settings.assumptions)
+                answer = scripted_answer(struck[-1], self._budget.seconds_left(), assumed)
             answer = delivery(answer, struck)
             if answer.status == 429 and points:
                 headers["x-ratelimit-remaining"] = "0"
@@ -227,28 +185,29 @@ class Service:
         try:
             body = json_from_bytes(raw)
             faults = self._judge.faults(headers, body)
-        except UnreadableJsonError as error:
-            return messages_answer(400, [f"body: {error}"]), None
+        except ValueError as error:
+            return messages_answer(400, [str(error)]), None
         if faults:
-            return self._refusal(assumed["refused_status"], faults), None
-        if _faults_of_shop(shop) or not catalog.has_shop(shop):
-            return self._error(int(assumed["unknown_shop"]), NOT_FOUND), None
+            return messages_answer(int(assumed["refused_status"]), faults, assumed), None
+        if _faults_of_shop(shop) or not catalog.keys() & {shop, ""}:
+            return error_answer(int(assumed["unknown_shop"]), NOT_FOUND, assumed), None
         wanted, customer = section(body, "intent"), section(body, "customer")
         variant, product = wanted.get("shopify_variant_id"), wanted.get("shopify_product_id")
-        products, status, said = catalog.products_of(shop), "created", ""
+        products = catalog.get(shop, catalog.get(""))
+        status, wrong = "created", list[str]()
         if products is None:
             pass
         elif type(variant) is not int or variant not in products:
-            status, said = assumed["unknown_variant"], "intent.shopify_variant_id: is not known"
+            status, wrong = assumed["unknown_variant"], ["intent.shopify_variant_id: is not known"]
         elif products[variant] != product:
             status = assumed["wrong_product"]
-            said = "intent.shopify_product_id: is not the variant's"
+            wrong = ["intent.shopify_product_id: is not the variant's"]
         if status == "404":
-            return self._error(404, NOT_FOUND), None
-        if status != "created":
-            return self._refusal(status, [said]), None
-        if assumed["broken_rule"] != "created" and (broken := self._broken_rules(body, customer)):
-            return self._refusal(assumed["broken_rule"], broken), None
+            return error_answer(404, NOT_FOUND, assumed), None
+        if status == "created":
+            status, wrong = assumed["broken_rule"], self._broken_rules(body, customer)
+        if wrong and status != "created":
+            return messages_answer(int(status), wrong, assumed), None
         return self._placed(shop, wanted, customer)
 
     def _broken_rules(self, body: Any, customer: Mapping[str, Any]) -> list[str]:
@@ -309,7 +268,7 @@ class Service:
         if assumed["duplicate"].startswith("201"):
             return self._created(json_text(first), first["id"]), None
         words = ASSUMPTIONS["duplicate_words"].choices[assumed["duplicate_words"]]
-        return self._refusal(assumed["duplicate"], [words]), None
+        return messages_answer(int(assumed["duplicate"]), [words], assumed), None
 
     def _contacts(self, channel: object, customer: Mapping[str, Any]) -> dict[str, str]:
         """Return by what the customer is known, by name of the contact."""
@@ -330,56 +289,8 @@ class Service:
         body = f'{{"intents": [{intent}], "errors": []}}'
         return Answer(201, body.encode(), {"content-type": "application/json"})
 
-    def _refusal(self, status: str, messages: Sequence[str]) -> Answer:
-        return messages_answer(int(status), messages, self.settings.assumptions)
-
-    def _error(self, status: int, said: str, headers: Mapping[str, str] | None = None) -> Answer:
-        return error_answer(status, said, headers, self.settings.assumptions)
-
 
 def section(body: object, name: str) -> Mapping[str, Any]:
     """Return the object *name* of a body; empty where there is none, as another spec may allow."""
     found = body.get(name) if isinstance(body, dict) else None
     return found if isinstance(found, dict) else {}
-
-
-def _assumptions(assume: Mapping[str, Any] | None, rate_limit: Any) -> Assumptions:
-    assumptions = Assumptions.of(assume)
-    if rate_limit is None:
-        return assumptions
-    try:
-        points, seconds = rate_limit
-        limits = {"rate_points": points, "rate_window": seconds, "rate_enforced": "yes"}
-        limited = Assumptions.of(assumptions | limits)
-    except (TypeError, ValueError):
-        raise UnusableOptionError(
-            "rate limit must be whole points, at least 1, and seconds, like 360 and 60"
-        ) from None
-    if twice := sorted(limits.keys() & (assume or {}).keys()):
-        raise UnusableOptionError(f"rate limit decides {', '.join(twice)}, too: give only one")
-    return limited
-
-
-def _faults(given: object) -> Iterator[Fault]:
-    if isinstance(given, str) or not isinstance(given, Iterable):
-        raise UnusableOptionError(
-            "faults must be a list of texts, like ['reset-after-store:every=10']"
-        )
-    for text in given:
-        try:
-            yield fault_from(text, lasting=True)
-        except UnusableOptionError as error:
-            raise UnusableOptionError(f"fault {text!r}: {error}") from None
-
-
-def _origin(given: Any) -> str | None:
-    if given is None:
-        return None
-    parts = urlsplit(given) if isinstance(given, str) else urlsplit("")
-    origin = f"{parts.scheme}://{parts.netloc}".lower()
-    if parts.scheme in ("http", "https") and parts.netloc and origin == given.lower().rstrip("/"):
-        return origin
-    raise UnusableOptionError(
-        "allow origin must be scheme, host and port as a browser sends them in Origin, like"
-        " http://localhost:3000"
-    )

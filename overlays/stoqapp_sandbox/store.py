@@ -6,35 +6,28 @@ import sqlite3
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from os import PathLike
 from pathlib import Path
 from threading import RLock
 from typing import Any, Final
 
 from attrs import define, field
+from attrs.converters import optional
 
 from stoqapp_sandbox.answers import Answer, Request, json_text
-from stoqapp_sandbox.errors import SandboxError, UnusableOptionError
+from stoqapp_sandbox.errors import SandboxError
 
-_APPLICATION: Final = 0x53544F51
-_VERSION: Final = 4
+# What marks a file as ours: application_id and user_version.
+_MARKS: Final = (0x53544F51, 4)
 _BUSY_SECONDS: Final = 3.0
-_SHOWN: Final = (
-    *("number", "at", "method", "path", "shop", "headers", "body", "status"),
-    *("answer_headers", "answer", "fault", "intent_id", "intent"),
-)
 
 # An intent to store, by column: ``intent_id``, ``intent`` as JSON, and what it is found by.
 Stored = dict[str, Any]
 
 
-def _absolute(path: object) -> Path | None:
-    if path is None:
-        return None
-    text = os.fspath(path) if isinstance(path, str | os.PathLike) else None
-    if not isinstance(text, str) or not text or "\0" in text:
-        raise UnusableOptionError("state must be the path of a file, like stoq-sandbox.sqlite")
+def _absolute(path: str | PathLike[str]) -> Path:
     # A relative path would move with the process's folder.
-    return Path(text).absolute()
+    return Path(path).absolute()
 
 
 @define(eq=False)
@@ -46,7 +39,7 @@ class Store:
     `refused` count the requests that stored an intent, and those that did not.
     """
 
-    path: Path | None = field(default=None, converter=_absolute)
+    path: Path | None = field(default=None, converter=optional(_absolute))
     stored: int = field(default=0, init=False)
     refused: int = field(default=0, init=False)
     _is_open: bool = field(default=False, init=False)
@@ -74,16 +67,15 @@ class Store:
                 if self._connection is None:
                     self._connection = self._connected()
                 yield
-            except OSError as error:
-                raise self._unusable(error.strerror or type(error).__name__) from None
-            except sqlite3.Error as error:
+            except (OSError, sqlite3.Error) as error:
+                reason = getattr(error, "strerror", None) or str(error)
                 # Errors that Python's own module raises have no code.
                 if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
-                    raise SandboxError(
-                        f"the state file {self.path} is in use, perhaps by another sandbox: end"
-                        " that one, or give each a file of its own"
-                    ) from None
-                raise self._unusable(str(error)) from None
+                    reason = "it is in use, perhaps by another sandbox: end that one"
+                raise SandboxError(
+                    f"the state file {self.path} cannot be used ({reason}): give the path of a new"
+                    " file, or of one that a sandbox wrote, in a folder that can be written to"
+                ) from None
             finally:
                 if not self._is_open:
                     self.close()
@@ -138,7 +130,7 @@ class Store:
             "shop": shop,
             "headers": json_text(request.headers),
             "body": request.body,
-            "status": answer.status if answer.is_received else None,
+            "status": None if answer.sends in ("nothing", "garbage") else answer.status,
             "answer_headers": json_text(answer.headers),
             "answer": answer.body,
             "fault": fault,
@@ -157,24 +149,23 @@ class Store:
         self._execute("DELETE FROM requests")
         self.stored = self.refused = 0
 
-    def newest(self, limit: int) -> list[dict[str, Any]]:
+    def newest(self, limit: int) -> list[sqlite3.Row]:
         """Return the newest requests, newest first, each by column, without what is forgotten."""
-        return self._rows("ORDER BY number DESC LIMIT ?", limit)
+        query = "SELECT * FROM requests ORDER BY number DESC LIMIT ?"
+        return self._execute(query, (limit,)).fetchall()
 
-    def requests(
-        self, after: int, limit: int, *, only_stored: bool = False
-    ) -> list[dict[str, Any]]:
+    def requests(self, after: int, limit: int) -> list[sqlite3.Row]:
         """Return requests with a higher number than *after*, oldest first, like `newest`."""
-        which = "AND intent_id NOTNULL" if only_stored else ""
-        return self._rows(f"WHERE number > ? {which} ORDER BY number LIMIT ?", after, limit)
+        query = "SELECT * FROM requests WHERE number > ? ORDER BY number LIMIT ?"
+        return self._execute(query, (after, limit)).fetchall()
 
-    def _rows(self, which: str, *values: int) -> list[dict[str, Any]]:
-        query = f"SELECT {', '.join(_SHOWN)} FROM requests {which}"  # noqa: S608 - our names
-        rows = [dict(zip(_SHOWN, row, strict=True)) for row in self._execute(query, values)]
-        for row in rows:
-            for name in ("headers", "answer_headers"):
-                row[name] = row[name] and json.loads(row[name])
-        return rows
+    def intents(self, after: int, limit: int) -> list[sqlite3.Row]:
+        """Return number, intent, shop and body of those of `requests` that stored an intent."""
+        query = (
+            "SELECT number, intent, shop, body FROM requests"
+            " WHERE number > ? AND intent_id NOTNULL ORDER BY number LIMIT ?"
+        )
+        return self._execute(query, (after, limit)).fetchall()
 
     def _execute(
         self, query: str, values: tuple[Any, ...] | Mapping[str, Any] = ()
@@ -194,6 +185,7 @@ class Store:
             isolation_level=None,
             check_same_thread=False,
         )
+        connection.row_factory = sqlite3.Row
         try:
             connection.execute("PRAGMA locking_mode = EXCLUSIVE")
             connection.execute("BEGIN EXCLUSIVE")
@@ -203,32 +195,23 @@ class Store:
         except BaseException:
             connection.close()
             raise
-        if self.path is None:
-            # In memory it stays open; Python 3.13 warns of a connection that is collected so.
-            self._is_open = True
-            weakref.finalize(self, connection.close)
+        # One in memory stays open; Python 3.13 warns of a connection that is collected so.
+        weakref.finalize(self, connection.close)
         return connection
 
     def _take_for_ours(self, connection: sqlite3.Connection) -> None:
         """Make the table in an empty file; refuse a file that is not ours."""
-        (application,) = connection.execute("PRAGMA application_id").fetchone()
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        if not (application or version or tables):
-            connection.execute("COMMIT")
+        *marks, parts = connection.execute(
+            "SELECT application_id, user_version, (SELECT count(*) FROM sqlite_master)"
+            " FROM pragma_application_id, pragma_user_version"
+        ).fetchone()
+        connection.execute("COMMIT")
+        if not any((*marks, parts)):
             connection.executescript(Path(__file__).with_name("store.sql").read_text("utf-8"))
-            return
-        if (application, version) != (_APPLICATION, _VERSION):
+        elif tuple(marks) != _MARKS:
             raise SandboxError(
                 f"the state file {self.path} was not written by this version of the sandbox: give"
                 " another path"
             )
         query = "SELECT count(intent_id), count(refusal) FROM requests"
         self.stored, self.refused = connection.execute(query).fetchone()
-        connection.execute("COMMIT")
-
-    def _unusable(self, reason: str) -> SandboxError:
-        return SandboxError(
-            f"the state file {self.path} cannot be used ({reason}): give the path of a file that"
-            " a sandbox wrote, or of a new one in a folder that can be written to"
-        )

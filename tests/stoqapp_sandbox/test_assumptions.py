@@ -10,7 +10,7 @@ from sending import SMS, body, get, send
 from stoqapp.cli import main
 from stoqapp_sandbox import ASSUMPTIONS, Assumptions, Sandbox, SandboxError
 
-SWITCHES = {name: entry for name, entry in ASSUMPTIONS.items() if entry.is_switch}
+SWITCHES = {name: entry for name, entry in ASSUMPTIONS.items() if not entry.instead}
 CATALOG = {"demo.myshopify.com": {"22": [11]}}
 
 
@@ -184,7 +184,7 @@ def test_each_choice_shows(sandbox: Sandbox, name: str, choice: str | float) -> 
         ({"nothing": "x"}, "'nothing' cannot be assumed: choose of refused_status, "),
         ({"numbers": "text"}, "'numbers' cannot be assumed: "),
         ({"duplicate": "410"}, "assumption duplicate must be one of 200, 400, 409, 422, 201, 201-"),
-        ({"rate_points": 0}, "assumption rate_points must be a whole number from 1 to 1000000000"),
+        ({"rate_points": 0}, "assumption rate_points must be a whole number from 1 to 10^9"),
         ({"rate_points": 1.5}, "rate_points must be a whole number"),
         ({"rate_window": "soon"}, "rate_window must be a number from 0.001 to 86400"),
         ({"rate_window": float("nan")}, "rate_window must be a number"),

@@ -107,7 +107,7 @@ def test_a_new_server_and_header() -> None:
 
     service = changed(change)
     assert service.path == "/api/v2/intents.json"
-    assert sent_to(service, body()) == (400, ["X-Token: is required as a header"])
+    assert sent_to(service, body()) == (400, ["X-Token: is required"])
     assert sent_to(service, body(), **{"X-Token": "x"}) == (201, [])
 
 

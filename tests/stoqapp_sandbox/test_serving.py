@@ -5,8 +5,6 @@ import json
 import re
 import signal
 import socket
-import subprocess
-import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -29,14 +27,8 @@ from sending import (
 )
 
 from stoqapp.cli import main
-from stoqapp_sandbox import (
-    PortInUseError,
-    Sandbox,
-    SandboxError,
-    SandboxNotInstalledError,
-    UnusableOptionError,
-)
-from stoqapp_sandbox.service import Options
+from stoqapp_sandbox import Sandbox, SandboxError, UnusableOptionError
+from stoqapp_sandbox.options import Options
 
 
 def test_the_same_options_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,17 +36,16 @@ def test_the_same_options_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     own = set(inspect.signature(Sandbox).parameters) - {"options"}
     told: list[dict[str, Any]] = []
     monkeypatch.setattr("stoqapp_sandbox.serve", lambda **given: told.append(given))
-    words = "--host ::1 --port 8321 --rate-limit 7/2.5 --state s --shops a,b --shops c"
+    words = "--host ::1 --port 8321 --rate-limit 7/2.5 --state s"
     words += " --catalog c.json --fault garbage --fault slow-bytes=1 --assume duplicate=409"
     words += " --allow-origin http://localhost:3000"
     assert [main(["sandbox", *words.split()]), main(["sandbox"])] == [0, 0]
     assert told[0] == {
         "host": "::1",
         "port": 8321,
-        "rate_limit": ("7", "2.5"),
+        "rate_limit": ["7", "2.5"],
         "assume": {"duplicate": "409"},
         "state": "s",
-        "shops": ["a", "b", "c"],
         "catalog": "c.json",
         "faults": ["garbage", "slow-bytes=1"],
         "allow_origin": "http://localhost:3000",
@@ -68,15 +59,13 @@ def test_the_same_options_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        *({"host": host} for host in (5, " ", "a" * 70, "m\u00fcnchen..de")),
-        *({"port": port} for port in ("8321", True, -1)),
+        *({"host": host} for host in ("a" * 70, "m\u00fcnchen..de")),
+        *({"port": port} for port in (65536, -1)),
         *({"faults": faults} for faults in (5, "garbage", ["rset"])),
-        *({"shops": shops} for shops in ("", 7, ["demo", "a b"])),
         {"catalog": 7},
         *({"rate_limit": limit} for limit in ((0, 60), (1.5, 60), (360, 0), (360,), 360)),
         *({"rate_limit": limit} for limit in ("360/60", (360, float("nan")))),
         *({"allow_origin": origin} for origin in ("localhost:3000", "http://a/b", "*", 5)),
-        *({"state": path} for path in (5, "", b"state", "a\0b")),
     ],
     ids=str,
 )
@@ -89,12 +78,9 @@ def test_what_no_option_can_be(options: dict[str, Any]) -> None:
 
 
 def test_a_rate_limit_is_three_assumptions() -> None:
-    """A rate limit sets points, window and enforcement; to give one of them twice is an error."""
-    made = Sandbox(rate_limit=(7, 2.5)).assumptions
-    assert (made["rate_points"], made["rate_window"]) == (7, 2.5)
-    assert made["rate_enforced"] == "yes"
-    with pytest.raises(SandboxError, match="rate limit decides rate_points, too: give only one"):
-        Sandbox(rate_limit=(7, 2.5), assume={"rate_points": 7})
+    """A rate limit sets points, window and enforcement, whatever is assumed of them."""
+    made = Sandbox(rate_limit=(7, 2.5), assume={"rate_points": 8}).assumptions
+    assert (made["rate_points"], made["rate_window"], made["rate_enforced"]) == (7, 2.5, "yes")
 
 
 @pytest.mark.parametrize(
@@ -103,8 +89,7 @@ def test_a_rate_limit_is_three_assumptions() -> None:
         (["--host"], "--host: needs a value"),
         (["--rate-limit", "x"], "rate limit must be whole points, at least 1, and seconds"),
         (["--assume", "nonsense"], "--assume: must be like duplicate=409"),
-        (["--shops", ""], "shops: number 1: must be a shop"),
-        (["--fault", "nonsense"], "fault 'nonsense': "),
+        (["--fault", "nonsense"], "'nonsense' is not a fault"),
     ],
 )
 def test_usage(capsys: pytest.CaptureFixture[str], words: list[str], says: str) -> None:
@@ -131,22 +116,13 @@ def test_configure_begins_anew(sandbox: Sandbox) -> None:
     assert address == sandbox.url
 
 
-CATALOG = {"demo": {"gid://shopify/Product/22": ["11", 12]}, "other.myshopify.com": {"5": [6]}}
+CATALOG = {"demo": {"gid://shopify/Product/22": ["11", 12]}, "other.myshopify.com": None}
 
 
-@pytest.mark.parametrize("shops", ["demo,https://x.myshopify.com/", ["demo", "x"]])
-def test_only_these_shops(sandbox: Sandbox, shops: Any) -> None:
-    """A shop that is not among them is answered the 404 that was observed, the others are not."""
-    sandbox.configure(shops=shops)
-    names = ("DEMO.myshopify.com", "x.myshopify.com", "other.myshopify.com")
-    answers = [send(sandbox, X_Shopify_Shop_Domain=name).status_code for name in names]
-    assert answers == [201, 201, 404]
-
-
-def test_only_these_variants(sandbox: Sandbox, tmp_path: Path) -> None:
+def test_only_what_the_catalog_has(sandbox: Sandbox, tmp_path: Path) -> None:
     """Shops and variants are those of the catalog, and a variant is under its product alone."""
 
-    def status(variant: int, product: int, shop: str = SHOP) -> int:
+    def status(shop: str, variant: int, product: int) -> int:
         sent = body(intent__shopify_variant_id=variant, intent__shopify_product_id=product)
         return send(sandbox, sent, X_Shopify_Shop_Domain=shop).status_code
 
@@ -154,14 +130,14 @@ def test_only_these_variants(sandbox: Sandbox, tmp_path: Path) -> None:
     file.write_text(json.dumps(CATALOG), encoding="utf-8-sig")
     for catalog in (CATALOG, file):
         sandbox.configure(catalog=catalog)
-        assert [201] * 3 == [status(11, 22), status(12, 22), status(6, 5, "other.myshopify.com")]
-        assert [404] * 3 == [status(6, 5), status(11, 5), status(11, 22, "x.myshopify.com")]
-    # As a storefront answers to /products.json: it holds for every shop, or for those given.
+        assert [201, 201] == [status("DEMO.myshopify.com", 11, 22), status(SHOP, 12, 22)]
+        assert [404, 404] == [status(SHOP, 13, 22), status(SHOP, 11, 5)]
+        # A shop that has every variant, and one that is not there.
+        assert [201, 404] == [status(f"{one}.myshopify.com", 6, 5) for one in ("other", "x")]
+    # As a storefront answers to /products.json: it holds for every shop.
     file.write_text(json.dumps({"products": [{"id": 22, "title": "x", "variants": [{"id": 11}]}]}))
     sandbox.configure(catalog=str(file))
-    assert [201, 404] == [status(11, 22, "any.myshopify.com"), status(12, 22)]
-    sandbox.configure(catalog=file, shops="demo")
-    assert [201, 404] == [status(11, 22), status(11, 22, "any.myshopify.com")]
+    assert [201, 404] == [status("any.myshopify.com", 11, 22), status(SHOP, 12, 22)]
 
 
 @pytest.mark.parametrize(
@@ -171,14 +147,11 @@ def test_only_these_variants(sandbox: Sandbox, tmp_path: Path) -> None:
         (b'{"a b": {}}', "{file}: /a b: must be a shop"),
         (b'{"demo": 5}', "{file}: /demo: must be like"),
         (b'{"demo": {"22": 11}}', "{file}: /demo/22: must be like"),
-        (b'{"demo": {"x": [11]}}', "{file}: /demo/x: must be like"),
         (b'{"demo": {"22": ["x"]}}', "{file}: /demo/22/0: must be like"),
         (b'{"demo": {"22": [1], "23": [1]}}', "{file}: /demo/23/0: must be like"),
-        (b'{"products": [{"id": 1}]}', "{file}: /products: must be like"),
         (b'{"products": [{"id": 1, "variants": [{}]}]}', "{file}: /products: must be like"),
-        (b'{"products": [{"id": 1, "variants": [{"id": "x"}]}]}', "{file}: /products/1/0: must be"),
         (None, "{file}: cannot be read (No such file"),
-        (b'{"a":\n', "{file}: line 2 column 1: is not JSON"),
+        (b'{"a":\n', "{file}: must be JSON in UTF-8 (Expecting value: line 2 column 1"),
         (b"\xff", "{file}: must be JSON in UTF-8"),
     ],
 )
@@ -192,15 +165,6 @@ def test_a_catalog_that_makes_no_sense(tmp_path: Path, raw: bytes | None, says: 
     assert says.replace("{file}", str(file)) in str(caught.value)
 
 
-def test_a_catalog_of_another_shop(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A shop of the catalog that is not among the shops is refused at the start."""
-    file = tmp_path / "catalog.json"
-    file.write_text(json.dumps(CATALOG))
-    assert main(["sandbox", "--shops", "demo,x", "--catalog", str(file)]) == 2
-    says = f"stoqapp sandbox: catalog {file}: /other.myshopify.com: is not among the shops; add it"
-    assert says in capsys.readouterr().err
-
-
 def test_address_of_a_sandbox() -> None:
     """The URL, the client's base URL and the port agree; before the start there are none."""
     sandbox = Sandbox()
@@ -211,8 +175,8 @@ def test_address_of_a_sandbox() -> None:
         assert f"{sandbox.base_url}/intents.json" == sandbox.url + PATH
         with pytest.raises(SandboxError, match="running already"):
             sandbox.__enter__()
-        taken = rf"port {sandbox.port} on 127.0.0.1 is in use: .* choose another"
-        with pytest.raises(PortInUseError, match=taken), Sandbox(port=sandbox.port):
+        taken = rf"cannot listen on 127.0.0.1, port {sandbox.port} .*in use.*port 0 takes any free"
+        with pytest.raises(SandboxError, match=taken), Sandbox(port=sandbox.port):
             pass
     with pytest.raises(SandboxError, match="cannot listen on"), Sandbox(host="192.0.2.1"):
         pass
@@ -262,7 +226,7 @@ def test_end_leaves_nothing_behind() -> None:
         head_of().replace(b"Content-Length: ", b"Content-Length: many"),
         head_of(Connection="close").replace(b"Host: x\r\n", b""),
         head_of().replace(b"Content-Length: ", b"Transfer-Encoding: chunked\r\nX: ") + b"zz\r\n",
-        head_of(**{"X-Long": "x" * 100_000}),
+        head_of(**{"X-Long": "x" * 10_000_000}),
     ],
     ids=["noise", "length", "host", "chunk", "long"],
 )
@@ -305,22 +269,3 @@ def test_a_signal_ends_it_at_once(number: signal.Signals) -> None:
             running.send_signal(number)
             assert ("", "") == running.communicate(timeout=HANG_SECONDS)
     assert 0 == running.returncode
-
-
-def test_missing_extra() -> None:
-    """Without the extra the import works, and the entry points say what to install."""
-    program = """
-import sys
-sys.modules["jsonschema_rs"] = None
-from stoqapp_sandbox import Sandbox, SandboxNotInstalledError, serve
-for entry in (Sandbox, serve):
-    try:
-        entry()
-    except SandboxNotInstalledError as error:
-        print(error)
-"""
-    command = [sys.executable, "-c", program]
-    said = subprocess.run(command, capture_output=True, timeout=HANG_SECONDS, check=True).stdout
-    line = b"the sandbox needs the package 'jsonschema_rs': pip install 'stoqapp[sandbox]'\n"
-    assert 2 * line == said
-    assert issubclass(SandboxNotInstalledError, ImportError)

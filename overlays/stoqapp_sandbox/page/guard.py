@@ -9,10 +9,10 @@ other pages too. So, for all but the API:
 - A request that a browser sends for another site (``Origin``) is refused.
 """
 
+import re
 from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import Final
-from urllib.parse import SplitResult, urlsplit
 
 from stoqapp_sandbox.answers import Answer, Request, error_answer
 
@@ -48,20 +48,13 @@ def refusal(request: Request, own_name: str) -> Answer | None:
     *own_name* is what the sandbox was told to listen on.
     """
     host, origin = request.headers.get("host", "").lower(), request.headers.get("origin")
-    name = (_split(f"//{host}").hostname or "").removesuffix(".")
+    name = re.sub(r":[0-9]*$", "", host).strip("[]").removesuffix(".")
     is_own = _is_loopback(name) or name == own_name.lower().removesuffix(".")
     if _is_loopback(request.reached_at) and not is_own:
         return _OTHER_NAME
-    if origin is not None and _split(origin).netloc.lower() != host:
+    if origin is not None and origin.lower().partition("://")[2] != host:
         return _OTHER_SITE
     return None
-
-
-def _split(url: str) -> SplitResult:
-    try:
-        return urlsplit(url)
-    except ValueError:
-        return urlsplit("")
 
 
 def _is_loopback(name: str) -> bool:

@@ -1,5 +1,4 @@
 const byId = (id) => document.getElementById(id);
-const { path: endpoint, basePath } = document.body.dataset;
 const count = new Intl.NumberFormat("en");
 const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
 
@@ -85,6 +84,8 @@ function show(view) {
   ].join(" · ");
   byId("summary").dataset.state = "live";
   byId("nothing").hidden = total > 0;
+  byId("base-url").textContent = location.origin + view.path.replace(/\/[^/]*$/, "");
+  if (latest === null) byId("kinds").append(...view.kinds.map(([value, about]) => element("option", { value }, about)));
   showList(view.requests, latest === null);
   byId("more").hidden = total <= view.requests.length;
   byId("more").textContent = `The newest ${view.requests.length} of ${count.format(total)}. All of them: /_sandbox/requests`;
@@ -236,7 +237,7 @@ byId("send").addEventListener("submit", async (event) => {
   byId("sent").textContent = "";
   try {
     const headers = { "Content-Type": "application/json", "X-Shopify-Shop-Domain": byId("shop").value };
-    await fetch(endpoint, { method: "POST", headers, body: byId("body").value });
+    await fetch(latest.path, { method: "POST", headers, body: byId("body").value });
   } catch {
     byId("sent").textContent = "No answer came back, or the shop cannot stand in a header.";
   }
@@ -261,6 +262,5 @@ byId("really").addEventListener("close", () => {
   byId("really").returnValue = "";
 });
 
-byId("base-url").textContent = location.origin + basePath;
 route();
 connect();

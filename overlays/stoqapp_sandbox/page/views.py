@@ -1,9 +1,9 @@
 """What the page shows: its files, the list of requests, and one request in detail."""
 
 import base64
-import html
 import json
 import shlex
+import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -11,7 +11,6 @@ from typing import Any, Final
 from stoqapp.rules import CONTACT_OF_CHANNEL
 from stoqapp_sandbox.answers import Answer, messages_in
 from stoqapp_sandbox.faults import KINDS
-from stoqapp_sandbox.page.guard import CONTROL
 from stoqapp_sandbox.service import Service, section
 
 _NEWEST: Final = 100
@@ -19,9 +18,10 @@ _LONGEST: Final = 200
 # The types are named here, because mimetypes asks the machine, and a browser runs no module
 # that comes as text/plain.
 _FILES: Final = {
-    "icon.svg": "image/svg+xml",
-    "script.js": "text/javascript; charset=utf-8",
-    "style.css": "text/css; charset=utf-8",
+    "/": ("index.html", "text/html; charset=utf-8"),
+    "/page/icon.svg": ("icon.svg", "image/svg+xml"),
+    "/page/script.js": ("script.js", "text/javascript; charset=utf-8"),
+    "/page/style.css": ("style.css", "text/css; charset=utf-8"),
 }
 # Headers that a client sets by itself, or that are about the connection.
 _NOT_REPEATED: Final = frozenset(
@@ -33,29 +33,11 @@ _NOT_REPEATED: Final = frozenset(
 )
 
 
-def page_files(service: Service) -> dict[str, Answer]:
+def page_files() -> dict[str, Answer]:
     """Return the answer with each file of the page, by path."""
-    folder = Path(__file__).parent
-    index = (
-        (folder / "index.html")
-        .read_text("utf-8")
-        .replace(
-            "{faults}",
-            "".join(
-                f'<option value="{kind.example}">{html.escape(kind.about)}</option>'
-                for kind in KINDS.values()
-            ),
-        )
-    )
-    for name in ("base_path", "path"):
-        index = index.replace(f"{{{name}}}", html.escape(getattr(service, name)))
-    contents = {"/": ("text/html; charset=utf-8", index.encode())} | {
-        f"{CONTROL}/page/{name}": (media_type, (folder / name).read_bytes())
-        for name, media_type in _FILES.items()
-    }
     return {
-        path: Answer(200, content, {"content-type": media_type})
-        for path, (media_type, content) in contents.items()
+        path: Answer(200, Path(__file__).with_name(name).read_bytes(), {"content-type": media_type})
+        for path, (name, media_type) in _FILES.items()
     }
 
 
@@ -67,6 +49,8 @@ def view(service: Service) -> dict[str, Any]:
         stored, refused = service.store.stored, service.store.refused
         newest = service.store.newest(_NEWEST)
     return {
+        "path": service.path,
+        "kinds": [[kind.with_value(kind.like), kind.about] for kind in KINDS.values()],
         "stored": stored,
         "refused": refused,
         "generation": service.generation,
@@ -76,7 +60,7 @@ def view(service: Service) -> dict[str, Any]:
     }
 
 
-def _line(row: Mapping[str, Any], endpoint: str) -> dict[str, Any]:
+def _line(row: sqlite3.Row, endpoint: str) -> dict[str, Any]:
     """Return a request as a line of the list; texts are cut to 200 characters."""
     try:
         body = json.loads(row["body"] or b"")
@@ -102,29 +86,32 @@ def _line(row: Mapping[str, Any], endpoint: str) -> dict[str, Any]:
     }
 
 
-def detail(row: Mapping[str, Any], base_url: str) -> dict[str, Any]:
+def detail(row: sqlite3.Row, base_url: str) -> dict[str, Any]:
     """Return one request with its answer in values of JSON.
 
     Bodies are text, or ``body_base64`` where they are not UTF-8. ``curl`` is a command for a
     POSIX shell, ``python`` a program over httpx; each sends the same method, path, headers and
     bytes again. They are None once the headers are forgotten, and so are headers and bodies.
     """
+    headers, answer_headers = (json.loads(row[n] or "null") for n in ("headers", "answer_headers"))
     kept = {
         name: value
-        for name, value in (row["headers"] or {}).items()
+        for name, value in (headers or {}).items()
         if name not in _NOT_REPEATED and not name.startswith("sec-")
     }
     repeat = row["method"], base_url + row["path"], kept, row["body"] or b""
-    is_known = row["headers"] is not None
-    shown = ("number", "at", "method", "path", "shop", "status", "fault", "headers")
     return {
-        **{name: row[name] for name in shown},
+        **{
+            name: row[name]
+            for name in ("number", "at", "method", "path", "shop", "status", "fault")
+        },
         "intent": json.loads(row["intent"] or "null"),
+        "headers": headers,
         **_body("body", row["body"]),
-        "answer_headers": row["answer_headers"],
+        "answer_headers": answer_headers,
         **_body("answer", row["answer"]),
-        "curl": _curl(*repeat) if is_known else None,
-        "python": _python(*repeat) if is_known else None,
+        "curl": headers and _curl(*repeat),
+        "python": headers and _python(*repeat),
     }
 
 
