@@ -185,8 +185,8 @@ class Stoq(_Client):
     def subscribe(self, prepared: Prepared) -> IntentCreated:
         """Put one customer on the waitlist of one variant, from what you have in hand.
 
-        ``None``, blank text, NaN and pandas' NA stand for "not given". What is given is brought
-        into the API's form (`IntentCreated.changes` lists how) and refused where it is ambiguous.
+        ``None``, blank text, NaN and pandas' NA count as not given. Other input is brought into
+        the API's form (`IntentCreated.changes` lists how), and refused if it is ambiguous.
 
         Raises:
             InvalidIntentError: An input is unusable or a rule is broken; nothing was sent.

@@ -117,7 +117,7 @@ class StoqError(Exception):
 
     @property
     def args(self) -> tuple[Any, ...]:  # type: ignore[override]
-        """What the error can be rebuilt from, as values of JSON without anyone's data."""
+        """What the error can be rebuilt from: values of JSON, without personal data."""
         return str(self), self._state()
 
     def _state(self) -> dict[str, Any]:
@@ -251,7 +251,8 @@ class AnswerError(StoqError):
             text += f" The intent may be on the list. Sending it again is safe: {UNIQUE}."
         if self.retry_after is not None:
             text += f" Send again after {self.retry_after:g} seconds."
-        return text + WORDS if isinstance(self, IntentRefusedError) else text
+        is_plain_refusal = isinstance(self, IntentRefusedError) and not self.is_duplicate
+        return text + WORDS if is_plain_refusal else text
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self)!r})"

@@ -67,7 +67,7 @@ class Input(NamedTuple):
         name: The name of the argument.
         type: Its type.
         required: Whether it must be given.
-        default: What an argument that is not given stands for; None for nothing.
+        default: Its value if it is not given; None for nothing.
         path: The field of the request, such as ``customer.email``.
         read: Brings a value into the API's form.
         help: What to give, for people.
@@ -182,9 +182,9 @@ def prepare(
         float | None, "seconds for the call with all its attempts; else the client's"
     ] = None,
 ) -> Prepared:
-    """Return the request that stands for what people have in hand.
+    """Return the request made of these inputs.
 
-    ``None``, blank text, NaN and pandas' NA stand for "not given".
+    ``None``, blank text, NaN and pandas' NA count as not given.
 
     Raises:
         InvalidIntentError: An input is unusable; the violations name every one, and every rule

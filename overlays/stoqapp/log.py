@@ -12,7 +12,7 @@ _LEVELS: Final = ("debug", "info", "warning", "error")
 
 
 class AttemptReport(NamedTuple):
-    """What came of one attempt, for metrics and the log. Holds no one's data.
+    """The outcome of one attempt, for metrics and the log. Holds no personal data.
 
     Attributes:
         number: Number of the attempt within its call, from 1.

@@ -1,7 +1,7 @@
 """Intents that wait to be sent: what a place that keeps them must do, and one that is a file.
 
 `stoqapp.bulk.send.drain` empties any `Outbox`: the ledger of an import, `SqliteOutbox`, or a table
-of your own. One drain at a time may work on a shop; a lock outside the outbox sees to that.
+of your own. Only one drain at a time may work on a shop: hold a lock outside the outbox.
 """
 
 import json
@@ -74,7 +74,7 @@ class Outbox(Protocol):
     """
 
     def claim(self, counts: Mapping[str, int]) -> Sequence[Item]:
-        """Mark up to so many items of each shop in flight, and return them."""
+        """Mark up to *counts* items of each shop in flight, and return them."""
         ...
 
     def store(self, outcomes: Sequence[Outcome]) -> None:

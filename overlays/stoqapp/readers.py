@@ -65,7 +65,7 @@ def change_of(path: str, given: object, read: object) -> Change | None:
 def present(given: Any) -> Any:
     """Return *given* with Python's value for a NumPy scalar, and None for "not given".
 
-    None, blank text, NaN, and pandas' NA and NaT stand for "not given".
+    None, blank text, NaN, and pandas' NA and NaT count as not given.
     """
     if hasattr(given, "dtype"):
         # An array of several values is left to the rules.

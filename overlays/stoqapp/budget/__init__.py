@@ -39,8 +39,8 @@ class Budget:
     A shop is named by its host name. Clients whose ``base_url`` has another host than the
     vendor's name it ``shop@host``, so that requests to a sandbox cost the real shop nothing.
 
-    Methods that take an *io_timeout* give a file or Redis so many seconds to answer, 20 at most
-    and by default. They raise `BudgetUnavailableError` when it fails or is slow.
+    Methods with an *io_timeout* give a file or Redis that many seconds to answer, 20 at most and
+    by default. They raise `BudgetUnavailableError` when it fails or is slow.
 
     Args:
         share: The part of the points that may be used, above 0 and up to 1. ``0.9`` leaves a
@@ -140,7 +140,7 @@ class Budget:
     def give_back(
         self, shop: str, seconds_ago: float, *, io_timeout: float = _LONGEST_IO_SECONDS
     ) -> None:
-        """Return the points that were taken for *shop* so many seconds ago: nothing was sent."""
+        """Return the points taken for *shop* that many seconds ago: nothing was sent."""
         age_ms = max(0, int(seconds_ago * 1000) - 1)
         self._step(shop, partial(log.give_back, age_ms=age_ms), io_timeout)
 

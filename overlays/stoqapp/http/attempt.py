@@ -183,7 +183,7 @@ class Attempt:
             raise not_sent
         in_time = " in time" if isinstance(failure, httpx.TimeoutException | TimeoutError) else ""
         raise OutcomeUnknownError(
-            f"the request was sent and no answer came back{in_time} ({type(failure).__name__})"
+            f"the request was sent and no answer came back{in_time}: {type(failure).__name__}"
             f"{_reason_of_system(failure)}. The intent may be on the list. Sending it again is"
             f" safe: {UNIQUE}."
         )

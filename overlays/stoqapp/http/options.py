@@ -51,9 +51,9 @@ class HttpOptions:
         ssl_context: A TLS context, instead of *ca_file*.
         transport: An object with httpx's transport interface, to send through instead of
             connections of our own: for tests, or for another HTTP library. The client closes it.
-            It must not be used on both sides of a fork. Proxy and certificates are its own. What
-            it cannot tell stays unknown: `Timeout.read` alone bounds the head of an answer that
-            trickles into a synchronous one, and a head that it refuses has no status.
+            It must not be used on both sides of a fork. Proxy and certificates are its own. In a
+            synchronous one, `Timeout.read` alone bounds a slow response head. A head that it
+            refuses has no status, so the outcome is unknown.
         max_connections: How many connections are open at a time, from 1 to 10,000; further calls
             wait.
         allow_http: Send over plain http to any host, not only to loopback addresses.
@@ -140,10 +140,10 @@ def _proxy_from(proxy: str, source: str, context: ssl.SSLContext | None) -> "htt
         read = None
     # No error repeats the URL, which may hold a password.
     if read is None or not read.url.host:
-        raise ConfigurationError(f"{source} is not a proxy's URL: give one like http://host:3128")
+        raise ConfigurationError(f"{source} must be a URL like http://host:3128")
     if read.url.scheme.startswith("socks") and find_spec("socksio") is None:
         raise ConfigurationError(
-            f"{source} is a SOCKS proxy, which needs one more package: pip install 'httpx[socks]'"
+            f"{source} uses SOCKS, which needs one more package: pip install 'httpx[socks]'"
         )
     url = read.url
     return httpcore.Proxy(
