@@ -1,10 +1,12 @@
-"""A request that breaks no rule, what tests rest on, and a caller for both kinds of client."""
+"""A request that breaks no rule, what tests rest on, and clients of both modes."""
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pytest
 
@@ -48,65 +50,63 @@ def outcome_of(call: Callable[[], IntentCreated]) -> Outcome:
 
 
 class Session:
-    """One client for several calls, in one of the two modes, behind one blocking interface.
+    """A client of one of the two modes, behind one blocking interface."""
 
-    Does not wait between attempts: what it would have waited is in *waits*.
-    """
+    def __init__(
+        self, stoq: Any, threads: ThreadPoolExecutor, loop: asyncio.AbstractEventLoop | None
+    ) -> None:
+        self.stoq, self._threads, self._loop = stoq, threads, loop
 
-    def __init__(self, mode: str, waits: list[float], **client: Any) -> None:
-        async def do_not_wait(seconds: float) -> None:
-            waits.append(seconds)
-
-        settings: dict[str, Any] = {"shop": SHOP, "budget": None, "max_retries": 0} | client
-        self._runner = asyncio.Runner() if mode == "async" else None
-        self.stoq: Any = AsyncStoq(**settings) if self._runner else Stoq(**settings)
-        self.stoq._sleep = do_not_wait if self._runner else waits.append
-
-    def do(self, call: Callable[[Any], Any]) -> Any:
-        if self._runner is None:
-            return call(self.stoq)
+    def begin(self, call: Callable[[Any], Any]) -> Future[Any]:
+        """Begin a call: in a thread of its own, or as a task of the client's event loop."""
+        if self._loop is None:
+            return self._threads.submit(call, self.stoq)
 
         async def in_loop() -> Any:
             return await call(self.stoq)
 
-        return self._runner.run(in_loop())
+        return asyncio.run_coroutine_threadsafe(in_loop(), self._loop)
 
-    def outcome(self, **client: Any) -> Outcome:
-        stoq = self.stoq.with_options(**client) if client else self.stoq
+    def do(self, call: Callable[[Any], Any]) -> Any:
+        return call(self.stoq) if self._loop is None else self.begin(call).result()
+
+    def create_intent(self, request: CreateIntentRequest, **call: Any) -> IntentCreated:
+        created: IntentCreated = self.do(lambda stoq: stoq.create_intent(request, **call))
+        return created
+
+    def outcome(self, **options: Any) -> Outcome:
+        stoq = self.stoq.with_options(**options) if options else self.stoq
         return outcome_of(lambda: self.do(lambda _: stoq.create_intent(email_request())))
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
+    def close(self) -> None:
         self.do(lambda stoq: stoq.close())
-        if self._runner is not None:
-            self._runner.close()
 
 
 class Caller:
-    """Makes clients of one of the two modes, or calls one method of a client for just that call."""
+    """Makes clients of one of the two modes; *waits* is the fixture of that name."""
 
-    def __init__(self, mode: str) -> None:
-        self.mode = mode
-        self.waits: list[float] = []
+    def __init__(self, mode: str, waits: Sequence[float] = ()) -> None:
+        self.mode, self.waits = mode, waits
 
-    def client(self, base_url: str | None = None, **client: Any) -> Session:
-        return Session(self.mode, self.waits, base_url=base_url, **client)
+    @contextmanager
+    def client(self, base_url: str | None = None, **client: Any) -> Iterator[Session]:
+        settings: dict[str, Any] = {"shop": SHOP, "budget": None, "max_retries": 0} | client
+        with asyncio.Runner() as runner, ThreadPoolExecutor(32) as threads:
+            loop = runner.get_loop() if self.mode == "async" else None
+            kind = Stoq if loop is None else AsyncStoq
+            session = Session(kind(base_url=base_url, **settings), threads, loop)
+            if loop is not None:
+                threads.submit(loop.run_forever)
+            try:
+                yield session
+            finally:
+                session.close()
+                if loop is not None:
+                    loop.call_soon_threadsafe(loop.stop)
 
-    def create_intent(
-        self, request: CreateIntentRequest, call: Mapping[str, Any] | None = None, **client: Any
-    ) -> IntentCreated:
+    def create_intent(self, request: CreateIntentRequest, **client: Any) -> IntentCreated:
         with self.client(**client) as session:
-            created: IntentCreated = session.do(
-                lambda stoq: stoq.create_intent(request, **call or {})
-            )
-        return created
-
-    def subscribe(self, fields: dict[str, Any], **client: Any) -> IntentCreated:
-        with self.client(**client) as session:
-            created: IntentCreated = session.do(lambda stoq: stoq.subscribe(**fields))
-        return created
+            return session.create_intent(request)
 
     def outcome(self, base_url: str | None = None, **client: Any) -> Outcome:
         with self.client(base_url, **client) as session:

@@ -46,14 +46,27 @@ def pytest_terminal_summary(
 
 
 def pytest_recording_configure(vcr: VCR) -> None:
-    """Load and save cassettes as vcrpy does, with their metadata, which pytest-recording drops."""
+    """Load cassettes as vcrpy does: pytest-recording does not read their metadata."""
     vcr.register_persister(FilesystemPersister)
 
 
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The waits between attempts, in seconds; the calls of the test pass over them."""
+    waits: list[float] = []
+
+    async def pass_over(seconds: float) -> None:
+        waits.append(seconds)
+
+    monkeypatch.setattr("time.sleep", waits.append)
+    monkeypatch.setattr("asyncio.sleep", pass_over)
+    return waits
+
+
 @pytest.fixture(params=["sync", "async"])
-def caller(request: pytest.FixtureRequest) -> Caller:
+def caller(request: pytest.FixtureRequest, waits: list[float]) -> Caller:
     """Both modes of the client, one test each."""
-    return Caller(request.param)
+    return Caller(request.param, waits)
 
 
 @pytest.fixture

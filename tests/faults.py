@@ -17,7 +17,9 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
+from itertools import chain, repeat
 from typing import NamedTuple, Self
 
 from stoqapp_sandbox.connection import reset_when_closed
@@ -37,11 +39,8 @@ class Peer(threading.Thread):
 
     def __init__(self, sock: socket.socket, server: "FaultServer", script: "Script") -> None:
         super().__init__()
-        self.sock = sock
-        self._script = script
-        self._server = server
+        self.sock, self._server, self._script = sock, server, script
         self._read = b""
-        self._closed = False
 
     def read_head(self) -> bytes:
         """Read a request's line and headers, and nothing that is sent after them."""
@@ -96,23 +95,21 @@ class Peer(threading.Thread):
         select.select([self.sock], [], [])
 
     def close(self) -> None:
-        self._closed = True
         with suppress(OSError):
             self.sock.shutdown(socket.SHUT_WR)
         self.sock.close()
 
     def reset(self) -> None:
-        self._closed = True
         reset_when_closed(self.sock)
         self.sock.close()
 
     def run(self) -> None:
         try:
             self._script(self)
-            while not self._closed:
+            while self.sock.fileno() >= 0:
                 if not self._read:
                     self._read_more()
-                self._server.next_script()(self)
+                next(self._server.scripts)(self)
         except OSError:
             pass  # the client left, or the server was told to stop
         except Exception as error:  # noqa: BLE001 - reported where the server is closed
@@ -129,18 +126,15 @@ class FaultServer:
     released once for each connection that is over. Closing raises what went *broken* in scripts.
     """
 
-    def __init__(self, *scripts: Script, receive_bytes: int | None = None) -> None:
+    def __init__(self, *scripts: Script) -> None:
         self.requests: list[Request] = []
         self.connections = 0
         self.ended = threading.Semaphore(0)
         self.stopping = threading.Event()
         self.broken: list[Exception] = []
-        self._lock = threading.Lock()
-        self._scripts = list(scripts)
+        self.will(*scripts)
         self._peers: list[Peer] = []
         self._listener = socket.socket()
-        if receive_bytes is not None:
-            self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
         self._listener.bind(("127.0.0.1", 0))
         self._listener.listen(128)
         self.port: int = self._listener.getsockname()[1]
@@ -151,12 +145,7 @@ class FaultServer:
         return f"{scheme}://127.0.0.1:{self.port}/api/v1"
 
     def will(self, *scripts: Script) -> None:
-        self._scripts = list(scripts)
-
-    def next_script(self) -> Script:
-        """Return the script that is next, which is used up unless it is the last one."""
-        with self._lock:
-            return self._scripts.pop(0) if len(self._scripts) > 1 else self._scripts[0]
+        self.scripts = chain(scripts[:-1], repeat(scripts[-1]))
 
     def _accept(self) -> None:
         while True:
@@ -167,7 +156,7 @@ class FaultServer:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.connections += 1
             # Chosen here, so that connections get their scripts in the order in which they came.
-            peer = Peer(sock, self, self.next_script())
+            peer = Peer(sock, self, next(self.scripts))
             self._peers = [other for other in self._peers if other.is_alive()]
             self._peers.append(peer)
             peer.start()
@@ -199,8 +188,7 @@ def http(
     """Return an answer; *headers* are whole lines, and *length* None leaves Content-Length out."""
     lines = [b" ".join([version, str(status).encode(), reason]), *headers]
     if length is not None:
-        said = len(body) if length is True else length
-        lines.append(b"Content-Length: " + str(said).encode())
+        lines.append(f"Content-Length: {len(body) if length is True else length}".encode())
     return b"\r\n".join([*lines, b"", body])
 
 
@@ -209,24 +197,20 @@ def chunked(*chunks: bytes, end: bytes = b"0\r\n\r\n") -> bytes:
     return b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + end
 
 
-def _answers_and(then: Script) -> Callable[..., Script]:
-    """Return a maker of scripts that read the request, send some pieces, and go on with *then*."""
+def answers(*pieces: bytes, then: Script = lambda peer: None) -> Script:
+    """Read the request, send *pieces*, and go on with *then*."""
 
-    def answering(*pieces: bytes) -> Script:
-        def script(peer: Peer) -> None:
-            peer.read_request()
-            peer.send(*pieces)
-            then(peer)
+    def script(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(*pieces)
+        then(peer)
 
-        return script
-
-    return answering
+    return script
 
 
-answers = _answers_and(lambda peer: None)
-answers_and_closes = _answers_and(Peer.close)
-answers_and_resets = _answers_and(Peer.reset)
-answers_and_hangs = _answers_and(Peer.wait_until_left)
+answers_and_closes = partial(answers, then=Peer.close)
+answers_and_resets = partial(answers, then=Peer.reset)
+answers_and_hangs = partial(answers, then=Peer.wait_until_left)
 hangs = Peer.wait_until_left
 
 
@@ -237,12 +221,12 @@ def trickles(start: bytes, rest: bytes) -> Script:
         peer.trickle(rest)
         peer.wait_until_left()
 
-    return _answers_and(then)(start)
+    return answers(start, then=then)
 
 
 def floods(start: bytes, more: bytes) -> Script:
     """Read the request, send *start* at once, and *more* without end."""
-    return _answers_and(lambda peer: peer.flood(more))(start)
+    return answers(start, then=lambda peer: peer.flood(more))
 
 
 def over_tls(context: ssl.SSLContext, then: Script) -> Script:
@@ -292,15 +276,11 @@ def closed_port() -> Iterator[int]:
 @contextmanager
 def deaf_port() -> Iterator[int]:
     """Hold a port whose queue of connections is full, so that a further one never comes about."""
-    with socket.socket() as listener:
+    with ExitStack() as stack:
+        listener, *queued = [stack.enter_context(socket.socket()) for _ in range(5)]
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
-        queued = [socket.socket() for _ in range(4)]
         for sock in queued:
             sock.setblocking(False)
             sock.connect_ex(listener.getsockname())
-        try:
-            yield listener.getsockname()[1]
-        finally:
-            for sock in queued:
-                sock.close()
+        yield listener.getsockname()[1]

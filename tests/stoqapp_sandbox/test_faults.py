@@ -5,7 +5,6 @@ import re
 import socket
 import struct
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -85,17 +84,19 @@ def test_outcome(sandbox: Sandbox, fault: str, caplog: pytest.LogCaptureFixture)
     assert (whole is None) == (noted["status"] is None)
 
 
+@pytest.mark.usefixtures("waits")
 def test_many_at_once_lose_nothing(sandbox: Sandbox) -> None:
-    """Under resets after storing, and before, 8 threads put each of their intents there once."""
+    """Under resets after storing, and before, threads put each of their intents there once."""
     sandbox.configure(faults=["reset-after-store:every=3", "reset-before-store:probability=0.2"])
     settings = {"base_url": sandbox.base_url, "retry_unknown": True, "max_retries": 30}
 
-    def subscribe(variant: int) -> IntentCreated:
-        fields = {"variant": variant, "product": 1, "email": "ada@example.com"}
-        return Caller("sync").subscribe(fields, **settings)
-
-    with ThreadPoolExecutor(8) as threads:
-        outcomes = list(threads.map(subscribe, range(1, 61)))
+    person = {"product": 1, "email": "ada@example.com"}
+    with Caller("sync").client(**settings) as client:
+        calls = [
+            client.begin(lambda stoq, one=one: stoq.subscribe(variant=one, **person))
+            for one in range(1, 61)
+        ]
+        outcomes = [call.result() for call in calls]
     stored = sorted(intent["shopify_variant_id"] for intent in sandbox.intents)
     happened = [fault["happened"] for fault in get(sandbox, CONTROL)["faults"]]
     assert stored == list(range(1, 61))
