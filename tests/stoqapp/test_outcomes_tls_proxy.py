@@ -234,8 +234,8 @@ def test_a_proxy_that_wants_a_password_is_told(caller: Caller) -> None:
 @pytest.mark.parametrize(
     ("proxy", "said"),
     [
-        ("gopher://user:secret@127.0.0.1:1", "is not a proxy's URL"),
-        ("http://user:secret@a:b", "is not a proxy's URL"),
+        ("gopher://user:secret@127.0.0.1:1", "like http://host:3128"),
+        ("http://user:secret@a:b", "like http://host:3128"),
         ("socks5://127.0.0.1:1", r"pip install 'httpx\[socks\]'"),
     ],
 )
