@@ -117,7 +117,7 @@ class StoqError(Exception):
 
     @property
     def args(self) -> tuple[Any, ...]:  # type: ignore[override]
-        """What the error can be rebuilt from: values of JSON, without personal data."""
+        """Values of JSON that the error can be rebuilt from, without personal data."""
         return str(self), self._state()
 
     def _state(self) -> dict[str, Any]:
