@@ -114,7 +114,7 @@ def prepare(
         Text,
         "customer.phone",
         phone_from,
-        "with + and its country code, or national and a country or country code",
+        "international with +, or national if a country or country code is given",
         ("country", "country_code"),
     ] = None,
     push: Annotated[Text, "customer.push", text_from, "the customer's push token"] = None,
