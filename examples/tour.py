@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from stoqapp import InvalidIntentError, ProcessedWithErrorsError, Stoq
+from stoqapp import InvalidIntentError, Stoq, StoqError
 from stoqapp.cli import main as command_line
 from stoqapp.inputs import prepare
 from stoqapp.terminal import output
@@ -35,18 +35,16 @@ CUSTOMERS: tuple[tuple[str, dict[str, Any]], ...] = (
 
 
 def subscribe(stoq: Stoq, customer: dict[str, Any]) -> None:
-    """Put one customer on the list and print both sides of the exchange."""
+    """Put one customer on the list, and print the request and the answer."""
     try:
         prepared = prepare(variant=VARIANT, product=PRODUCT, **customer)
-        print(
-            f"   {'; '.join(f'{change.path}: {change.description}' for change in prepared.changes)}"
-        )
+        for change in prepared.changes:
+            print(f"   {change.path}: {change.description}")
         print(f"-> {json.dumps(prepared.body)}")
         created = stoq.create_intent(prepared.body)
     except InvalidIntentError as error:
-        for violation in error.violations:
-            print(f"-- not sent: {violation.path} {violation.message}")
-    except ProcessedWithErrorsError as error:
+        print(f"-- {error}")
+    except StoqError as error:
         print(f"<- {error.status} {'; '.join(error.messages)}")
     else:
         print(f"<- {created.answer.status} {created.answer.body.decode()}")
@@ -59,7 +57,7 @@ def tour(sandbox: Sandbox) -> None:
         for number, (title, customer) in enumerate(CUSTOMERS, start=1):
             print(f"\n{number}. {title}")
             subscribe(stoq, customer)
-    # A reader who has gone away ends the tour here; the command would print on without one.
+    # Without a reader, such as `head`, the tour ends here; the command would go on.
     print(f"\n{len(CUSTOMERS) + 1}. a file of ten, as STOQ's own template has it", flush=True)
     import_waitlist(sandbox)
     print(f"\nOn the waitlist of the sandbox: {len(sandbox.intents)} intents.")
@@ -92,6 +90,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    # Who reads no further, like `head`, ends it without a word.
+    # Ctrl-C and a reader that stops reading, such as `head`, end it without a traceback.
     with suppress(KeyboardInterrupt), output(sys.stdout):
         main()

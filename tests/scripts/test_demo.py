@@ -33,7 +33,7 @@ def test_it_shows_what_went_out_and_what_came_back(shown: str) -> None:
         "sms",
         "email",
     ]
-    assert "not sent: customer.phone is needed by channel 'sms'" in shown
+    assert "nothing was sent: customer.phone is needed by channel 'sms'" in shown
     assert "read 10 = sent 6 + already there 0 + rejected 4" in shown
     assert "On the waitlist of the sandbox: 9 intents." in shown
 

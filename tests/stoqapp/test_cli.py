@@ -86,9 +86,9 @@ def test_fields_arrive(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Non
     ("status", "headers", "code", "outcome", "carried_out"),
     [
         (404, {}, 3, "refused", False),
-        (429, {}, 6, "turned away", False),
+        (429, {}, 6, "refused for now", False),
         (500, {}, 5, "unknown", None),
-        (503, {"Retry-After": "7"}, 6, "turned away", False),
+        (503, {"Retry-After": "7"}, 6, "refused for now", False),
     ],
 )
 def test_other_answers(

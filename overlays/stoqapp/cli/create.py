@@ -36,7 +36,7 @@ BROKEN_RULE: Final = 2
 REFUSED: Final = 3
 NOT_SENT: Final = 4
 UNKNOWN: Final = 5
-TURNED_AWAY: Final = 6
+REFUSED_FOR_NOW: Final = 6
 INTERRUPTED: Final = 130
 
 EXIT_CODES: Final = """\
@@ -47,7 +47,7 @@ exit codes:
   3    refused by the service (200 with errors, 4xx): not on the list
   4    not sent: no connection was made, or the rate budget had no room in time
   5    outcome unknown: no answer, or a status that leaves it open (5xx, any other)
-  6    turned away for now (429, or 503 with Retry-After): not on the list; send again later
+  6    refused for now (429, or 503 with Retry-After): not on the list; send again later
   130  interrupted (SIGINT or SIGTERM); the intent may be on the list
 """
 _EXAMPLES: Final = """\
@@ -201,7 +201,7 @@ def _outcome_of(error: StoqError) -> tuple[int, str]:
     if isinstance(error, InvalidIntentError | ConfigurationError | UnusableInputError):
         return BROKEN_RULE, "invalid"
     if isinstance(error, RateLimitedError | ServerError):
-        return TURNED_AWAY, "turned away"
+        return REFUSED_FOR_NOW, "refused for now"
     if isinstance(error, IntentRefusedError):
         return REFUSED, "refused"
     return NOT_SENT, "not sent"
