@@ -86,9 +86,9 @@ def test_a_rate_limit_is_three_assumptions() -> None:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--host"], "--host: needs a value"),
+        (["--host"], "--host needs a value"),
         (["--rate-limit", "x"], "rate limit must be whole points, at least 1, and seconds"),
-        (["--assume", "nonsense"], "--assume: must be like duplicate=409"),
+        (["--assume", "nonsense"], "--assume must be like duplicate=409"),
         (["--fault", "nonsense"], "'nonsense' is not a fault"),
     ],
 )

@@ -84,7 +84,7 @@ def _run(words: Sequence[str]) -> int:
     try:
         import shtab
     except ModuleNotFoundError:
-        complain("stoqapp", "--print-completion: run pip install 'stoqapp[completion]'")
+        complain("stoqapp", "--print-completion needs the extra: pip install 'stoqapp[completion]'")
         return FAILED
     show(shtab.complete(parser, arguments.print_completion))
     return 0

@@ -146,7 +146,7 @@ def _contact(text: str) -> str:
         return text
     if line := sys.stdin.readline().strip() if sys.stdin else "":
         return line
-    raise argparse.ArgumentTypeError("standard input holds no line of text")
+    raise argparse.ArgumentTypeError("needs a line on standard input")
 
 
 def _field(text: str) -> tuple[str, Any]:

@@ -69,13 +69,13 @@ class Parser(argparse.ArgumentParser):
         try:
             value = read(text)
         except argparse.ArgumentTypeError as error:
-            raise UsageError(self.prog, f"{name}: {error}") from None
+            raise UsageError(self.prog, f"{name} {error}") from None
         except ValueError:
             wanted = _WANTED.get(read, "cannot be used as it is given")
-            raise UsageError(self.prog, f"{name}: {wanted}") from None
+            raise UsageError(self.prog, f"{name} {wanted}") from None
         if choices and value not in choices:
             hint = did_you_mean(value, choices)
-            raise UsageError(self.prog, f"{name}: must be {listed(choices)}{hint}")
+            raise UsageError(self.prog, f"{name} must be {listed(choices)}{hint}")
         return value
 
     def _fault(self, error: argparse.ArgumentError) -> str:
@@ -84,10 +84,10 @@ class Parser(argparse.ArgumentParser):
         option = error.argument_name.rpartition("/")[2]
         action = self._options.get(option)
         if action is None:
-            return f"{option}: cannot be used as it is given"
+            return f"{option} cannot be used as it is given"
         if action.nargs == 0:
-            return f"{option}: takes no value"
-        return f"{option}: needs a value; write one that begins with '-' as {option}=VALUE"
+            return f"{option} takes no value"
+        return f"{option} needs a value; write one that begins with '-' as {option}=VALUE"
 
     def _unknown(self, words: Iterable[str]) -> str:
         for word in words:

@@ -248,9 +248,9 @@ def test_options_with_values(running: Service, capsys: pytest.CaptureFixture[str
     )
     assert 4 == len(running.stored)
     assert 2 == run_import("list.csv", running, "--limit", "0")
-    assert "--limit: must be a whole number from 1" in capsys.readouterr().err
+    assert "--limit must be a whole number from 1" in capsys.readouterr().err
     assert 2 == run_import("list.csv", running, "--since", "01/02/2026")
-    assert "--since: must be a date like 2026-01-31" in capsys.readouterr().err
+    assert "--since must be a date like 2026-01-31" in capsys.readouterr().err
 
 
 def test_nothing_is_sent_unasked(running: Service, capsys: pytest.CaptureFixture[str]) -> None:
