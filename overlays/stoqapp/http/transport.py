@@ -66,16 +66,13 @@ class _Sender:
             complete["Host"] = self._url.netloc.decode("ascii")
             # One tuple, since other threads read it.
             self._headers = headers, complete
-        content = what if isinstance(what, bytes) else None
-        request = httpx.Request(
-            # Where a stream is given, httpx leaves the headers as they are.
-            "GET" if content is None else "POST",
-            what if isinstance(what, str) else self._url,
-            headers=complete,
-            stream=httpx.ByteStream(content or b""),
-        )
-        if content is not None:
-            request.headers["Content-Length"] = str(len(content))
+        # Where a stream is given, httpx leaves the headers as they are.
+        if isinstance(what, str):
+            request = httpx.Request("GET", what, headers=complete, stream=httpx.ByteStream(b""))
+        else:
+            body = httpx.ByteStream(what)
+            request = httpx.Request("POST", self._url, headers=complete, stream=body)
+            request.headers["Content-Length"] = str(len(what))
         if self._given is not None:
             request.extensions["timeout"] = {
                 phase: attempt.seconds(getattr(attempt.timeout, phase)) for phase in _PHASES
