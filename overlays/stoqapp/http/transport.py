@@ -90,7 +90,6 @@ class Transport(_Sender):
     def __init__(self, url: str, http: HttpOptions) -> None:
         super().__init__(url, http)
         self._begin_anew()
-        _TRANSPORTS.add(self)
 
     def _begin_anew(self) -> None:
         lines = FreeLines(Line, self._route)
@@ -98,7 +97,7 @@ class Transport(_Sender):
         turns: SimpleQueue[None] = SimpleQueue()
         for _ in range(self._max_connections):
             turns.put(None)
-        self._pool = lines, turns
+        self._pool = os.getpid(), lines, turns
         weakref.finalize(self, lines.close)
 
     def send(
@@ -119,7 +118,13 @@ class Transport(_Sender):
         """
         self.check_open()
         attempt = Attempt(timeout, time.monotonic() + seconds_left)
-        pool = lines, turns = self._pool
+        pool = pid, lines, turns = self._pool
+        if pid != os.getpid():
+            # After a fork the parent's connections are the parent's: a child that used them would
+            # mix the two conversations. To close its own copies of the sockets harms nothing.
+            lines.close()
+            self._begin_anew()
+            pool = _, lines, turns = self._pool
         has_turn, failure = False, None
         try:
             try:
@@ -151,24 +156,9 @@ class Transport(_Sender):
         """Close the connections, those in use when their calls end; again, it does nothing."""
         if not self._closed:
             self._closed = True
-            self._pool[0].close()
+            self._pool[1].close()
             if self._given is not None:
                 self._given.close()
-
-
-_TRANSPORTS: "weakref.WeakSet[Transport]" = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    # The parent's connections are the parent's: a child that used them would mix the two
-    # conversations. To close its own copies of the sockets harms nothing.
-    for transport in list(_TRANSPORTS):
-        transport._pool[0].close()
-        transport._begin_anew()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
 
 
 async def _kept(lines: FreeLines[AsyncLine]) -> AsyncGenerator[None]:
