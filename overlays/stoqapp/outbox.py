@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, Protocol
 from urllib.parse import quote
 
-from attrs import field, frozen
+from attrs import asdict, field, frozen
 
 from stoqapp.errors import StoqError
 from stoqapp.readers import shop_from
@@ -102,9 +102,6 @@ class SqliteFile:
         OutboxError: The file cannot be used; as from all methods.
     """
 
-    kind = "outbox"
-    error: type[OutboxError] = OutboxError
-
     def __init__(
         self, path: str | os.PathLike[str], tables: str, *, read_only: bool = False
     ) -> None:
@@ -148,9 +145,9 @@ class SqliteFile:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
-            raise self.error(
-                f"the {self.kind} {self.path} cannot be used: {error}. Nothing is lost: correct"
-                " that and run it again"
+            raise OutboxError(
+                f"{self.path} cannot be used: {error}. Nothing is lost: correct that and run it"
+                " again"
             ) from error
 
     def close(self) -> None:
@@ -208,24 +205,12 @@ class SqliteOutbox(SqliteFile):
         """Do as `Outbox.store`, and forget the requests; what is unknown waits again."""
         now = time.time()
         query = (
-            "UPDATE outbox SET state = ?, status = ?, error = ?, ended = ?, owner = NULL,"
-            " body = iif(? = 'unknown', body, NULL) WHERE id = ?"
+            "UPDATE outbox SET state = :state, status = :status, error = :error, owner = NULL,"
+            " ended = iif(:state = 'unknown', NULL, :now),"
+            " body = iif(:state = 'unknown', body, NULL) WHERE id = :key"
         )
         with self.step() as database:
-            database.executemany(
-                query,
-                (
-                    (
-                        o.state,
-                        o.status,
-                        o.error,
-                        None if o.state == "unknown" else now,
-                        o.state,
-                        o.key,
-                    )
-                    for o in outcomes
-                ),
-            )
+            database.executemany(query, (asdict(one) | {"now": now} for one in outcomes))
 
     def release(self, items: Sequence[Item]) -> None:
         """Do as `Outbox.release`."""

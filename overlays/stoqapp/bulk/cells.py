@@ -23,7 +23,7 @@ from stoqapp.readers import country_from
 from stoqapp.rules import CONTACT_OF_CHANNEL, LARGEST_ID, check
 from stoqapp.spec import SPEC
 
-_INVISIBLE: Final = " \t\r\n\u00a0\u200b\u2060\ufeff"
+_INVISIBLE: Final = " \x1a\t\r\n\u00a0\u200b\u2060\ufeff"
 _APOSTROPHE_BEFORE: Final = tuple("+=@0123456789")
 _SCIENTIFIC: Final = re.compile(r"([0-9])(?:[.,]([0-9]+))?[Ee]\+?([0-9]{1,2})")
 _ID: Final = re.compile(

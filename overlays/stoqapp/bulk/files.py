@@ -4,6 +4,7 @@ import csv
 import json
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from filecmp import cmp
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final
@@ -25,16 +26,24 @@ def write_verdicts(path: Path, plan: Plan) -> None:
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
-def write_rejected(file: Path, plan: Plan) -> None:
-    """Write the rows of *file* to mend beside it: their cells as they were, line and reason."""
+def write_rejected(file: Path, plan: Plan, *, begins: bool = False) -> None:
+    """Write the rows of *file* to mend beside it: their cells as they were, line and reason.
+
+    When a run *begins*, what is there from an earlier one, and may be mended by now, is kept with
+    ``.bak`` at its end.
+    """
     path = file.with_name(f"{file.name}.rejected.csv")
+    new = Path(f"{path}.new")
+    head = [*plan.columns, "stoqapp line", "stoqapp reason"]
     rows = ([*texts, str(line), f"{why}: {advice}"] for line, why, advice, texts in plan.rejected())
-    first = next(rows, None)
-    if first is not None:
-        head = [*plan.columns, "stoqapp line", "stoqapp reason"]
-        _write_lines(path, chain([head, first], rows))
-    elif path.exists():
-        path.unlink()
+    _write_lines(new, chain([head], rows))
+    if begins and path.exists() and not cmp(path, new, shallow=False):
+        path.replace(f"{path}.bak")
+    if plan.summary()["rejected"]:
+        new.replace(path)
+    else:
+        new.unlink()
+        path.unlink(missing_ok=True)
 
 
 def write_template(path: Path, plan: Plan) -> None:
@@ -70,6 +79,6 @@ def _write_lines(path: Path, lines: Iterable[Iterable[str]]) -> None:
 
 def open_private(path: Path) -> Any:
     """Open a text file for writing that only its owner can read."""
-    path.touch(mode=0o600)
+    file = path.open("w", encoding="utf-8", newline="")
     path.chmod(0o600)
-    return path.open("w", encoding="utf-8", newline="")
+    return file

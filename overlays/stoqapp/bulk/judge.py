@@ -56,6 +56,7 @@ class Verdict:
         key: The intent's name in a ledger, a salted hash, where the row could be read.
         date: When the customer signed up, in seconds since 1970.
         gdpr: The cell "GDPR confirmed", which only STOQ's template takes.
+        title: Of product and variant in the catalog; a row may hold anything in such columns.
         row: The intent's number in its plan.
     """
 
@@ -68,6 +69,7 @@ class Verdict:
     key: bytes | None = field(default=None, repr=False)
     date: float | None = None
     gdpr: str | None = field(default=None, repr=False)
+    title: str = ""
     row: int = 0
 
 
@@ -190,7 +192,8 @@ class Judge:
             # By any contact of the row, also by one that would not be used.
             if excluded and any(contact_key(one) in excluded for one in contacts.values()):
                 return Verdict(line, "skip", "excluded", shop=shop)
-            about = self._variant(row) | self._details(row, channel)
+            about, title = self._variant(row)
+            about |= self._details(row, channel)
             body = cells.body_from({**about, contact_field: contact, "channel": channel})
         except UnusableCell as fault:
             return Verdict(line, "reject", fault.reason, fault.advice, shop)
@@ -206,7 +209,7 @@ class Judge:
         )
         key = blake2b("\n".join(map(str, parts)).encode(), key=self.choices.salt, digest_size=16)
         gdpr = row.get("gdpr_confirmed")
-        return Verdict(line, "send", None, "", shop, body, key.digest(), gdpr=gdpr)
+        return Verdict(line, "send", None, "", shop, body, key.digest(), gdpr=gdpr, title=title)
 
     def _date(self, row: dict[str, str]) -> Moment | None:
         try:
@@ -226,14 +229,26 @@ class Judge:
                 )
             if status != STATUSES[0]:
                 return str(status)
-        if "unsubscribed_at" in row:
+        if self._when(row, "unsubscribed_at") or self._when(row, "unsubscribed"):
             return "unsubscribed"
-        if "notified_at" not in row:
+        told = self._when(row, "notified_at") or self._when(row, "notified")
+        if told is None:
             return None
-        told = cells.moment(row["notified_at"])
         pairs = [(getattr(date, one, None), getattr(told, one)) for one in self._orders]
         came_back = [signed > sent for signed, sent in pairs if signed and sent]
         return None if came_back and all(came_back) else "notified"
+
+    def _when(self, row: dict[str, str], name: str) -> Moment | None:
+        """Return when something happened, None if it did not; a yes does not say when."""
+        text = row.get(name, "no")
+        if text.casefold() in words("false"):
+            return None
+        try:
+            is_yes = text.casefold() in words("true")
+            return Moment(None, None) if is_yes else cells.moment(text)
+        except UnusableCell:
+            self._count(name, row)
+            raise
 
     def _channels(self, row: dict[str, str], contacts: dict[str, str]) -> tuple[str, ...]:
         if "channel" in row:
@@ -265,23 +280,25 @@ class Judge:
             contacts[channel], has_country=has_country, international=self._international
         )
 
-    def _variant(self, row: dict[str, str]) -> dict[str, Any]:
-        """Return the ids of variant and product, and what is known of the product."""
+    def _variant(self, row: dict[str, str]) -> tuple[dict[str, Any], str]:
+        """Return the ids of variant and product with what is known of the product, and a title."""
         if self.catalog is not None:
             found = self.catalog.find(row, self.choices.match)
             ids = {"variant": found.id, "product": found.product_id}
-            return ids | self.catalog.product_fields(found)
+            title = " / ".join(filter(None, (found.product_title, found.title)))
+            return ids | self.catalog.product_fields(found), title
         variant, product = row.get("variant_id") or row.get("variant"), row.get("product_id")
         if not (variant and product and self.choices.match in (None, "id")):
             raise UnusableCell(
                 "no_product",
-                "without --catalog a row needs the ids of variant and product; see stoqapp catalog",
+                "without --catalog a row needs the ids of variant and product: name their columns"
+                " with --map, or see stoqapp catalog",
             )
         ids = {
             "variant": cells.shopify_id(variant, "variant_id"),
             "product": cells.shopify_id(product, "product_id"),
         }
-        return ids | {name: row[name] for name in _DETAILS if name in row}
+        return ids | {name: row[name] for name in _DETAILS if name in row}, ""
 
     def _details(self, row: dict[str, str], channel: str) -> dict[str, Any]:
         """Return what a row says of the intent and the customer."""
@@ -320,9 +337,13 @@ def _no_row(texts: dict[str, str], contacts: dict[str, str]) -> str | None:
     if not texts:
         return "empty"
     first = next(iter(texts.values()))
-    if all(text.strip(" :").casefold() in _TOTALS for text in (first, *contacts.values())):
+    if all(_figures_off(text) in _TOTALS for text in (first, *contacts.values())):
         return "totals"
     return None
+
+
+def _figures_off(text: str) -> str:
+    return text.strip(" :=.,0123456789").casefold()
 
 
 def _shop(text: str) -> str:

@@ -13,7 +13,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, Self
 
-from stoqapp.bulk.judge import Verdict
 from stoqapp.bulk.plan import Plan
 from stoqapp.outbox import Item, OutboxError, Outcome, SqliteFile
 
@@ -44,32 +43,31 @@ WHERE key = ?
 """
 
 
-class LedgerError(OutboxError):
-    """The ledger cannot be used; the message says why, and what to do."""
-
-
 class Ledger(SqliteFile):
     """The ledger in a file; an outbox once a plan is loaded.
 
     Args:
-        path: The file; made when it is not there, unless *read_only*.
+        path: The file; made when it is not there.
         read_only: Only look: several may, also while an import runs.
+        must_exist: Do not make it; nor does *read_only*.
 
     Raises:
-        LedgerError: It is not a ledger, cannot be written, or another process works on it.
+        OutboxError: It is not a ledger, cannot be written, or another process works on it.
     """
 
-    kind = "ledger"
-    error: type[OutboxError] = LedgerError
-
-    def __init__(self, path: str | os.PathLike[str], *, read_only: bool = False) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        read_only: bool = False,
+        must_exist: bool = False,
+    ) -> None:
         self.path: Path = Path(path)
         self._plan: Plan | None = None
-        self._claimed: dict[Any, int] = {}
         self._guard: sqlite3.Connection | None = None
         self.run: int = 0
-        if read_only and not self.path.exists():
-            raise LedgerError(f"there is no ledger {self.path}")
+        if (read_only or must_exist) and not self.path.exists():
+            raise OutboxError(f"there is no ledger {self.path}")
         try:
             with self._failing():
                 self._guard = None if read_only else self._lock()
@@ -97,7 +95,7 @@ class Ledger(SqliteFile):
                 raise
             with closing(sqlite3.connect(self.path)) as other:
                 pid = other.execute("SELECT value FROM about WHERE name = 'pid'").fetchone()
-            raise LedgerError(
+            raise OutboxError(
                 f"process {pid[0] if pid else '?'} works on the ledger {self.path}: wait for it,"
                 " or give another --ledger"
             ) from None
@@ -109,7 +107,7 @@ class Ledger(SqliteFile):
         with closing(sqlite3.connect(self.path)) as looking:
             found = looking.execute("PRAGMA application_id").fetchone()[0]
         if found != _APPLICATION_ID:
-            raise LedgerError(f"{self.path} is not a ledger of stoqapp")
+            raise OutboxError(f"{self.path} is not a ledger of stoqapp")
 
     def load(self, plan: Plan, file: str) -> None:
         """Take the intents of *plan* to send, and skip those that are on the list already.
@@ -140,44 +138,40 @@ class Ledger(SqliteFile):
     def claim(self, counts: Mapping[str, int]) -> list[Item]:
         """Do as `stoqapp.outbox.Outbox.claim`; the oldest rows first."""
         found = self._loaded().take(counts)
+        items = [Item((one.row, one.key), str(one.shop), one.body or {}) for one in found]
         if found:
             now = time.time()
+            rows = (
+                (
+                    *(one.key, one.shop, item.body["intent"]["shopify_variant_id"], one.title),
+                    *(self.run, str(one.line), now),
+                )
+                for one, item in zip(found, items, strict=True)
+            )
             with self.step() as database:
-                database.executemany(_MARK, (self._marks(one, now) for one in found))
-        self._claimed |= {one.key: one.row for one in found}
-        return [Item(one.key, str(one.shop), one.body or {}) for one in found]
-
-    def _marks(self, one: Verdict, now: float) -> tuple[Any, ...]:
-        variant = (one.body or {})["intent"]["shopify_variant_id"]
-        # Of the catalog: a row may hold anything in the columns of titles.
-        catalog = self._loaded().catalog
-        known = catalog.by_id[variant] if catalog else None
-        title = " / ".join(filter(None, (known.product_title, known.title))) if known else ""
-        return one.key, one.shop, variant, title, self.run, str(one.line), now
+                database.executemany(_MARK, rows)
+        return items
 
     def store(self, outcomes: Sequence[Outcome]) -> None:
         """Do as `stoqapp.outbox.Outbox.store`."""
         now = time.time()
         with self.step() as database:
             database.executemany(
-                _STORE, ((o.state, o.status, o.error, o.attempts, now, o.key) for o in outcomes)
+                _STORE, ((o.state, o.status, o.error, o.attempts, now, o.key[1]) for o in outcomes)
             )
-        told = [(self._claimed.pop(one.key), one) for one in outcomes]
-        refused = [
-            (row, "reject", "refused", f"STOQ refused it: {one.status} {one.error}")
-            for row, one in told
-            if one.state == "refused"
-        ]
-        if refused:
-            self._loaded().mark(refused)
+        self._loaded().mark(
+            (o.key[0], "reject", "refused", f"STOQ refused it: {o.status} {o.error}")
+            if o.state == "refused"
+            else (o.key[0], o.state, None, "")
+            for o in outcomes
+        )
 
     def release(self, items: Sequence[Item]) -> None:
         """Do as `stoqapp.outbox.Outbox.release`; what an earlier run may have sent is unknown."""
         query = "DELETE FROM intents WHERE key = ? AND state = 'in flight'"
         with self.step() as database:
-            database.executemany(query, ((item.key,) for item in items))
-        rows = [self._claimed.pop(item.key) for item in items]
-        self._loaded().mark((row, "send", None, "") for row in rows)
+            database.executemany(query, ((item.key[1],) for item in items))
+        self._loaded().mark((item.key[0], "send", None, "") for item in items)
 
     def left(self) -> dict[str, int]:
         """Do as `stoqapp.outbox.Outbox.left`."""
@@ -216,5 +210,5 @@ class Ledger(SqliteFile):
 
     def _loaded(self) -> Plan:
         if self._plan is None:
-            raise LedgerError("no plan is loaded: call load(plan, file) first")
+            raise OutboxError("no plan is loaded: call load(plan, file) first")
         return self._plan

@@ -21,10 +21,10 @@ PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA temp_store=FILE;
 CREATE TABLE rows (
     row INTEGER PRIMARY KEY, record INTEGER, line, verdict TEXT, reason TEXT, advice TEXT,
     shop TEXT, body TEXT, key BLOB, gdpr TEXT, cells TEXT, day_first REAL, month_first REAL,
-    date REAL
+    date REAL, title TEXT
 )
 """
-_VERDICT: Final = "line, verdict, reason, advice, shop, body, key, date, gdpr, row"
+_VERDICT: Final = "line, verdict, reason, advice, shop, body, key, date, gdpr, title, row"
 # Dated rows first, oldest first; then the rest as in the file.
 _ORDER: Final = "date IS NULL, date, row"
 _ORDER_OF_DAY: Final = """
@@ -57,6 +57,17 @@ FROM (
 WHERE rows.row = same.row AND same.place > 1;
 CREATE INDEX waiting ON rows (shop, {_ORDER}) WHERE verdict = 'send';
 """
+# What each verdict is in the summary; some are given while rows are sent.
+_SUMMARY: Final = {
+    "sent": "sent",
+    "there": "already_there",
+    "reject": "rejected",
+    "skip": "skipped",
+    "taken": "unknown",
+    "unknown": "unknown",
+    "send": "left",
+    "later": "left",
+}
 
 
 def plan(
@@ -114,7 +125,7 @@ class Plan:
         self.close: Callable[[], object] = weakref.finalize(self, self._rows.close)
         self._rows.executescript(_TABLE)
         self._write(
-            f"INSERT INTO rows VALUES (NULL{', ?' * 12}, NULL)", self._judged(judge, records)
+            f"INSERT INTO rows VALUES (NULL{', ?' * 12}, NULL, ?)", self._judged(judge, records)
         )
         self.dates: str = dates or mapping.dates or self._order_of_day()
         self._rows.execute(f"UPDATE rows SET date = {self.dates.replace('-', '_')}")
@@ -132,6 +143,7 @@ class Plan:
                     *(one.body and json.dumps(one.body), one.key, one.gdpr),
                     None if one.verdict == "skip" else texts,
                     *(date or (None, None)),
+                    one.title,
                 )
 
     def _order_of_day(self) -> str:
@@ -199,27 +211,14 @@ class Plan:
         query = "SELECT shop, count(*) FROM rows WHERE verdict = 'send' GROUP BY shop"
         return dict(self._rows.execute(query))
 
-    def summary(self, outcomes: Mapping[str, int]) -> dict[str, int]:
-        """Return what became of every verdict; the numbers add up to ``read``.
-
-        Args:
-            outcomes: How many intents had each state of an outcome in this run.
-        """
-        counts = self.counts()
-        verdicts: Counter[str] = Counter()
-        for (verdict, _), count in counts.items():
-            verdicts[verdict] += count
-        before = counts.get(("skip", "sent_before"), 0)
-        sent, there = outcomes.get("sent", 0), outcomes.get("there", 0)
-        return {
-            "read": verdicts.total(),
-            "sent": sent,
-            "already_there": there + before,
-            "rejected": verdicts["reject"],
-            "skipped": verdicts["skip"] - before,
-            "unknown": verdicts["taken"] - sent - there,
-            "left": verdicts["send"] + verdicts["later"],
-        }
+    def summary(self) -> dict[str, int]:
+        """Return what became of every verdict; the numbers add up to ``read``."""
+        summary = {"read": 0} | dict.fromkeys(_SUMMARY.values(), 0)
+        for (verdict, reason), count in self.counts().items():
+            name = "already_there" if reason == "sent_before" else _SUMMARY[verdict]
+            summary["read"] += count
+            summary[name] += count
+        return summary
 
     def rejected(self) -> Iterator[tuple[Line, str, str, list[str]]]:
         """Yield the line, reason, advice and untouched cells of each row to mend, once a row."""

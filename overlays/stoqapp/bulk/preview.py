@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any, Final
 
-from stoqapp.bulk.catalog import Catalog
 from stoqapp.bulk.cells import masked
 from stoqapp.bulk.judge import Verdict
 from stoqapp.bulk.mapping import LEFT_OUT, STATUSES, ColumnMapping
@@ -28,6 +27,8 @@ _VALUES: Final = {
     "market": "ID",
     "channel": "email|sms|push",
     "accepts_marketing": "true|false",
+    "notified": "yes|no",
+    "unsubscribed": "yes|no",
 }
 
 
@@ -62,7 +63,7 @@ def preview(
                 "reason": reason,
                 "count": count,
                 "examples": [
-                    {"line": one.line, "intent": _shown(one.body, plan.catalog)}
+                    {"line": one.line, "intent": _shown(one.body, one.title)}
                     if one.body
                     else {"line": one.line, "advice": one.advice}
                     for one in islice(_in_order(plan, verdict, reason), EXAMPLES)
@@ -88,7 +89,7 @@ def _in_order(plan: Plan, verdict: str, reason: str | None) -> Iterator[Verdict]
     return plan.find("verdict = ? AND reason IS ? ORDER BY row", verdict, reason)
 
 
-def _shown(body: Mapping[str, Any], catalog: Catalog | None) -> dict[str, Any]:
+def _shown(body: Mapping[str, Any], title: str) -> dict[str, Any]:
     intent, customer = body["intent"], body["customer"]
     contact = customer.get("email") or customer.get("phone") or customer.get("push", "")
     return {
@@ -96,8 +97,7 @@ def _shown(body: Mapping[str, Any], catalog: Catalog | None) -> dict[str, Any]:
         "channel": intent["channel"],
         "contact": masked(contact) if intent["channel"] != "push" else "***",
         "quantity": intent["quantity"],
-        # Of the catalog: a row may hold anything in the columns of titles.
-        "product": catalog.by_id[intent["shopify_variant_id"]].product_title if catalog else "",
+        "product": title,
     }
 
 

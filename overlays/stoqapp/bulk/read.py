@@ -131,6 +131,8 @@ def open_source(path: Path, known: Known, *, encoding: str | None = None) -> Sou
         ImportFileError: The file cannot be read, is empty, or its encoding is not known.
     """
     with _reading(path):
+        if path.exists() and not path.is_file():
+            raise ImportFileError(f"{path} is not a file that can be read again: give a copy of it")
         with path.open("rb") as file:
             head = file.read(4096)
         if not head.strip():
@@ -194,6 +196,9 @@ def _not_utf8(path: Path) -> str:
                 break
     ends = f"[{_DELIMITERS}\r\n]".encode()
     cell = re.split(ends, line[:place])[-1] + re.split(ends, line[place:])[0]
+    if b"@" in cell:
+        # Enough of an address to see the letter.
+        cell = line[max(0, place - 1) : place + 2]
     shown = (f"{page}: {cell.decode(page, 'replace').strip()[:40]}" for page in _CODE_PAGES)
     return (
         f"line {number} of {path.name} is not UTF-8. Choose the encoding that shows its cell"
@@ -318,6 +323,11 @@ def _json_records(path: Path, encoding: str) -> Iterator[Record]:
 
 def _entries(document: Any) -> Sequence[Any]:
     """Return the records of a document: a Klaviyo page's events, each with its profile."""
+    if isinstance(document, dict) and len(document) == 1:
+        # {"subscribers": [...]}
+        (only,) = document.values()
+        if isinstance(only, list) and "data" not in document:
+            return only
     if not isinstance(document, dict) or not isinstance(document.get("data"), list):
         return [document]
     included = document.get("included")

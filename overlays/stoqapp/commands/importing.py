@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stoqapp.commands import bulk_extra
 from stoqapp.commands.progress import preview_text, progress, summary_text
+from stoqapp.errors import ConfigurationError
 from stoqapp.terminal import agreed, complain, mention, show
 
 if TYPE_CHECKING:
@@ -152,6 +153,12 @@ def _import(arguments: argparse.Namespace, stack: ExitStack) -> int:
     from stoqapp.bulk.plan import plan
     from stoqapp.bulk.preview import preview
 
+    read = [getattr(arguments, name) for name in ("file", "mapping", "catalog", "exclude")]
+    for option in ("rows", "template", "write_mapping", "ledger"):
+        written = getattr(arguments, option)
+        if any(written and one and one.resolve() == written.resolve() for one in read):
+            name = option.replace("_", "-")
+            raise ConfigurationError(f"--{name} would overwrite {written}: give another file")
     shop = arguments.shop or os.environ.get("STOQ_SHOP") or None
     # The client's own shop does not matter where a column names the shops.
     client = AsyncStoq(
@@ -192,7 +199,7 @@ def _import(arguments: argparse.Namespace, stack: ExitStack) -> int:
             file.write(mapping.to_toml(source.columns))
     if arguments.rows is not None:
         write_verdicts(arguments.rows, planned)
-    write_rejected(arguments.file, planned)
+    write_rejected(arguments.file, planned, begins=True)
     said = preview(planned, source, mapping, share)
     show(json.dumps({"event": "preview", **said}) if arguments.json else preview_text(said))
     if arguments.template is not None:
@@ -216,7 +223,7 @@ def _send(
     expected: tuple[int, float],
 ) -> int:
     from stoqapp.bulk.files import write_rejected
-    from stoqapp.bulk.ledger import LedgerError
+    from stoqapp.outbox import OutboxError
 
     counts: Counter[str] = Counter()
     interrupted = False
@@ -231,14 +238,14 @@ def _send(
         try:
             stopped, interrupted = asyncio.run(_drain(ledger, client, on_outcome))
             failure = "; ".join(f"{shop}: {kind}".lstrip(": ") for shop, kind in stopped.items())
-        except LedgerError as error:
+        except OutboxError as error:
             failure = str(error)
         except asyncio.CancelledError:
             interrupted = True
-    summary = plan.summary(counts)
+    summary = plan.summary()
     try:
         ledger.end(summary)
-    except LedgerError as error:
+    except OutboxError as error:
         failure = failure or str(error)
     show(json.dumps({"event": "summary", **summary}) if arguments.json else summary_text(summary))
     write_rejected(arguments.file, plan)

@@ -130,6 +130,7 @@ def test_what_a_person_must_mend(row: dict[str, str], reason: str, tmp_path: Pat
         ({"Quantity": "2,0"}, "intent.quantity", 2),
         ({"Accepts marketing": ""}, "customer.accepts_marketing", None),
         ({"Accepts marketing": "WAHR"}, "customer.accepts_marketing", True),
+        ({"Accepts marketing": "0.0"}, "customer.accepts_marketing", False),
         ({"Country": "DEU"}, "customer.country", country_from("de")),
         ({"Country": "\\N"}, "customer.country", None),
         ({"First name": "Ada", "Last name": "N/A"}, "customer.name", "Ada"),
@@ -175,8 +176,18 @@ def test_both_contacts(channel: str, sent: list[str], tmp_path: Path) -> None:
         ({"Notified at": "2026-01-02"}, "", ("skip", "notified")),
         ({"Notified at": "2026-01-02", "Date": "2026-01-03"}, "", ("send", None)),
         ({"Unsubscribed at": "2026-01-02"}, "", ("skip", "unsubscribed")),
+        ({"Unsubscribed at": "0000-00-00 00:00:00"}, "", ("send", None)),
+        ({"Unsubscribed": "TRUE"}, "", ("skip", "unsubscribed")),
+        ({"Notified": "no", "Unsubscribed": "0"}, "", ("send", None)),
+        ({"Notified": "yes"}, "", ("skip", "notified")),
+        (
+            {"Notified": "yes", "Notified at": "2026-01-02", "Date": "3 Jan 2026"},
+            "",
+            ("send", None),
+        ),
+        ({"Notified": "3"}, "", ("reject", "date")),
         ({"Email": "", "Variant ID": ""}, "", ("skip", "empty")),
-        ({"Email": "Total", "Variant ID": "", "Quantity": "8"}, "", ("skip", "totals")),
+        ({"Email": "Total: 8", "Variant ID": "", "Quantity": "8"}, "", ("skip", "totals")),
     ],
 )
 def test_who_waits(

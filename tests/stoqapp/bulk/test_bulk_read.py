@@ -40,7 +40,7 @@ def _names(folder: Path, content: bytes, **options: Any) -> list[str]:
         f"{HEAD}\n{ROW}\n".replace(",", "|").encode(),
         f"Export of today,,\n\nmade by hand\n{HEAD}\n{ROW}\n".encode(),
         f"{HEAD},,\n{ROW},,\n".encode(),
-        f"{HEAD}\r\n{ROW}\n\n".encode(),
+        f"{HEAD}\r\n{ROW}\n\n\x1a".encode(),
     ],
 )
 def test_forms_of_a_csv_file(content: bytes, tmp_path: Path) -> None:
@@ -54,6 +54,8 @@ def test_a_file_that_is_not_utf8_is_refused_until_an_encoding_is_given(tmp_path:
     with pytest.raises(ImportFileError, match=r"line 2 .*--encoding.*cp1252: Zoë; cp1250: Zoë"):
         _names(tmp_path, content)
     assert ["Zoë"] == _names(tmp_path, content, encoding="cp1252")
+    with pytest.raises(ImportFileError, match="cp1252: oë@; cp1250"):
+        _names(tmp_path, "Email\nzoë@example.com".encode("cp1252"))
     with pytest.raises(ImportFileError, match="no encoding 'klingon'"):
         _names(tmp_path, content, encoding="klingon")
     with pytest.raises(ImportFileError, match="cannot be read as ascii"):
@@ -120,8 +122,9 @@ def test_request_bodies(tmp_path: Path) -> None:
         "customer": {"email": "ada@example.com", "name": "Ada", "accepts_marketing": False},
         "product": {"title": "Oak Stool"},
     }
-    (found,) = verdicts(tmp_path, json.dumps(whole).encode(), catalog=None)
-    assert whole == found.body
+    for document in (whole, [whole], {"requests": [whole]}):
+        (found,) = verdicts(tmp_path, json.dumps(document).encode(), catalog=None)
+        assert whole == found.body
 
 
 def test_klaviyo_bodies(tmp_path: Path) -> None:
@@ -204,8 +207,9 @@ def test_files_that_cannot_be_used(content: bytes, message: str, tmp_path: Path)
     """One line says what is wrong with the file, before anything is planned."""
     with pytest.raises(ImportFileError, match=message):
         planned(tmp_path, content)
-    with pytest.raises(ImportFileError, match="cannot be read"):
-        open_source(tmp_path / "absent.csv", ColumnMapping().known)
+    for place, told in (("absent.csv", "cannot be read: No such"), ("", "not a file that can be")):
+        with pytest.raises(ImportFileError, match=told):
+            open_source(tmp_path / place, ColumnMapping().known)
 
 
 @pytest.mark.parametrize(
