@@ -174,7 +174,7 @@ class Settings:
         for name, (wanted, is_usable) in _WANTED.items():
             if not is_usable(getattr(self, name)):
                 raise ConfigurationError(f"{name} must be {wanted}")
-        self.base_url = base_url_from(self.base_url, self.http)
+        self.base_url = _base_url_from(self.base_url, self.http)
         url, vendors = urlsplit(self.base_url), urlsplit(BASE_URL)
         self.host: str = url.hostname or ""
         # What another server receives costs the shop no points at the vendor's.
@@ -189,7 +189,7 @@ class Settings:
         self.request_headers: dict[str, str] = self.headers | own
 
 
-def base_url_from(given: str | None, http: HttpOptions) -> str:
+def _base_url_from(given: str | None, http: HttpOptions) -> str:
     """Return where the API is: *given*, else ``STOQ_BASE_URL``, else the vendor's server."""
     if given is not None:
         return check_base_url(given, http.allow_http)

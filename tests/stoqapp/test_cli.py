@@ -120,7 +120,11 @@ def test_other_answers(
         (["--timeout", "soon"], 2, "stoqapp create: --timeout must be"),
         (["--max-retries", "-1"], 2, "stoqapp create: --max-retries must be"),
         (["--base-url", "http://example.com"], 2, "stoqapp create: --base-url must be"),
-        (["--base-url", "http://127.0.0.1:1", *ONCE], 4, "stoqapp create: 127.0.0.1:1: nothing"),
+        (
+            ["--base-url", "http://127.0.0.1:1", *ONCE],
+            4,
+            "nothing was sent to 127.0.0.1:1: the host",
+        ),
         ([*EMAIL], 3, "the customer is on the list already.\n  --show-words"),
         (["--more", 'customer.email="x"'], 2, "--email is given twice"),
     ],

@@ -7,27 +7,23 @@ import signal
 import sys
 from collections.abc import Mapping
 from typing import Any, Final, get_args
-from urllib.parse import urlsplit
 
 from stoqapp.answers import IntentCreated
 from stoqapp.cli.parser import Parser
 from stoqapp.client import Stoq
 from stoqapp.errors import (
     WORDS,
-    BudgetExhaustedError,
     ConfigurationError,
     IntentRefusedError,
     InvalidIntentError,
-    NotSentError,
     RateLimitedError,
     ServerError,
     StoqError,
     UnusableInputError,
 )
-from stoqapp.http.options import HttpOptions
 from stoqapp.inputs import INPUTS, Input
 from stoqapp.rules import CONTACT_OF_CHANNEL
-from stoqapp.settings import MAX_RETRIES, TOTAL_TIMEOUT_SECONDS, base_url_from
+from stoqapp.settings import MAX_RETRIES, TOTAL_TIMEOUT_SECONDS
 from stoqapp.terminal import complain, mention, show
 
 CREATED: Final = 0
@@ -169,7 +165,7 @@ def run(arguments: argparse.Namespace) -> int:
             created = stoq.subscribe(**fields, more=dict(arguments.more))
     except StoqError as error:
         code, outcome = _outcome_of(error)
-        text = _text_of(error, arguments.base_url)
+        text = _text_of(error)
         complain("stoqapp create", text)
         messages, report = error.messages, error.to_dict(personal_data=True) | {"message": text}
     except KeyboardInterrupt:
@@ -207,7 +203,7 @@ def _outcome_of(error: StoqError) -> tuple[int, str]:
     return NOT_SENT, "not sent"
 
 
-def _text_of(error: StoqError, base_url: str | None) -> str:
+def _text_of(error: StoqError) -> str:
     """Return the text of *error* in the words of the command line."""
     text = str(error).removesuffix(WORDS)
     if isinstance(error, InvalidIntentError):
@@ -216,8 +212,6 @@ def _text_of(error: StoqError, base_url: str | None) -> str:
             for fault in error.violations
         ]
         text = f"nothing was sent:{''.join(faults)}"
-    elif isinstance(error, NotSentError) and not isinstance(error, BudgetExhaustedError):
-        text = f"{urlsplit(base_url_from(base_url, HttpOptions())).netloc}: {text}"
     return _PYTHON_NAME.sub(lambda found: _OPTIONS[found[0]], text)
 
 

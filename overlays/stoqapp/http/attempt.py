@@ -65,6 +65,7 @@ class Attempt:
     """What is known of one attempt.
 
     Attributes:
+        host: The service's host and port, for error texts.
         timeout: For each phase.
         ends: When the call must be over, by the monotonic clock; once the head of the answer is
             there, when its body must be.
@@ -75,6 +76,7 @@ class Attempt:
         limit: In an event loop, the timeout around the call; each wait sets it anew.
     """
 
+    host: str
     timeout: Timeout
     ends: float
     has_left: bool = False
@@ -221,7 +223,9 @@ class Attempt:
             timed_out = isinstance(failure, TimeoutError | httpx.TimeoutException)
             reason = _NOT_SENT[1 if timed_out else 2][1]
         system = _reason_of_system(failure)
-        return NotSentError(f"nothing was sent: {reason}{system}; check base_url and the network")
+        return NotSentError(
+            f"nothing was sent to {self.host}: {reason}{system}; check base_url and the network"
+        )
 
 
 def _lasting(reason: str) -> NotSentError:

@@ -33,6 +33,7 @@ class _Sender:
 
     def __init__(self, url: str, http: HttpOptions) -> None:
         self._url = httpx.URL(url)
+        self._host = self._url.netloc.decode("ascii")
         self._given = http.transport
         self._route = route_to(self._url, http)
         self._max_connections = http.max_connections
@@ -63,7 +64,7 @@ class _Sender:
         known, complete = self._headers
         if headers is not known:
             complete = httpx.Headers(headers)
-            complete["Host"] = self._url.netloc.decode("ascii")
+            complete["Host"] = self._host
             # One tuple, since other threads read it.
             self._headers = headers, complete
         # Where a stream is given, httpx leaves the headers as they are.
@@ -117,7 +118,7 @@ class Transport(_Sender):
             ClientClosedError: The transport was closed before it left.
         """
         self.check_open()
-        attempt = Attempt(timeout, time.monotonic() + seconds_left)
+        attempt = Attempt(self._host, timeout, time.monotonic() + seconds_left)
         pool = pid, lines, turns = self._pool
         if pid != os.getpid():
             # After a fork the parent's connections are the parent's: a child that used them would
@@ -207,7 +208,7 @@ class AsyncTransport(_Sender):
     ) -> Answer:
         """Do as `Transport.send`."""
         self.check_open()
-        attempt = Attempt(timeout, time.monotonic() + seconds_left)
+        attempt = Attempt(self._host, timeout, time.monotonic() + seconds_left)
         home, has_turn, failure = await self._home(), False, None
         try:
             async with asyncio.timeout(attempt.seconds(timeout.pool)) as attempt.limit, home.turns:
