@@ -3,7 +3,8 @@
 
 PAGE is a saved Markdown page, a raw OpenAPI file (JSON or YAML) or an https URL; several pages
 become one spec. Without PAGE, the page that openapi.json came from is read again
-(scripts/openapi_source.json). With --dry-run, the exit code tells the class of the change.
+(scripts/openapi_source.json). With --dry-run, the exit code tells the class of the change, and
+0 that there is none. If you say no, it is 1.
 """
 
 import datetime
@@ -45,7 +46,7 @@ def main(arguments: Sequence[str] | None) -> Exit:
     explain(new, found)
     if chosen.dry_run:
         severity = worst(found)
-        return Exit[severity.upper()] if severity else Exit.DONE
+        return Exit[f"{severity.upper()}_CHANGE"] if severity else Exit.DONE
     if found:
         if not chosen.yes and not agreed("update_spec.py", "Write openapi.json?"):
             print("Nothing is written.")
@@ -58,7 +59,7 @@ def main(arguments: Sequence[str] | None) -> Exit:
     for step in STEPS if chosen.all else ():
         python = [sys.executable] if ".py" in step else []
         if subprocess.run([*python, *step.split()], cwd=ROOT, check=False).returncode != 0:
-            raise RunError(Exit.TOOL, f"{step} failed; see above what to edit, then go on")
+            raise RunError(Exit.BAD_TOOL, f"{step} failed; see above what to edit, then go on")
     return Exit.DONE
 
 

@@ -6,31 +6,23 @@ from collections.abc import Callable, Sequence
 from enum import IntEnum
 from pathlib import Path
 from textwrap import shorten
-from typing import Self
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 class Exit(IntEnum):
-    """The exit codes of regenerate.py and update_spec.py; `meaning` explains each."""
+    """Exit codes of regenerate.py and update_spec.py."""
 
-    meaning: str
-
-    def __new__(cls, code: int, meaning: str) -> Self:  # noqa: D102
-        made = int.__new__(cls, code)
-        made._value_, made.meaning = code, meaning
-        return made
-
-    DONE = 0, "done; regenerate.py --check: up to date; update_spec.py --dry-run: nothing new"
-    DIFFERS = 1, "regenerate.py --check: the package differs; update_spec.py: you said no"
-    USAGE = 2, "wrong arguments"
-    SPEC = 3, "the spec or page cannot be read, is not OpenAPI, or yields no working package"
-    CORRECTION = 4, "a correction does not fit the spec"
-    TOOL = 5, "a tool is missing, is of another release, or fails"
-    OUTPUT = 6, "a file cannot be written"
-    PROSE = 10, "update_spec.py --dry-run: only prose changed"
-    COMPATIBLE = 11, "update_spec.py --dry-run: changed, compatible for callers"
-    BREAKING = 12, "update_spec.py --dry-run: changed, breaking for callers"
+    DONE = 0
+    DIFFERS = 1
+    WRONG_ARGUMENTS = 2
+    BAD_SPEC = 3
+    CORRECTION_DOES_NOT_FIT = 4
+    BAD_TOOL = 5
+    CANNOT_WRITE = 6
+    PROSE_CHANGE = 10
+    COMPATIBLE_CHANGE = 11
+    BREAKING_CHANGE = 12
 
 
 class RunError(Exception):
@@ -43,10 +35,10 @@ class RunError(Exception):
 
 def parser(description: str | None) -> argparse.ArgumentParser:
     """Return a parser whose --help lists the exit codes."""
-    codes = "\n".join(f"  {code:3}  {code.meaning}" for code in Exit)
+    codes = [f"{code:3}  {code.name.lower().replace('_', ' ')}" for code in Exit]
     form = argparse.RawDescriptionHelpFormatter
     return argparse.ArgumentParser(
-        description=description, epilog=f"exit codes:\n{codes}", formatter_class=form
+        description=description, epilog="\n".join([str(Exit.__doc__), *codes]), formatter_class=form
     )
 
 
@@ -65,9 +57,9 @@ def command(run: Callable[[Sequence[str] | None], Exit]) -> Callable[..., int]:
         except RunError as error:
             code, reason = error.code, str(error)
         except ModuleNotFoundError as error:
-            code, reason = Exit.TOOL, f"{error.name} is not installed; run scripts/setup"
+            code, reason = Exit.BAD_TOOL, f"{error.name} is not installed; run scripts/setup"
         except OSError as error:
-            code, reason = Exit.OUTPUT, f"cannot read or write: {error}"
+            code, reason = Exit.CANNOT_WRITE, f"cannot read or write: {error}"
         except KeyboardInterrupt:
             code, reason = 130, "interrupted"
         print(f"{Path(sys.argv[0]).name}: {one_line(reason, 1600)}", file=sys.stderr)

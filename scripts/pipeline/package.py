@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ def build(document: dict[str, Any], sha256: str, *, partial: bool) -> tuple[Tree
         left_out = _generate(document, package)
         if left_out and not partial:
             raise RunError(
-                Exit.SPEC,
+                Exit.BAD_SPEC,
                 f"{GENERATOR} would leave out {len(left_out)} of the spec's pieces:"
                 f" {'; '.join(left_out)}. Correct the spec, or go on without them: --partial",
             )
@@ -85,7 +86,7 @@ def _check_pins(requirements: list[str]) -> None:
     for tool, _, pin in (line.partition("==") for line in requirements):
         if pin and pin != (installed := importlib.metadata.version(tool)):
             reason = f"{tool} is pinned to {pin}, and {installed} is installed"
-            raise RunError(Exit.TOOL, f"{reason}; run scripts/setup")
+            raise RunError(Exit.BAD_TOOL, f"{reason}; run scripts/setup")
 
 
 def _generate(document: dict[str, Any], package: Path) -> list[str]:
@@ -102,13 +103,13 @@ def _generate(document: dict[str, Any], package: Path) -> list[str]:
                 errors = Project(openapi=data, config=config).build()
     except Exception as error:
         reason = f"{GENERATOR} crashed: {type(error).__name__}: {error}"
-        raise RunError(Exit.TOOL, reason) from error
+        raise RunError(Exit.BAD_TOOL, reason) from error
     lines = [one_line(f"{each.header} {each.detail or ''}") for each in errors]
     if isinstance(data, GeneratorError) or any(e.level is ErrorLevel.ERROR for e in errors):
-        raise RunError(Exit.SPEC, f"{GENERATOR}: {'; '.join(lines)}")
+        raise RunError(Exit.BAD_SPEC, f"{GENERATOR}: {'; '.join(lines)}")
     if clashes := ", ".join(dict.fromkeys(_clashes(data))):
         reason = "these have the name of something generated; rename them by a correction"
-        raise RunError(Exit.SPEC, f"{reason}: {clashes}")
+        raise RunError(Exit.BAD_SPEC, f"{reason}: {clashes}")
     return lines
 
 
@@ -137,12 +138,14 @@ def _typed_dicts(document: dict[str, Any], settings: dict[str, Any]) -> str:
         for path, item in document["paths"].items()
     }
     try:
-        return str(generate({**document, "paths": requests}, config=GenerateConfig(**settings)))
+        with warnings.catch_warnings(action="ignore"):
+            # A format that it does not know is a string's.
+            return str(generate({**document, "paths": requests}, config=GenerateConfig(**settings)))
     except Error as error:
         if "Models not found" in str(error):
             # No request holds an object.
             return ""
-        raise RunError(Exit.TOOL, f"datamodel-code-generator: {error}") from error
+        raise RunError(Exit.BAD_TOOL, f"datamodel-code-generator: {error}") from error
 
 
 def _run(words: list[str], folder: Path) -> None:
@@ -150,7 +153,7 @@ def _run(words: list[str], folder: Path) -> None:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         reason = one_line((done.stderr or done.stdout).strip().rpartition("\n")[2])
-        raise RunError(Exit.SPEC, f"the spec yields no package that can be imported: {reason}")
+        raise RunError(Exit.BAD_SPEC, f"the spec yields no package that can be imported: {reason}")
 
 
 def differences(tree: Tree, output: Path) -> list[str]:
@@ -165,7 +168,7 @@ def replace(output: Path, tree: Tree) -> None:
     """
     if output.exists() and not (output / "typed_dicts.py").is_file():
         reason = f"{output} is not of regenerate.py's making; name a new folder"
-        raise RunError(Exit.OUTPUT, reason)
+        raise RunError(Exit.CANNOT_WRITE, reason)
     new, old = (output.with_name(f".{output.name}.{age}") for age in ("new", "old"))
     shutil.rmtree(new, ignore_errors=True)
     for name, content in tree.items():

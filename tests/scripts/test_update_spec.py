@@ -74,7 +74,7 @@ def test_what_is_wrong_with_a_page_is_told_with_its_place(content: bytes, said: 
     with pytest.raises(RunError) as stopped:
         find_openapi(content, "page.md")
     assert said in str(stopped.value)
-    assert Exit.SPEC == stopped.value.code
+    assert Exit.BAD_SPEC == stopped.value.code
 
 
 def test_dates_in_yaml_are_strings() -> None:
@@ -109,7 +109,7 @@ def test_a_page_is_fetched_within_limits(
         return
     with pytest.raises(RunError, match=said) as stopped:
         read_page(url, client)
-    assert Exit.SPEC == stopped.value.code
+    assert Exit.BAD_SPEC == stopped.value.code
 
 
 # --- several pages
@@ -378,9 +378,9 @@ def test_nothing_new(command: Command) -> None:
 @pytest.mark.parametrize(
     ("spec", "code"),
     [
-        ({**SPEC, "info": {"title": "STOQ API", "version": "1.0.1"}}, Exit.PROSE),
-        (with_tags(), Exit.COMPATIBLE),
-        ({**SPEC, "servers": [{"url": "https://api.stoqapp.com/v2"}]}, Exit.BREAKING),
+        ({**SPEC, "info": {"title": "STOQ API", "version": "1.0.1"}}, Exit.PROSE_CHANGE),
+        (with_tags(), Exit.COMPATIBLE_CHANGE),
+        ({**SPEC, "servers": [{"url": "https://api.stoqapp.com/v2"}]}, Exit.BREAKING_CHANGE),
     ],
 )
 def test_a_dry_run_tells_the_class_by_its_exit_code(
@@ -419,9 +419,9 @@ def test_what_is_written(command: Command) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["missing.md"], Exit.SPEC, "cannot read missing.md: No such file"),
-        (["http://example.com/a.md"], Exit.USAGE, "neither a file nor an https URL"),
-        (["page.md"], Exit.SPEC, "page.md is not valid OpenAPI: /info: 'title' is a required"),
+        (["missing.md"], Exit.BAD_SPEC, "cannot read missing.md: No such file"),
+        (["http://example.com/a.md"], Exit.WRONG_ARGUMENTS, "neither a file nor an https URL"),
+        (["page.md"], Exit.BAD_SPEC, "page.md is not valid OpenAPI: /info: 'title' is a required"),
     ],
 )
 def test_a_failure_is_one_line(
@@ -442,7 +442,7 @@ def test_all_runs_the_chain(command: Command, monkeypatch: pytest.MonkeyPatch) -
     Path("scripts/test").write_text("#!/bin/sh\necho tested\nexit 1\n")
     Path("scripts/test").chmod(0o755)
     code, said = command(with_tags(), "--all", "--yes")
-    assert Exit.TOOL == code
+    assert Exit.BAD_TOOL == code
     assert "regenerated\n--keep-live\ntested\n" in said
     assert said.endswith("scripts/test failed; see above what to edit, then go on\n")
     assert with_tags() == json.loads(command.spec.read_bytes())
