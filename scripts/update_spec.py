@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None) -> Exit:
     for step in STEPS if chosen.all else ():
         python = [sys.executable] if ".py" in step else []
         if subprocess.run([*python, *step.split()], cwd=ROOT, check=False).returncode != 0:
-            raise RunError(Exit.BAD_TOOL, f"{step} failed; see above what to edit, then go on")
+            raise RunError(f"{step} failed; see above what to edit, then go on", Exit.BAD_TOOL)
     return Exit.DONE
 
 

@@ -18,6 +18,8 @@ PROSE = {
     *("tags", "operationId", "default", "openapi", "info"),
 }
 WHOLE = "the whole file"
+# How the names of fields, and of the items of a list, begin in what is compared.
+FIELD = (".", "[")
 
 
 class Change(NamedTuple):
@@ -46,8 +48,8 @@ def changes(old: dict[str, Any], new: dict[str, Any]) -> list[Change]:
         steps = within[1:]
         # A part of the operation, the dotted path of a field in it, and what is said of the field.
         part = "".join(within[:1])
-        field = "".join(step for step in steps if step[0] in ".[").lstrip(".")
-        keyword = " ".join(step for step in steps if step[0] not in ".[")
+        field = "".join(step for step in steps if step.startswith(FIELD)).lstrip(".")
+        keyword = " ".join(step for step in steps if not step.startswith(FIELD))
         values = [None if each is notpresent else each for each in (entry.t1, entry.t2)]
         severity = _severity(part, field, keyword, *values)
         found.append(Change(operation, severity, _text(part, field, keyword, *values)))
@@ -130,11 +132,10 @@ def _stated(part: dict[str, Any]) -> dict[str, Any]:
     return _tree(media.get("schema", {})) | own
 
 
-def _tree(schema: dict[str, Any], **more: bool) -> dict[str, Any]:
+def _tree(schema: dict[str, Any]) -> dict[str, Any]:
     """Return a schema with a branch for each field and for items; lists of names become objects."""
     stated = dict(schema)
     named, required = stated.pop("properties", {}), stated.pop("required", [])
-    stated |= more
     if kinds := stated.pop("type", None):
         kinds = {kinds} if isinstance(kinds, str) else set(kinds)
         stated["type"] = "|".join(sorted(kinds | {"null"} if stated.pop("nullable", 0) else kinds))
@@ -142,8 +143,9 @@ def _tree(schema: dict[str, Any], **more: bool) -> dict[str, Any]:
         words = [each if isinstance(each, str) else json.dumps(each) for each in stated["enum"]]
         stated["enum"] = dict.fromkeys(words, True)
     for name in {*named, *required}:
-        is_required = {"required": True} if name in required else {}
-        stated[f".{name}"] = _tree(named.get(name, {}), **is_required)
+        stated[f".{name}"] = _tree(named.get(name, {}))
+        if name in required:
+            stated[f".{name}"]["required"] = True
     if isinstance(stated.get("items"), dict):
         stated["[]"] = _tree(stated.pop("items"))
     return stated

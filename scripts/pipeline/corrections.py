@@ -55,10 +55,10 @@ class Correction:
                     return document
                 expected = json.dumps(wanted) if kind == "test" else f"to {kind}"
                 raise RunError(
-                    Exit.CORRECTION_DOES_NOT_FIT,
                     f"correction {self.name!r} does not fit {name}: at {place} it expects"
                     f" {expected}: {one_line(error, 200)}. Its reason was: {self.reason}"
                     " Decide anew, and edit scripts/corrections.json",
+                    Exit.CORRECTION_DOES_NOT_FIT,
                 ) from error
         return result
 
@@ -69,7 +69,7 @@ def load(path: Path = CORRECTIONS) -> list[Correction]:
         return [Correction(**each) for each in json.loads(path.read_bytes())]
     except (TypeError, ValueError, JsonPatchException) as error:
         form = "a list of {name, reason, operations}, the operations a JSON Patch"
-        raise RunError(Exit.CORRECTION_DOES_NOT_FIT, f"{path} is not {form}: {error}") from error
+        raise RunError(f"{path} is not {form}: {error}", Exit.CORRECTION_DOES_NOT_FIT) from error
 
 
 def corrected(document: Any, corrections: list[Correction], name: str) -> Any:

@@ -26,9 +26,9 @@ class Exit(IntEnum):
 
 
 class RunError(Exception):
-    """Stop the run with an exit code and one line that says why."""
+    """Stop the run with one line that says why, and an exit code."""
 
-    def __init__(self, code: Exit, reason: str) -> None:
+    def __init__(self, reason: str, code: Exit = Exit.BAD_SPEC) -> None:
         super().__init__(reason)
         self.code = code
 

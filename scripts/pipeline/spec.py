@@ -41,13 +41,13 @@ def read_page(source: str, client: httpx.Client | None = None) -> Page:
     if source.startswith("https://"):
         content = _fetched(source, client or httpx.Client(timeout=10))
     elif "://" in source:
-        raise RunError(Exit.WRONG_ARGUMENTS, f"{source} is neither a file nor an https URL")
+        raise RunError(f"{source} is neither a file nor an https URL", Exit.WRONG_ARGUMENTS)
     else:
         name = Path(source).name
         try:
             content = Path(source).read_bytes()
         except OSError as error:
-            raise RunError(Exit.BAD_SPEC, f"cannot read {source}: {error.strerror}") from error
+            raise RunError(f"cannot read {source}: {error.strerror}") from error
     document = find_openapi(content, name)
     check(document, name)
     return Page(name, hashlib.sha256(content).hexdigest(), document)
@@ -62,11 +62,9 @@ def _fetched(url: str, client: httpx.Client) -> bytes:
                 content += chunk
                 if len(content) > MOST_BYTES or time.monotonic() > ends_at:
                     limits = f"{MOST_BYTES:,} bytes or {MOST_SECONDS:.0f} s"
-                    raise RunError(Exit.BAD_SPEC, f"{url} takes more than {limits}")
+                    raise RunError(f"{url} takes more than {limits}")
     except httpx.HTTPError as error:
-        raise RunError(
-            Exit.BAD_SPEC, f"cannot fetch {url}: {error or type(error).__name__}"
-        ) from error
+        raise RunError(f"cannot fetch {url}: {error or type(error).__name__}") from error
     return content
 
 
@@ -75,7 +73,7 @@ def find_openapi(content: bytes, name: str) -> dict[str, Any]:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise RunError(Exit.BAD_SPEC, f"{name}: byte {error.start} is not UTF-8") from error
+        raise RunError(f"{name}: byte {error.start} is not UTF-8") from error
     tokens = [] if text.lstrip().startswith("{") else MarkdownIt().parse(text)
     blocks = {
         f"{name}, the block at line {(token.map or [0])[0] + 1}": token.content
@@ -88,10 +86,10 @@ def find_openapi(content: bytes, name: str) -> dict[str, Any]:
     found = {place: each for place, each in documents.items() if "openapi" in each}
     if not found:
         reason = f"{name} holds no OpenAPI document, nor does a code block in it"
-        raise RunError(Exit.BAD_SPEC, f"{reason}; save the page as Markdown (.md)")
+        raise RunError(f"{reason}; save the page as Markdown (.md)")
     first, *others = found.values()
     if any(other != first for other in others):
-        raise RunError(Exit.BAD_SPEC, f"{' and '.join(found)} hold different documents; keep one")
+        raise RunError(f"{' and '.join(found)} hold different documents; keep one")
     return first
 
 
@@ -102,7 +100,7 @@ def _parsed(text: str, place: str) -> Any:
         # In JSON a date and the key of an object are strings.
         return json.loads(json.dumps(YAML(typ="safe", pure=True).load(text), default=str))
     except (ValueError, TypeError, RecursionError, YAMLError) as error:
-        raise RunError(Exit.BAD_SPEC, f"{place} is not JSON or YAML: {one_line(error)}") from error
+        raise RunError(f"{place} is not JSON or YAML: {one_line(error)}") from error
 
 
 def merged(pages: list[Page]) -> dict[str, Any]:
@@ -120,7 +118,7 @@ def merged(pages: list[Page]) -> dict[str, Any]:
     # Of lists, it compares the items.
     base = "/".join(commonprefix([url.split("/") for url in urls]))  # noqa: RUF071
     if "://" not in base:
-        raise RunError(Exit.BAD_SPEC, f"the pages have no server in common: {', '.join(urls)}")
+        raise RunError(f"the pages have no server in common: {', '.join(urls)}")
     servers = [{**first["servers"][0], "url": base}, *first["servers"][1:]]
     spec: dict[str, Any] = {"openapi": first["openapi"], "info": first["info"]}
     spec |= {"servers": servers, "paths": {}}
@@ -132,7 +130,7 @@ def merged(pages: list[Page]) -> dict[str, Any]:
             source = source_of.setdefault(place, page.source)
             if holder.setdefault(name, part) != part:
                 reason = f"{'/'.join(place)} differs between {source} and {page.source}"
-                raise RunError(Exit.BAD_SPEC, f"{reason}; make it one, or read one page")
+                raise RunError(f"{reason}; make it one, or read one page")
     check(spec, " and ".join(page.source for page in pages))
     return spec
 
@@ -143,21 +141,19 @@ def _parts(document: dict[str, Any], above: str) -> Iterator[tuple[tuple[str, ..
     for section, components in document.get("components", {}).items():
         for name, component in components.items():
             yield ("components", section, name), component
+    shared = {"security": document["security"]} if "security" in document else {}
     for path, item in document.get("paths", {}).items():
         for name, part in item.items():
-            if "responses" in part and "security" in document:
-                yield ("paths", above + path, name), {"security": document["security"]} | part
-            else:
-                yield ("paths", above + path, name), part
+            yield ("paths", above + path, name), shared | part if "responses" in part else part
 
 
 def check(document: dict[str, Any], name: str) -> None:
     """Stop unless `document` is a valid OpenAPI 3.0 or 3.1 document that stands alone."""
     version = str(document["openapi"])
     if not re.fullmatch(r"3\.[01]\.[0-9]+", version):
-        raise RunError(Exit.BAD_SPEC, f"{name} is not OpenAPI 3.0.x or 3.1.x but {version}")
+        raise RunError(f"{name} is not OpenAPI 3.0.x or 3.1.x but {version}")
     if fault := next(_faults(document), None):
-        raise RunError(Exit.BAD_SPEC, f"{name} is not valid OpenAPI: {fault}")
+        raise RunError(f"{name} is not valid OpenAPI: {fault}")
 
 
 def _faults(document: dict[str, Any]) -> Iterator[str]:

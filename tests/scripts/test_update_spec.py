@@ -242,7 +242,7 @@ def operation(spec: dict[str, Any]) -> dict[str, Any]:
         (FIELD, {"type": "integer"}, "breaking", "breaking"),
         (FIELD, NULLABLE, "compatible", "breaking"),
         (NULLABLE, FIELD, "breaking", "compatible"),
-        ({"enum": ["a"]}, {"enum": ["a", "b"]}, "compatible", "compatible"),
+        ({"enum": ["a"]}, {"enum": ["a", ""]}, "compatible", "compatible"),
         ({"enum": ["a", "b"]}, {"enum": ["a"]}, "breaking", "compatible"),
         ({"enum": ["a", "b"]}, {"enum": ["b", "a"]}, "prose", "prose"),
         (FIELD, {**FIELD, "pattern": "^a$"}, "breaking", "compatible"),
