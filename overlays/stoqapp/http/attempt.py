@@ -72,7 +72,7 @@ class Attempt:
         has_left: Whether a byte of the request may have left.
         has_network: Whether a connection was begun or used; a test double leaves this False.
         body_ended: Whether the answer's body was read to its end.
-        received: What the connection said, head and framing included.
+        received: What came over the connection, head and framing included.
         limit: In an event loop, the timeout around the call; each wait sets it anew.
     """
 
@@ -123,12 +123,12 @@ class Attempt:
             self.has_network = self.has_left = True
         return buffer
 
-    def hears(self, part: bytes) -> None:
-        """Keep what the connection said, as far as any answer needs."""
+    def receive(self, part: bytes) -> None:
+        """Keep what the connection received, as far as any answer needs."""
         if len(self.received) <= 8 * LARGEST_BODY_BYTES:
             self.received += part
 
-    def takes_head(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
+    def keep_head(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
         """Keep status and headers."""
         self._status = status
         self.ends = min(self.ends, time.monotonic() + self.timeout.read)
@@ -139,20 +139,20 @@ class Attempt:
 
     def wants_body(self, response: httpx.Response) -> bool:
         """Keep the head, and the body where the transport has read and decoded it itself."""
-        self.takes_head(response.status_code, response.headers.raw)
+        self.keep_head(response.status_code, response.headers.raw)
         if response.is_stream_consumed:
             self._body += response.content[: LARGEST_BODY_BYTES + 1]
             self._is_decoded = self.body_ended = True
         return not self.body_ended
 
-    def takes(self, chunk: bytes) -> bool:
+    def keep_body(self, chunk: bytes) -> bool:
         """Keep a part of the body as it was sent; return whether more is wanted."""
         self._body += chunk
         return len(self._body) <= LARGEST_BODY_BYTES and time.monotonic() < self.ends
 
     @property
     def is_clear(self) -> bool:
-        """Whether the connection said this one answer, and not a byte more.
+        """Whether this one answer came over the connection, and not a byte more.
 
         What is left over would be read as the answer to the next request.
         """
@@ -195,7 +195,7 @@ class Attempt:
         if head := _HEAD.match(self.received):
             parts = [line.partition(b":") for line in head[2].splitlines()]
             fields = [(name.strip(), value.strip()) for name, colon, value in parts if colon]
-            self.takes_head(int(head[1]), fields)
+            self.keep_head(int(head[1]), fields)
 
     def _not_sent(self, failure: Exception | None) -> NotSentError | None:
         """Return the error that says why nothing was sent, None where something may have been."""

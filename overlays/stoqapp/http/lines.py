@@ -5,7 +5,7 @@ does not end clearly it is closed, never mended, and the next call makes a new o
 and no state of httpcore outlives a call that went wrong.
 
 httpcore speaks HTTP over a line. Below it is a wire, made of httpcore's public interfaces, which
-bounds each step by the deadline of the call and keeps what the connection says.
+bounds each step by the deadline of the call and keeps what the connection receives.
 """
 
 import asyncio
@@ -75,7 +75,7 @@ class _Wire(httpcore.NetworkBackend, httpcore.NetworkStream):
     def read(self, max_bytes: int, *_: Any, **__: Any) -> bytes:
         attempt = self.attempt
         part: bytes = self._stream.read(max_bytes, attempt.seconds(attempt.timeout.read))
-        attempt.hears(part)
+        attempt.receive(part)
         return part
 
     def write(self, buffer: bytes, *_: Any, **__: Any) -> None:
@@ -183,7 +183,7 @@ class _AsyncWire(httpcore.AsyncNetworkBackend, httpcore.AsyncNetworkStream, asyn
     def data_received(self, data: bytes) -> None:
         self._unread += data
         # Kept here, so that a timeout in the same moment does not lose it.
-        self.attempt.hears(data)
+        self.attempt.receive(data)
         self._wake()
 
     def eof_received(self) -> None:

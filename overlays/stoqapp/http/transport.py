@@ -137,7 +137,7 @@ class Transport(_Sender):
                     response = line.handle_request(request)
                     with closing(response.stream):
                         if attempt.wants_body(response):
-                            attempt.body_ended = all(map(attempt.takes, response.stream))
+                            attempt.body_ended = all(map(attempt.keep_body, response.stream))
             finally:
                 if has_turn:
                     turns.put(None)
@@ -221,7 +221,7 @@ class AsyncTransport(_Sender):
                     async with aclosing(response.stream):
                         if attempt.wants_body(response):
                             async for chunk in response.stream:
-                                if not attempt.takes(chunk):
+                                if not attempt.keep_body(chunk):
                                     break
                             else:
                                 attempt.body_ended = True
