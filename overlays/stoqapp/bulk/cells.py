@@ -17,7 +17,7 @@ from iso3166 import countries_by_alpha3
 
 from stoq_public_api_client.typed_dicts import CreateIntentRequestDict
 from stoqapp.bulk.mapping import holds_contact, words
-from stoqapp.errors import InvalidIntentError, UnusableInputError
+from stoqapp.errors import UnusableInputError
 from stoqapp.inputs import INPUTS, prepare
 from stoqapp.readers import country_from
 from stoqapp.rules import CONTACT_OF_CHANNEL, LARGEST_ID, check
@@ -38,14 +38,10 @@ _QUANTITY: Final = re.compile(r"\+?([0-9]{1,6})(?:[.,]0{1,2})?")
 _NUMERIC_DATE: Final = re.compile(
     r"([0-9]{1,2})([./-])([0-9]{1,2})\2([0-9]{4}|(?<=[./])[0-9]{2})(?![0-9])(.*)", re.DOTALL
 )
-# Of these fields there are few combinations in a file; the others are read for each row.
-_SHARED: Final = (
-    *("channel", "quantity", "market", "country", "country_code", "accepts_marketing", "locale"),
-    "customer_market",
-)
-_OF_THE_ROW: Final = {
-    name: row for name, row in INPUTS.items() if name not in _SHARED and row.path in SPEC.fields
-}
+# Text that no reader here has looked at.
+AS_GIVEN: Final = ("country_code", "locale", "customer_id", "shopify_customer_id")
+# What every request holds; the ids, and the contact, are those of each row.
+_DEFAULTS: Final = prepare(variant=1, product=1, email="ada@example.com").body["intent"]
 
 
 class UnusableCell(Exception):  # noqa: N818 - it ends a row, not the program
@@ -249,44 +245,23 @@ def phone(text: str, *, has_country: bool, international: bool) -> str:
 
 def body_from(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return the request's body for the arguments of `stoqapp.Stoq.subscribe`, read and checked."""
-    shared = tuple((name, fields[name]) for name in _SHARED if name in fields)
-    body = {section: dict(part) for section, part in _shared(shared).items()}
-    is_plain = True
-    for name, row in _OF_THE_ROW.items():
-        value = fields.get(name)
-        if not value:
+    body: dict[str, Any] = {"intent": dict(_DEFAULTS)}
+    is_plain = fields.keys().isdisjoint(AS_GIVEN)
+    for name, value in fields.items():
+        row = INPUTS[name]
+        if value in (None, "") or row.path not in SPEC.fields:
             continue
+        section, _, last = row.path.partition(".")
         try:
             read = row.read(value, *(fields.get(other) for other in row.beside))
         except UnusableInputError as error:
-            raise _unusable(row.path, str(error)) from None
-        section, _, last = row.path.partition(".")
+            raise UnusableCell(last, f"{row.path} {error}") from None
         body.setdefault(section, {})[last] = read
         is_plain = is_plain and (isinstance(read, int) or (read.isascii() and read.isprintable()))
-    # What the readers return breaks a rule only by its characters.
-    if not is_plain and (broken := check(cast(CreateIntentRequestDict, body))):
-        raise _unusable(broken[0].path, broken[0].message)
+    # What a reader here returns breaks a rule only by its characters.
+    for path, _, message, _ in () if is_plain else check(cast(CreateIntentRequestDict, body)):
+        raise UnusableCell(path.rpartition(".")[2], f"{path} {message}")
     return body
-
-
-@lru_cache(maxsize=4096)
-def _shared(given: tuple[tuple[str, Any], ...]) -> Mapping[str, Mapping[str, Any]]:
-    """Return the part of a body that many rows share, read and checked."""
-    try:
-        # The ids stand in for those that each row sets.
-        body = prepare(variant=1, product=1, **dict(given)).body
-        broken = check(body)
-    except InvalidIntentError as error:
-        broken = list(error.violations)
-    of_the_row = {row.path for row in _OF_THE_ROW.values()}
-    for one in broken:
-        if one.path not in of_the_row:
-            raise _unusable(one.path, one.message)
-    return cast(Mapping[str, Mapping[str, Any]], body)
-
-
-def _unusable(path: str, message: str) -> UnusableCell:
-    return UnusableCell(path.rpartition(".")[2], f"{path} {message}")
 
 
 def masked(text: str) -> str:

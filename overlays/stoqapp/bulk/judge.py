@@ -34,7 +34,6 @@ _READERS: Final[dict[str, Callable[[str], Any]]] = {
     "market": lru_cache(_market),
     "quantity": lru_cache(cells.quantity),
 }
-_AS_GIVEN: Final = ("country_code", "locale", "customer_id", "shopify_customer_id")
 _DETAILS: Final = ("product_title", "variant_title", "vendor", "sku")
 _IDS: Final = ("shop", "variant", "variant_id", "product_id", "market", "customer_market")
 _PERSONAL: Final = ("email", "phone", "push", "contact", "name", "first_name", "last_name")
@@ -309,7 +308,7 @@ class Judge:
             row = row | {"country_code": country}
             del row["country"]
         names = [row[name] for name in ("first_name", "last_name") if name in row]
-        found: dict[str, Any] = {name: row[name] for name in _AS_GIVEN if name in row}
+        found: dict[str, Any] = {name: row[name] for name in cells.AS_GIVEN if name in row}
         found |= {name: self._read(row, name) for name in _READERS if name in row}
         return found | {"name": " ".join((row.get("name") or " ".join(names)).split())}
 
