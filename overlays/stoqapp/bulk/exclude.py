@@ -1,13 +1,13 @@
 """The list of people not to import: contacts, read from a file."""
 
-from collections.abc import Iterable
-from itertools import chain
 from pathlib import Path
+
+from attrs import evolve
 
 from stoqapp.bulk.cells import cleaned
 from stoqapp.bulk.judge import contact_key
 from stoqapp.bulk.mapping import ColumnMapping
-from stoqapp.bulk.read import ImportFileError, Record, open_source
+from stoqapp.bulk.read import ImportFileError, open_source
 from stoqapp.errors import UnusableInputError
 from stoqapp.readers import phone_from
 
@@ -26,15 +26,14 @@ def excluded_from_file(path: Path) -> frozenset[str]:
     columns = [
         name for name in source.columns if names.field_of(name) in ("email", "phone", "contact")
     ]
-    records: Iterable[Record] = source
     if not columns and len(source.columns) == 1:
         # No header: its line is a contact, too.
         columns = list(source.columns)
-        records = chain([Record(source.header_line, {columns[0]: columns[0]})], source)
+        source = evolve(source, header_line=source.header_line - 1)
     if not columns:
         raise ImportFileError(f"{path.name} has no column Email or Phone")
     found = set()
-    for record in records:
+    for record in source:
         if record.fault:
             raise ImportFileError(f"line {record.line} of {path.name}: {record.fault}")
         for text in filter(None, (cleaned(record.cells.get(name, "")) for name in columns)):

@@ -47,26 +47,19 @@ class Ledger(SqliteFile):
     """The ledger in a file; an outbox once a plan is loaded.
 
     Args:
-        path: The file; made when it is not there.
+        path: The file; made when it is not there, unless *read_only*.
         read_only: Only look: several may, also while an import runs.
-        must_exist: Do not make it; nor does *read_only*.
 
     Raises:
         OutboxError: It is not a ledger, cannot be written, or another process works on it.
     """
 
-    def __init__(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        read_only: bool = False,
-        must_exist: bool = False,
-    ) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, read_only: bool = False) -> None:
         self.path: Path = Path(path)
         self._plan: Plan | None = None
         self._guard: sqlite3.Connection | None = None
         self.run: int = 0
-        if (read_only or must_exist) and not self.path.exists():
+        if read_only and not self.path.exists():
             raise OutboxError(f"there is no ledger {self.path}")
         try:
             with self._failing():

@@ -1,7 +1,5 @@
 """What people see before anything is sent: numbers and examples, with contacts masked."""
 
-from collections.abc import Iterator, Mapping
-from itertools import islice
 from typing import Any, Final
 
 from stoqapp.bulk.cells import masked
@@ -10,8 +8,10 @@ from stoqapp.bulk.mapping import LEFT_OUT, STATUSES, ColumnMapping
 from stoqapp.bulk.plan import Plan
 from stoqapp.bulk.read import Source
 from stoqapp.headers import POINTS_PER_WINDOW, WINDOW_SECONDS, WRITE_POINTS
+from stoqapp.rules import CONTACT_OF_CHANNEL
 
 EXAMPLES: Final = 5
+_FIRST: Final = "verdict = ? AND reason IS ? ORDER BY row LIMIT ?"
 _READ: Final = ("form", "encoding", "delimiter", "header_line", "note")
 # What a budget keeps its points beyond a window.
 _SLACK: Final = 1.03
@@ -62,12 +62,7 @@ def preview(
                 "verdict": verdict,
                 "reason": reason,
                 "count": count,
-                "examples": [
-                    {"line": one.line, "intent": _shown(one.body, one.title)}
-                    if one.body
-                    else {"line": one.line, "advice": one.advice}
-                    for one in islice(_in_order(plan, verdict, reason), EXAMPLES)
-                ],
+                "examples": [*map(_example, plan.find(_FIRST, verdict, reason, EXAMPLES))],
             }
             for (verdict, reason), count in plan.counts().items()
         ],
@@ -83,22 +78,14 @@ def preview(
     }
 
 
-def _in_order(plan: Plan, verdict: str, reason: str | None) -> Iterator[Verdict]:
-    if verdict == "send":
-        return plan.waiting()
-    return plan.find("verdict = ? AND reason IS ? ORDER BY row", verdict, reason)
-
-
-def _shown(body: Mapping[str, Any], title: str) -> dict[str, Any]:
-    intent, customer = body["intent"], body["customer"]
-    contact = customer.get("email") or customer.get("phone") or customer.get("push", "")
-    return {
-        "variant": intent["shopify_variant_id"],
-        "channel": intent["channel"],
-        "contact": masked(contact) if intent["channel"] != "push" else "***",
-        "quantity": intent["quantity"],
-        "product": title,
-    }
+def _example(one: Verdict) -> str:
+    if one.body is None:
+        return ": ".join(filter(None, [f"line {one.line}", one.advice]))
+    intent, customer = one.body["intent"], one.body["customer"]
+    channel = intent["channel"]
+    contact = "***" if channel == "push" else masked(customer[CONTACT_OF_CHANNEL[channel]])
+    what = f"{intent['quantity']} of variant {intent['shopify_variant_id']} {one.title}"
+    return f"line {one.line}: {channel} {contact}: {what}".strip()
 
 
 def _advice(target: str, text: str) -> str:

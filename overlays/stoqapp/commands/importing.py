@@ -7,7 +7,8 @@ import os
 import signal
 import sqlite3
 from collections import Counter
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -45,14 +46,11 @@ exit codes:
 """
 
 
-def _date(text: str) -> float | None:
-    from stoqapp.bulk.cells import UnusableCell, moment
-
-    with suppress(UnusableCell):
-        day_first, month_first = moment(text)
-        if day_first == month_first:
-            return day_first
-    raise argparse.ArgumentTypeError("must be a date like 2026-01-31")
+def _date(text: str) -> float:
+    try:
+        return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        raise argparse.ArgumentTypeError("must be a date like 2026-01-31") from None
 
 
 def _count(text: str) -> int:
@@ -268,14 +266,12 @@ async def _drain(ledger: "Ledger", client: "AsyncStoq", on_outcome: Any) -> tupl
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     task: Any = asyncio.current_task()
+    signals: list[int] = []
 
-    asked = False
-
-    def interrupt(*_: Any) -> None:
-        nonlocal asked
-        loop.call_soon_threadsafe(task.cancel if asked else stop.set)
-        if not asked:
-            asked = True
+    def interrupt(number: int, _: Any) -> None:
+        signals.append(number)
+        loop.call_soon_threadsafe(task.cancel if len(signals) > 1 else stop.set)
+        if len(signals) == 1:
             mention("finishing what is in flight; press Ctrl-C again to end at once")
 
     before = {one: signal.signal(one, interrupt) for one in (signal.SIGINT, signal.SIGTERM)}
@@ -285,4 +281,4 @@ async def _drain(ledger: "Ledger", client: "AsyncStoq", on_outcome: Any) -> tupl
     finally:
         for one, handler in before.items():
             signal.signal(one, handler)
-    return drained.stopped, asked
+    return drained.stopped, bool(signals)

@@ -92,7 +92,9 @@ def _run_ledger(arguments: argparse.Namespace) -> int:
         if not arguments.yes:
             complain("stoqapp ledger", "a later import could send rows again: give --yes, too")
             return USAGE
-        Ledger(arguments.ledger, must_exist=True).purge()
+        # Refused where there is none.
+        Ledger(arguments.ledger, read_only=True).close()
+        Ledger(arguments.ledger).purge()
         show(f"deleted {arguments.ledger}")
         return DONE
     with Ledger(arguments.ledger, read_only=True) as ledger:

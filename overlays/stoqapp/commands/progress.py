@@ -65,16 +65,21 @@ def summary_text(summary: Mapping[str, int]) -> str:
 def preview_text(said: Mapping[str, Any]) -> str:
     """Return what `stoqapp.bulk.preview.preview` says, for people."""
     read = said["read"]
-    about = [f"{said['rows']} rows", read["encoding"], read["delimiter"] and "cells parted by "]
-    about[-1] = about[-1] and about[-1] + repr(read["delimiter"])
-    about += [read["dates"] and f"dates {read['dates']}", read["note"]]
+    parted = read["delimiter"] and f"cells parted by {read['delimiter']!r}"
+    about = [
+        f"{said['rows']} rows",
+        read["encoding"],
+        parted,
+        f"dates {read['dates']}",
+        read["note"],
+    ]
     lines = [f"{said['file']}: {', '.join(filter(None, about))}", f"columns ({said['mapping']}):"]
     lines += [f"  {column} = {target}" for column, target in said["columns"].items()]
     if said["unused_columns"]:
         lines.append(f"  not used: {', '.join(said['unused_columns'])}")
     for one in said["verdicts"]:
         lines.append(": ".join(filter(None, [f"{one['verdict']} {one['count']}", one["reason"]])))
-        lines += [f"  {text}" for text in map(_example, one["examples"])]
+        lines += [f"  {text}" for text in one["examples"]]
     if said["not_understood"]:
         lines.append("not understood:")
     for one in said["not_understood"]:
@@ -84,11 +89,3 @@ def preview_text(said: Mapping[str, Any]) -> str:
     ends = datetime.now() + timedelta(seconds=said["seconds"])
     lines.append(f"would send {said['send']} intents, until {ends:%Y-%m-%d %H:%M}")
     return "\n".join([*lines, *said["notes"]])
-
-
-def _example(one: Mapping[str, Any]) -> str:
-    if "intent" not in one:
-        return ": ".join(filter(None, [f"line {one['line']}", one["advice"]]))
-    intent = one["intent"]
-    what = f"{intent['quantity']} of variant {intent['variant']} {intent['product']}".strip()
-    return f"line {one['line']}: {intent['channel']} {intent['contact']}: {what}"
