@@ -9,6 +9,7 @@ become one spec. Without PAGE, the page that openapi.json came from is read agai
 
 import datetime
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -93,9 +94,10 @@ def findings(document: dict[str, Any]) -> Iterator[tuple[str, bool]]:
             yield f"scripts/corrections.json, {correction.name}: {error}", True
     read = Spec(document)
     try:
-        request, headers = read.request, read.headers
-    except (KeyError, StopIteration, TypeError):
-        yield f"{SDK}/spec.py: say where POST {INTENTS_PATH} and its JSON body are now", True
+        headers, unchecked, _ = read.headers, list(_unchecked(read.request)), read.base_url
+    except (LookupError, StopIteration, TypeError, re.error) as error:
+        text = f"{SDK}/spec.py: read server, JSON body and headers of POST {INTENTS_PATH} anew"
+        yield f"{text}: {error!r}", True
         return
     for rule in RULES:
         lost = [quote for quote in rule.quotes if quote.words not in read.words_at(quote.place)]
@@ -117,7 +119,7 @@ def findings(document: dict[str, Any]) -> Iterator[tuple[str, bool]]:
     for name in sorted(known ^ set(channel.enum if channel else known)):
         what = "take out" if name in known else "add, with its quote,"
         yield f"{SDK}/rules.py, CHANNELS: {what} the channel {name!r}", True
-    for place, word in _unchecked(request):
+    for place, word in unchecked:
         yield f"{SDK}/spec.py: {place} states {word}, which is not checked", True
     if SHOP_HEADER not in headers:
         yield f"{SDK}/spec.py: say in SHOP_HEADER what names the shop now", True

@@ -79,6 +79,7 @@ def _severity(part: str, field: str, keyword: str, old: Any, new: Any) -> Class:
         "format": (not gone, not gone),
         "enum": (gone, False),
         "media": (gone, False),
+        "server": (True, True),
     }
     # The others are bounds, patterns, servers and credentials.
     return "breaking" if table.get(word, (not gone, False))[is_answer] else "compatible"

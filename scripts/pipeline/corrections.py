@@ -22,10 +22,15 @@ class Place(JsonPointer):
         """Return what holds the place, and the last step to it."""
         holder = doc
         for part in self.parts[:-1]:
-            holder = self.walk(holder, part)
-            while isinstance(holder, dict) and "$ref" in holder:
-                holder = resolve_pointer(doc, holder["$ref"].removeprefix("#"))
+            holder = followed(self.walk(holder, part), doc)
         return holder, self.get_part(holder, self.parts[-1])
+
+
+def followed(value: Any, document: Any) -> Any:
+    """Return what a ``$ref`` leads to, or `value` itself if it is none."""
+    while isinstance(value, dict) and "$ref" in value:
+        value = resolve_pointer(document, value["$ref"].removeprefix("#"))
+    return value
 
 
 @frozen
@@ -90,9 +95,10 @@ def without_ignored_headers(document: Any) -> Any:
     for item in document.get("paths", {}).values():
         for holder in (item, *item.values()):
             if isinstance(holder, dict) and "parameters" in holder:
+                stated = [(each, followed(each, document)) for each in holder["parameters"]]
                 holder["parameters"] = [
                     each
-                    for each in holder["parameters"]
-                    if each.get("in") != "header" or each["name"].lower() not in IGNORED_HEADERS
+                    for each, one in stated
+                    if one["in"] != "header" or one["name"].lower() not in IGNORED_HEADERS
                 ]
     return document
