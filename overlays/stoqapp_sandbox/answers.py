@@ -110,7 +110,7 @@ def messages_answer(
 
 
 def rate_limited_answer(seconds: int, why: str, assumptions: Assumptions) -> Answer:
-    """Return the vendor's 429 for a shop that gets points again in so many seconds."""
+    """Return the vendor's 429 for a shop that gets points again in that many seconds."""
     place = assumptions["rate_limited_body"]
     message = f"{why}; try again in {seconds} seconds"
     body = {"error": "Rate limit exceeded", "retry_after": seconds, "message": message}

@@ -1,4 +1,4 @@
-"""What the sandbox takes for granted about the service; the table is ``assumptions.toml``."""
+"""What the sandbox assumes about the service; the table is ``assumptions.toml``."""
 
 import tomllib
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from stoqapp_sandbox.schemas import fits, plain
 
 @frozen
 class Assumption:
-    """One thing taken for granted: a switch with choices, a switch with a number, or a statement.
+    """One assumption: a switch with choices, a switch with a number, or a statement.
 
     Attributes:
         name: Its name in `ASSUMPTIONS`.
@@ -76,7 +76,7 @@ class Assumptions(dict[str, Any]):
         for name, value in (given or {}).items():
             if name not in _SWITCHES:
                 raise UnusableOptionError(
-                    f"{name!r} cannot be assumed: choose of {', '.join(chosen)}"
+                    f"{name!r} is not an assumption: choose from {', '.join(chosen)}"
                 )
             chosen[name] = _SWITCHES[name].value_from(value)
         return cls(chosen)

@@ -66,8 +66,8 @@ SHAPES: Final[Mapping[str, tuple[str, bytes]]] = {
 class FaultOptions(TypedDict, total=False):
     """The options of a fault; None stands for not given.
 
-    Which requests fail: at most so many ``times``, ``after`` so many that pass, ``every`` Nth of
-    those that follow, each with a ``probability`` above 0, at most 1. What a status is answered
+    Which requests fail: at most this many ``times``, ``after`` this many that pass, ``every`` Nth
+    of those that follow, each with a ``probability`` above 0, at most 1. What a status is answered
     with: seconds to ``retry_after``, more ``headers``, and a ``body``, a str or bytes as it is,
     anything else as JSON.
     """
@@ -130,7 +130,7 @@ def fault_from(
     written, *rest = text.split(":")
     name, _, value = written.partition("=")
     if name not in KINDS:
-        raise UnusableOptionError(f"{name!r} is not a fault; choose of {', '.join(KINDS)}")
+        raise UnusableOptionError(f"{name!r} is not a fault; choose from {', '.join(KINDS)}")
     seconds = [plain(one) for one in value.split("-")]
     said = {word: plain(one) for word, _, one in (part.partition("=") for part in rest)}
     given = {name: seconds if name == "latency" else plain(value), **said}
@@ -138,7 +138,7 @@ def fault_from(
     for word, one in given.items():
         row, wrong = KINDS[name] if word == name else OPTIONS.get(word), ""
         if row is None:
-            wrong = f"is not an option of a fault; choose of {', '.join(OPTIONS)}"
+            wrong = f"is not an option of a fault; choose from {', '.join(OPTIONS)}"
         elif row.of not in ("", name):
             wrong = f"goes only with the fault {row.of}"
         elif not fits(one, row.schema):

@@ -1,4 +1,4 @@
-"""The fixture `stoq_sandbox`, for the tests of whoever installed ``stoqapp[sandbox]``.
+"""The fixture `stoq_sandbox`, for the tests of projects with ``stoqapp[sandbox]``.
 
 pytest finds it by itself. One server runs for a whole session, from the first test that asks
 for it; each test finds it empty. A marker sets the options of `Sandbox.configure`::

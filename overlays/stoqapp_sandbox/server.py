@@ -30,11 +30,11 @@ class Sandbox:
         with Sandbox() as sandbox:
             ...  # a client with base_url=sandbox.base_url
 
-    What it takes for granted about the service is in `ASSUMPTIONS`. A sandbox can be entered
+    `ASSUMPTIONS` lists what it assumes about the service. A sandbox can be entered
     again after it was left, and keeps what it holds.
 
     Args:
-        host: Address to listen on. Unless it is a loopback address, whoever reaches it can read
+        host: Address to listen on. Unless it is a loopback address, anyone who reaches it can read
             what was sent, and change the answers.
         port: Port to listen on; 0 takes any free one.
         state: A SQLite file that keeps requests and intents, a new one or that of an earlier
@@ -159,7 +159,7 @@ class Sandbox:
 
     @property
     def assumptions(self) -> Assumptions:
-        """What it takes for granted."""
+        """What it assumes about the service."""
         return self._service.settings.assumptions
 
     @property
@@ -172,7 +172,7 @@ class Sandbox:
         return list(json.loads("".join(self._service.intents_json())))
 
     def fail_next(self, fault: int | str, **options: Unpack[FaultOptions]) -> None:
-        """Let the next request to the API's endpoint go wrong, or those that the options say.
+        """Make the next request to the API's endpoint fail, or those that the options say.
 
         Faults wait in order: the first that is due takes a request, and those behind it do not
         see that request.
@@ -190,7 +190,7 @@ class Sandbox:
     def reset(self) -> None:
         """Forget requests, intents and points spent; only the faults given at the start wait.
 
-        Ids and schedules begin anew. A request that is on its way is answered 503, and stores
+        Ids and schedules start over. A request in flight is answered 503, and stores
         nothing. Raises SandboxError for an unusable state file.
         """
         self._service.reset()
@@ -221,7 +221,7 @@ def serve(**options: Any) -> None:
         if sandbox._is_open_to_network:
             complain(
                 "stoqapp sandbox",
-                "open to the network: whoever reaches it can read what was sent to it, and"
+                "open to the network: anyone who reaches it can read what was sent to it, and"
                 " change its answers",
             )
         show(f"stoqapp sandbox on {sandbox.url} (base URL {sandbox.base_url})")

@@ -145,7 +145,7 @@ class Store:
             self.stored += 1
 
     def clear(self) -> None:
-        """Forget everything; numbers and ids begin anew."""
+        """Forget everything; numbers and ids start over."""
         self._execute("DELETE FROM requests")
         self.stored = self.refused = 0
 

@@ -181,8 +181,8 @@ def test_each_choice_shows(sandbox: Sandbox, name: str, choice: str | float) -> 
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"nothing": "x"}, "'nothing' cannot be assumed: choose of refused_status, "),
-        ({"numbers": "text"}, "'numbers' cannot be assumed: "),
+        ({"nothing": "x"}, "'nothing' is not an assumption: choose from refused_status, "),
+        ({"numbers": "text"}, "'numbers' is not an assumption: "),
         ({"duplicate": "410"}, "assumption duplicate must be one of 200, 400, 409, 422, 201, 201-"),
         ({"rate_points": 0}, "assumption rate_points must be a whole number from 1 to 10^9"),
         ({"rate_points": 1.5}, "rate_points must be a whole number"),

@@ -1,1 +1,1 @@
-"""Ask the real service what the sandbox takes for granted about it: ``stoqapp verify``."""
+"""Ask the real service what the sandbox assumes about it: ``stoqapp verify``."""
