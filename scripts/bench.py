@@ -2,14 +2,14 @@
 """Measure and print figures, each beside the bare tool that does the same in the same run.
 
 calls     the processor time of a call beside bare httpx, and with 100 in flight bare aiohttp
-startup   `from stoqapp import Stoq` beside `import httpx`
 sandbox   its throughput beside a bare app, its start, and how long a list of 10,000 stops others
 bulk      memory, planning beside csv.reader, and sending for 300 shops beside bare aiohttp
-sizes     the wheel, what it installs and its import, beside three SDKs; downloads them
 paced     an import of 2,000 rows within an enforced rate limit; takes three minutes
+sizes     the wheel, what it installs, and its import, beside httpx and three SDKs; downloads them
 
 Contenders take turns, so that what else the machine does falls on all of them. Printed are medians.
-No test depends on a figure.
+An import or start, which other packages slow down, is measured where there are no others. No test
+depends on a figure.
 """
 
 import argparse
@@ -37,30 +37,22 @@ from aiohttp import web
 from httpx_aiohttp import AiohttpTransport
 
 from stoqapp import AsyncStoq, Budget, CreateIntentRequestDict, HttpOptions, Stoq
-from stoqapp.bulk.judge import Choices
-from stoqapp.bulk.ledger import Ledger
-from stoqapp.bulk.mapping import ColumnMapping
-from stoqapp.bulk.plan import Plan, plan
-from stoqapp.bulk.read import open_source
-from stoqapp.bulk.send import drain_async
+from stoqapp.bulk import judge, ledger, mapping, plan, read, send
 from stoqapp.inputs import prepare
 from stoqapp.spec import SHOP_HEADER
 from stoqapp_sandbox import Sandbox
 
+SCRIPTS: Final = Path(__file__).resolve().parent
 PATH: Final = "/api/v1/intents.json"
 HEADERS: Final = {SHOP_HEADER: "demo.myshopify.com"}
 CREATED: Final = b'{"intents": [{"id": "1", "channel": "email", "quantity": 1}], "errors": []}'
 # The first of them warms up and is not counted.
 ROUNDS: Final = 10
-SANDBOX: Final = ("-m", "stoqapp", "sandbox")
+PIP: Final = (sys.executable, "-m", "pip", "-qq")
+SANDBOX: Final = ("-m", "stoqapp", "sandbox", "--port=0")
 # By uvicorn, which reads requests with h11, as the sandbox does.
 BARE: Final = ("-m", "uvicorn", "bench:bare_app", "--port=0", "--http=h11", "--no-access-log")
 QUICK: Final = ("-c", "import bench; bench.serve_quickly()")
-PLAN_AND_TELL: Final = """\
-import bench
-bench.planned(bench.Path({!r})).close()
-print(*(line for line in open("/proc/self/status") if line.startswith("VmHWM")))
-"""
 Contenders = Mapping[str, Callable[[], Any]]
 
 
@@ -102,12 +94,19 @@ async def per_call(run: Callable[[], Any], in_flight: int, count: int = 300) -> 
     return (time.process_time() - began) / count
 
 
+def environment(folder: Path, wanted: object) -> Path:
+    """Return the Python of an environment that holds *wanted*, what that needs, and no more."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    subprocess.run([*PIP, "--python", folder, "install", str(wanted)], check=True)
+    return folder / "bin" / "python"
+
+
 @contextmanager
-def served(*command: str) -> Iterator[str]:
+def served(*command: str, python: str | Path = sys.executable) -> Iterator[str]:
     """Run a server in a process of its own; yield the URL that it prints."""
-    words, here = [sys.executable, *command], Path(__file__).parent
     pipe, both = subprocess.PIPE, subprocess.STDOUT
-    with subprocess.Popen(words, cwd=here, stdout=pipe, stderr=both, text=True) as process:
+    words = [python, *command]
+    with subprocess.Popen(words, cwd=SCRIPTS, stdout=pipe, stderr=both, text=True) as process:
         try:
             lines = iter(process.stdout or ())
             yield next(found[0] for line in lines if (found := re.search(r"http://\S+\d", line)))
@@ -148,54 +147,41 @@ async def post(session: aiohttp.ClientSession, url: str, content: object) -> Non
 async def calls(_folder: Path) -> None:
     flying, content = 100, body()
     limits = httpx.Limits(max_connections=flying, max_keepalive_connections=flying)
-    over_aiohttp = HttpOptions(transport=AiohttpTransport(), max_connections=flying)
-    endless = Budget(points=1_000_000, window_seconds=1.0)
+    pool = HttpOptions(max_connections=flying)
+    aiohttps = HttpOptions(transport=AiohttpTransport(), max_connections=flying)
     with served(*QUICK) as base:
+        client: dict[str, Any] = {"shop": "demo", "base_url": base, "budget": None}
         url = base + PATH
-        options: dict[str, Any] = {"shop": "demo", "base_url": base, "budget": None}
-        pooled = options | {"http": HttpOptions(max_connections=flying)}
-        with (
-            httpx.Client() as bare,
-            Stoq(**options) as stoq,
-            Stoq(**options | {"budget": endless}) as limited,
-        ):
+        with httpx.Client(headers=HEADERS) as bare, Stoq(**client) as stoq:
             contenders: Contenders = {
-                "httpx": lambda: bare.post(url, json=content, headers=HEADERS),
+                "httpx": lambda: bare.post(url, json=content),
                 "Stoq": lambda: stoq.create_intent(content),
-                "Stoq, paced": lambda: limited.create_intent(content),
             }
             await compare("sync, processor time of a call", contenders, 1)
         async with (
             aiohttp.ClientSession() as session,
-            httpx.AsyncClient(limits=limits) as client,
-            AsyncStoq(**pooled) as plain,
-            AsyncStoq(**options | {"http": over_aiohttp}) as over,
+            httpx.AsyncClient(headers=HEADERS, limits=limits) as httpxs,
+            AsyncStoq(**client, http=pool) as plain,
+            AsyncStoq(**client, http=aiohttps) as over,
         ):
             contenders = {
                 "aiohttp": lambda: post(session, url, content),
-                "httpx": lambda: client.post(url, json=content, headers=HEADERS),
+                "httpx": lambda: httpxs.post(url, json=content),
                 "AsyncStoq": lambda: plain.create_intent(content),
                 "AsyncStoq, aiohttp": lambda: over.create_intent(content),
             }
             await compare("async, 100 in flight, processor time of a call", contenders, flying)
 
 
-async def startup(_folder: Path) -> None:
-    programs = ("import httpx", "from stoqapp import Stoq", "pass")
-    words = {program: [sys.executable, "-c", program] for program in programs}
-    runs = {program: partial(subprocess.run, words[program], check=True) for program in programs}
-    await compare("an import", runs)
-
-
-async def sandbox(_folder: Path) -> None:
-    numbers = itertools.count(1)
+async def sandbox(folder: Path) -> None:
+    numbers, python = itertools.count(1), environment(folder / "venv", f"{SCRIPTS.parent}[sandbox]")
 
     async def load(url: str) -> None:
         async with aiohttp.ClientSession() as session:
             await per_call(lambda: post(session, url + PATH, body(next(numbers))), 20, 1_000)
 
     def start() -> None:
-        with served(*SANDBOX) as url:
+        with served(*SANDBOX, python=python) as url:
             client.post(url + PATH, json=body()).raise_for_status()
 
     def longest_wait(url: str) -> float:
@@ -231,19 +217,20 @@ def file_of(folder: Path, count: int, kind: str = "email", shops: int = 1) -> Pa
     return path
 
 
-def planned(path: Path, salt: bytes = b"bench") -> Plan:
-    mapping = ColumnMapping()
-    return plan(open_source(path, mapping.known), mapping, None, Choices(salt=salt))
+def planned(path: Path, salt: bytes = b"bench") -> plan.Plan:
+    columns = mapping.ColumnMapping()
+    source = read.open_source(path, columns.known)
+    return plan.plan(source, columns, None, judge.Choices(salt=salt))
 
 
 async def sent(path: Path, count: int, **options: Any) -> float:
     """Send a file by a ledger of its own; return the seconds. Stop where not all is sent."""
-    with tempfile.TemporaryDirectory() as folder, Ledger(Path(folder) / "ledger") as ledger:
-        ledger.load(planned(path, ledger.salt), path.name)
-        ledger.begin()
+    with tempfile.TemporaryDirectory() as folder, ledger.Ledger(Path(folder) / "kept") as kept:
+        kept.load(planned(path, kept.salt), path.name)
+        kept.begin()
         async with AsyncStoq("bench", **options) as client:
             began = time.perf_counter()
-            drained = await drain_async(ledger, client)
+            drained = await send.drain_async(kept, client)
             seconds = time.perf_counter() - began
     if drained.counts != {"sent": count}:
         raise SystemExit(f"bench: not everything was sent: {drained.counts}")
@@ -252,9 +239,12 @@ async def sent(path: Path, count: int, **options: Any) -> float:
 
 async def bulk(folder: Path) -> None:
     for count in (40_000, 400_000):
-        program = PLAN_AND_TELL.format(str(file_of(folder, count)))
-        print(f"peak memory of a plan of {count:,} rows", flush=True)
-        subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parent)
+        rows = file_of(folder, count)
+        # Linux forgets the process's peak so far.
+        Path("/proc/self/clear_refs").write_text("5")
+        planned(rows).close()
+        [peak] = re.findall(r"VmHWM:\s+(.*)", Path("/proc/self/status").read_text())
+        print(f"peak memory of a plan of {count:,} rows: {peak}", flush=True)
     emails, phones = (file_of(folder, 40_000, kind) for kind in ("email", "phone"))
     plans: Contenders = {
         "csv.reader": lambda: collections.deque(csv.reader(emails.open("r", newline="")), 0),
@@ -280,27 +270,6 @@ async def bulk(folder: Path) -> None:
         await compare("6,000 rows of 300 shops, ledger on", contenders)
 
 
-async def sizes(folder: Path) -> None:
-    root, pip = Path(__file__).parent.parent, (sys.executable, "-m", "pip", "-q")
-    sources = {"stoqapp": str(root), "openai": "", "stripe": "", "klaviyo_api": "klaviyo-api"}
-    run = partial(subprocess.run, check=True, capture_output=True, text=True)
-    for module, source in sources.items():
-        wheels, venv = folder / module, folder / f"{module}-venv"
-        run([*pip, "wheel", "--no-deps", f"--wheel-dir={wheels}", source or module])
-        run([sys.executable, "-m", "venv", "--without-pip", venv])
-        [wheel] = wheels.iterdir()
-        run([*pip, "--python", str(venv), "install", str(wheel)])
-        installed = [each.stat().st_size for each in venv.glob("lib/*/site-packages/**/*.*")]
-        program = f"import time; import {module}; print(time.process_time())"
-        times = [float(run([venv / "bin/python", "-c", program]).stdout) for _ in range(ROUNDS)]
-        print(
-            f"{module:12}  wheel {wheel.stat().st_size / 1e3:5.0f} kB,"
-            f" installed {sum(installed) / 1e6:4.1f} MB,"
-            f" import {1000 * statistics.median(times[1:]):4.0f} ms of processor",
-            flush=True,
-        )
-
-
 async def paced(folder: Path) -> None:
     # The vendor's points, in a shorter window.
     rows, points, window, statuses = 2_000, 360, 15, list[int | None]()
@@ -316,10 +285,36 @@ async def paced(folder: Path) -> None:
     print(f"{rows} rows in {seconds:.0f} s: {statuses.count(429)} times 429, share {used:.2f} used")
 
 
+async def sizes(folder: Path) -> None:
+    sources = {
+        "stoqapp": str(SCRIPTS.parent),
+        "openai": "",
+        "stripe": "",
+        "klaviyo_api": "klaviyo-api",
+    }
+    imports: dict[str, Callable[[], float]] = {}
+
+    def processor_time(python: Path, module: str) -> float:
+        program = f"import time, {module}; print(time.process_time())"
+        return float(subprocess.run([python, "-c", program], check=True, stdout=-1).stdout)
+
+    for module, source in sources.items():
+        wheels = folder / "wheels" / module
+        subprocess.run([*PIP, "wheel", "--no-deps", "-w", wheels, source or module], check=True)
+        [wheel] = wheels.iterdir()
+        python = environment(folder / module, wheel)
+        installed = [each.stat().st_size for each in folder.glob(f"{module}/lib/*/*/**/*.*")]
+        print(f"{module:12} wheel {wheel.stat().st_size / 1e3:5.0f} kB,", end=" ")
+        print(f"installed {sum(installed) / 1e6:4.1f} MB", flush=True)
+        imports.setdefault("httpx", partial(processor_time, python, "httpx"))
+        imports[module] = partial(processor_time, python, module)
+    await compare("its import, processor time", imports)
+
+
 if __name__ == "__main__":
     # Without bytecode, each process would compile every module anew.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    subjects = {each.__name__: each for each in (calls, startup, sandbox, bulk, sizes, paced)}
+    subjects = {each.__name__: each for each in (calls, sandbox, bulk, paced, sizes)}
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
     parser.add_argument("subject", choices=subjects)

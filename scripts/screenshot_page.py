@@ -5,7 +5,6 @@ STOQAPP_CHROMIUM says which browser takes them; without it, a Chromium on the PA
 """
 
 import os
-import pty
 import re
 import runpy
 import shutil
@@ -79,34 +78,6 @@ def fill(sandbox: Sandbox) -> None:
     sandbox.fail_next("latency=0.5-2", times=3)
 
 
-def waitlist() -> str:
-    """Return a file of 400 rows, some of which cannot be sent."""
-    rows = ["email,variant_id,product_id,product_title"]
-    goods = ("7701,77,Bicycle bell", "7702,77,Lamp", "7703,77,Saddle")
-    for row in range(400):
-        contact = "no address" if row == 41 else f"person{row % 390}@example.com"
-        rows.append(f"{contact},{goods[row % 7 // 3]}")
-    return "\n".join(rows)
-
-
-def screen_of(words: list[str], stop_at: bytes) -> str:
-    """Run a command in a terminal, press Ctrl-C at a pattern, and return what is on the screen."""
-    shown, is_running = b"", True
-
-    def read(terminal: int) -> bytes:
-        nonlocal shown, is_running
-        shown += (new := os.read(terminal, 65536))
-        if is_running and re.search(stop_at, shown):
-            is_running = False
-            os.write(terminal, b"\x03")
-        return new
-
-    pty.spawn(words, read)
-    # Leave out what was erased, and what hides the cursor.
-    screen = re.sub(rb"[^\n]*\x1b\[2K|\x1b\[\?25[lh]|\r", b"", shown)
-    return f"$ {' '.join(words)}\n{screen.decode()}"
-
-
 def photograph_page(running: Browser, sandbox: Sandbox) -> None:
     """Write the pictures of the page."""
     fill(sandbox)
@@ -127,17 +98,25 @@ def photograph_import(running: Browser, sandbox: Sandbox) -> None:
     sandbox.reset()
     sandbox.fail_next("latency=0.1", every=1)
     sandbox.fail_next("status=422", every=45)
-    words = f"import waitlist.csv --shop demo --yes --base-url {sandbox.base_url}".split()
+    goods = ("7701,77,Bicycle bell", "7702,77,Lamp", "7703,77,Saddle")
+    rows = [f"person{row % 390}@example.com,{goods[row % 7 // 3]}" for row in range(400)]
+    rows[:0] = ["email,variant_id,product_id,product_title", f"no address,{goods[0]}"]
+    words = f"stoqapp import waitlist.csv --shop demo --yes --base-url {sandbox.base_url}"
     with TemporaryDirectory() as folder, chdir(folder):
-        Path("waitlist.csv").write_text(waitlist(), "utf-8")
+        Path("waitlist.csv").write_text("\n".join(rows), "utf-8")
+        # script lets it run in a terminal, and timeout presses Ctrl-C in the middle.
+        interrupted = ["script", "-qec", f"timeout --foreground -s INT 7 {words}", "/dev/null"]
+        said = subprocess.run(interrupted, check=False, stdout=-1).stdout.decode()
+        # Leave out what was erased, and what hides the cursor.
+        shown = re.sub(r"[^\n]*\x1b\[2K|\x1b\[\?25[lh]|\r", "", said)
         screen = Console(record=True, width=110, file=StringIO())
-        screen.print(Text.from_ansi(screen_of(["stoqapp", *words], rb"2[3-9]\d/\d+, ")))
+        screen.print(Text.from_ansi(f"$ {words}\n{shown}"))
         picture = screen.export_svg(title="stoqapp import", unique_id="import")
         # A picture in a page loads no fonts.
         picture = re.sub(r"@font-face \{.*?\}", "", picture, flags=re.DOTALL)
         (DOCS / "import.svg").write_text(picture, "utf-8")
-        for more in (words, ["ledger", "show", "--html", "report.html"]):
-            subprocess.run(["stoqapp", *more], check=False)
+        for command in (words, "stoqapp ledger show --html report.html"):
+            subprocess.run(command.split(), check=False)
         page = running.new_page(viewport={"width": 1000, "height": 900})
         page.goto(Path("report.html").absolute().as_uri())
         page.screenshot(path=DOCS / "report.png")

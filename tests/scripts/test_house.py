@@ -1,15 +1,13 @@
-"""How the project is built: public names, arrows, and what may not be in a file."""
+"""What holds of the project's files: the tables about them, pins, and what may not be in one."""
 
 import ast
 import re
 import subprocess
 import tomllib
-from pathlib import Path, PurePosixPath
-from types import ModuleType
+from pathlib import Path
 
 import pytest
 
-import stoqapp
 from stoqapp import RULES
 
 ROOT = Path(__file__).parents[2]
@@ -25,54 +23,19 @@ def tracked() -> list[str]:
     return [name for name in listed.stdout.split("\0") if (ROOT / name).is_file()]
 
 
-def test_the_sdk_shows_its_public_names_alone() -> None:
-    """dir(stoqapp) holds what __all__ lists, and the rooms."""
-    shown = {
-        name
-        for name in dir(stoqapp)
-        if not name.startswith("_") and not isinstance(getattr(stoqapp, name), ModuleType)
-    }
-    assert shown | {"__version__"} == set(stoqapp.__all__)
-
-
-def rooms() -> set[str]:
-    """Return what CONTRIBUTING.md has to name: each folder that matters, each room in stoqapp."""
-    paths = [PurePosixPath(name) for name in tracked()]
-    overlay = PurePosixPath("overlays/stoqapp")
-    found = {f"{path.parts[0]}/" for path in paths if len(path.parts) > 1} - {"overlays/"}
-    for path in paths:
-        if overlay in path.parents and path.suffix == ".py":
-            first, *below = path.relative_to(overlay).parts
-            found.add(f"{overlay}/{first}/" if below else str(path))
-    return found
-
-
-def named_rooms() -> set[str]:
-    """Return what the second column of the table in CONTRIBUTING.md names, in full."""
+def test_the_table_of_rooms_is_complete() -> None:
+    """CONTRIBUTING.md says of each folder, and of each room of stoqapp, what it is for, and names
+    nothing that has gone."""
+    overlay = ROOT / "overlays" / "stoqapp"
     text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
     table = text.partition("## Where a change goes")[2].partition("\n## ")[0]
-    named = set()
-    for row in re.findall(r"^\| .*? \| (.*`.*) \|$", table, re.M):
-        folder = ""
-        for name in re.findall(r"`([^`]+[./][^`]*)`", row):
-            # `a/b.py`, `c.py` names b.py and c.py in a.
-            place = name if "/" in name.rstrip("/") else folder + name
-            folder = place[: place.rstrip("/").rfind("/") + 1]
-            named.add(place)
-    return named
-
-
-def test_every_room_is_in_the_table_of_rooms() -> None:
-    """CONTRIBUTING.md says of each folder, and of each room of stoqapp, what it is for."""
-    named = named_rooms()
-    missing = {room for room in rooms() if not any(name.startswith(room) for name in named)}
-    assert set() == missing, f"CONTRIBUTING.md's table lacks {', '.join(sorted(missing))}: add it"
-
-
-def test_every_room_in_the_table_is_there() -> None:
-    """CONTRIBUTING.md's table names nothing that has gone."""
-    gone = {name for name in named_rooms() if not (ROOT / name).exists()}
-    assert set() == gone, f"CONTRIBUTING.md's table names {', '.join(sorted(gone))}: take it out"
+    named = re.findall(r"`(?:overlays/stoqapp/)?([\w./]+\.\w+|[\w./]+/)`", table)
+    rooms = {path.name for path in overlay.glob("[!_]*.py")}
+    rooms |= {f"{path.parent.name}/" for path in overlay.glob("*/__init__.py")}
+    assert set() == rooms - set(named), "add them to the table"
+    folders = {f"{name.partition('/')[0]}/" for name in tracked() if "/" in name}
+    assert [] == [one for one in folders if not re.search(f"`{one}", table)], "add them, too"
+    assert [] == [one for one in named if not any((at / one).exists() for at in (ROOT, overlay))]
 
 
 @pytest.mark.parametrize("origin", ["spec", "stoqapp"])
@@ -120,4 +83,4 @@ def test_no_file_names_this_machine() -> None:
     ]
     for name in tracked():
         content = (ROOT / name).read_bytes()
-        assert [needle for needle in needles if needle in content] == [], name
+        assert [] == [needle for needle in needles if needle in content], name
