@@ -4,6 +4,7 @@
 STOQAPP_CHROMIUM says which browser takes them; without it, a Chromium on the PATH does.
 """
 
+import argparse
 import os
 import re
 import runpy
@@ -123,6 +124,7 @@ def photograph_import(running: Browser, sandbox: Sandbox) -> None:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()
     if (found := chromium()) is None:
         raise SystemExit("no Chromium found: install one, or set STOQAPP_CHROMIUM")
     with Sandbox(port=8321) as here, browser(found) as opened:
