@@ -25,8 +25,9 @@ else:
     # Every pytest run loads the plugin in this package, and few runs need the rest.
     def __getattr__(name: str) -> Any:
         if name in __all__:
-            rooms = [
-                import_module(f"{__name__}.{room}") for room in ("assumptions", "errors", "server")
+            modules = [
+                import_module(f"{__name__}.{module}")
+                for module in ("assumptions", "errors", "server")
             ]
-            return next(getattr(room, name) for room in rooms if hasattr(room, name))
+            return next(getattr(module, name) for module in modules if hasattr(module, name))
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -149,7 +149,7 @@ def reference() -> set[str]:
 
 
 def test_every_public_name_is_in_the_reference() -> None:
-    """The reference has each name of __all__, and each room of the import with all that is in it.
+    """The reference has each name of __all__, and each module of the import with all that is in it.
 
     scripts/docs fails for one that is not there.
     """

@@ -24,15 +24,15 @@ def tracked() -> list[str]:
 
 
 def test_the_table_of_rooms_is_complete() -> None:
-    """CONTRIBUTING.md says of each folder, and of each room of stoqapp, what it is for, and names
+    """CONTRIBUTING.md says of each folder, and of each module of stoqapp, what it is for, and names
     nothing that has gone."""
     overlay = ROOT / "overlays" / "stoqapp"
     text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
     table = text.partition("## Where a change goes")[2].partition("\n## ")[0]
     named = re.findall(r"`(?:overlays/stoqapp/)?([\w./]+\.\w+|[\w./]+/)`", table)
-    rooms = {path.name for path in overlay.glob("[!_]*.py")}
-    rooms |= {f"{path.parent.name}/" for path in overlay.glob("*/__init__.py")}
-    assert set() == rooms - set(named), "add them to the table"
+    modules = {path.name for path in overlay.glob("[!_]*.py")}
+    modules |= {f"{path.parent.name}/" for path in overlay.glob("*/__init__.py")}
+    assert set() == modules - set(named), "add them to the table"
     folders = {f"{name.partition('/')[0]}/" for name in tracked() if "/" in name}
     assert [] == [one for one in folders if not re.search(f"`{one}", table)], "add them, too"
     assert [] == [one for one in named if not any((at / one).exists() for at in (ROOT, overlay))]

@@ -126,11 +126,13 @@ def test_pyright_finds_wrong_uses(program: Path) -> None:
 
 
 def test_the_public_names_are_plain() -> None:
-    """The package holds its public names and its rooms, and nothing else."""
+    """The package holds its public names and its modules, and nothing else."""
     names = {name for name in dir(stoqapp) if not (name.startswith("__") and name.endswith("__"))}
-    rooms = {name for name in names if isinstance(getattr(stoqapp, name), ModuleType)}
-    assert set(stoqapp.__all__) - {"__version__"} == names - rooms
-    assert {getattr(stoqapp, room).__name__ for room in rooms} == {f"stoqapp.{r}" for r in rooms}
+    modules = {name for name in names if isinstance(getattr(stoqapp, name), ModuleType)}
+    assert set(stoqapp.__all__) - {"__version__"} == names - modules
+    assert {getattr(stoqapp, module).__name__ for module in modules} == {
+        f"stoqapp.{r}" for r in modules
+    }
     assert not hasattr(stoqapp, "__getattr__")
 
 

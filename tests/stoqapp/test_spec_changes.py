@@ -73,7 +73,7 @@ def test_the_inputs_follow_the_file(tmp_path: Path) -> None:
     del schema["intent"]["properties"]["quantity"]
     schema["intent"]["required"].remove("quantity")
     (tmp_path / "openapi.json").write_text(json.dumps(document), "utf-8")
-    # The file is found two folders above the room that reads it.
+    # The file is found two folders above the module that reads it.
     root = Path(__file__).parents[2]
     (tmp_path / "overlays").mkdir()
     (tmp_path / "overlays" / "stoqapp").symlink_to(root / "overlays" / "stoqapp")
