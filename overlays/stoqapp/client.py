@@ -10,7 +10,7 @@ from stoqapp.answers import IntentCreated, created_from_answer
 from stoqapp.budget import Budget
 from stoqapp.errors import InvalidIntentError
 from stoqapp.http.options import HttpOptions, Timeout
-from stoqapp.inputs import Prepared, prepare, takes
+from stoqapp.inputs import prepare, takes
 from stoqapp.log import AttemptReport, log_as_environment_says
 from stoqapp.retry import Plan, deliver, deliver_async, plan
 from stoqapp.rules import judged
@@ -180,7 +180,7 @@ class Stoq(_Client):
         return deliver(steps, post)
 
     @takes(prepare)
-    def subscribe(self, prepared: Prepared) -> IntentCreated:
+    def subscribe(self, **inputs: Any) -> IntentCreated:
         """Put one customer on the waitlist of one variant, from what you have in hand.
 
         ``None``, blank text, NaN and pandas' NA count as not given. Other input is brought into
@@ -190,6 +190,7 @@ class Stoq(_Client):
             InvalidIntentError: An input is unusable or a rule is broken; nothing was sent.
             StoqError: As with `create_intent`.
         """
+        prepared = prepare(**inputs)
         created = self.create_intent(
             prepared.body, timeout=prepared.timeout, total_timeout=prepared.total_timeout
         )
@@ -223,8 +224,9 @@ class AsyncStoq(_Client):
         return await deliver_async(steps, post)
 
     @takes(prepare)
-    async def subscribe(self, prepared: Prepared) -> IntentCreated:
+    async def subscribe(self, **inputs: Any) -> IntentCreated:
         """As `Stoq.subscribe`, with the same arguments and errors."""
+        prepared = prepare(**inputs)
         created = await self.create_intent(
             prepared.body, timeout=prepared.timeout, total_timeout=prepared.total_timeout
         )

@@ -7,7 +7,7 @@ Both clients, the command line and the documentation take them from there.
 import inspect
 import textwrap
 from collections.abc import Callable, Mapping
-from functools import partial, wraps
+from functools import partial
 from typing import (
     TYPE_CHECKING,
     Annotated,
@@ -52,7 +52,6 @@ else:
 
 P = ParamSpec("P")
 R = TypeVar("R")
-Client = TypeVar("Client")
 Id = int | str
 Text = str | None
 _variant = partial(id_from, kind="ProductVariant")
@@ -311,29 +310,21 @@ class _Request:
 
 def takes(
     prepare: Callable[P, Prepared],
-) -> Callable[[Callable[[Client, Prepared], R]], Callable[Concatenate[Client, P], R]]:
-    """Return a decorator for a method that takes what *prepare* returns: it shows the inputs."""
+) -> Callable[[Callable[..., R]], Callable[Concatenate[Any, P], R]]:
+    """Return a decorator that shows the inputs, for a method that hands them to *prepare*."""
     itself = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
     parameters = [
         parameter.replace(annotation=_SAID[name][0])
         for name, parameter in inspect.signature(prepare).parameters.items()
     ]
 
-    def decorate(method: Callable[[Client, Prepared], R]) -> Callable[Concatenate[Client, P], R]:
-        def call(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> R:
-            return method(self, prepare(*args, **kwargs))
-
-        async def call_async(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> Any:
-            return await cast(Any, method(self, prepare(*args, **kwargs)))
-
-        is_async = inspect.iscoroutinefunction(method)
-        chosen: Any = wraps(method)(call_async if is_async else call)
+    def decorate(method: Callable[..., R]) -> Callable[Concatenate[Any, P], R]:
+        shown: Any = method
         returned = inspect.signature(method).return_annotation
-        chosen.__signature__ = inspect.Signature([itself, *parameters], return_annotation=returned)
+        shown.__signature__ = inspect.Signature([itself, *parameters], return_annotation=returned)
         summary, raises, errors = (inspect.getdoc(method) or "").partition("Raises:")
-        summary = summary.rstrip()
-        chosen.__doc__ = f"{summary}\n\nArgs:\n{_arguments()}\n\n{raises}{errors}".rstrip()
-        return cast(Callable[Concatenate[Client, P], R], chosen)
+        shown.__doc__ = f"{summary.rstrip()}\n\nArgs:\n{_arguments()}\n\n{raises}{errors}".rstrip()
+        return cast(Callable[Concatenate[Any, P], R], shown)
 
     return decorate
 
