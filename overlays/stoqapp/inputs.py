@@ -286,11 +286,7 @@ class _Request:
             self._unusable[path] = f"cannot be inferred without a contact: give {contacts}"
 
     def body(self) -> dict[str, Any]:
-        """Return the request as nested dicts.
-
-        Raises:
-            InvalidIntentError: An input is unusable.
-        """
+        """Return the request as nested dicts; raise where an input is unusable."""
         body: dict[str, Any] = {name: {} for name in SPEC.request.required}
         for path, value in (_DEFAULTS | self._values).items():
             *sections, name = path.split(".")

@@ -37,10 +37,6 @@ def digits_from_number(given: str, country: str | None, country_code: str | None
         country_code: Whose number it is: the country code in digits, with or without ``+`` or
             ``00``, also with the area that tells a country of several apart (``1-868``); or the
             country's two letters. Anything else is passed over.
-
-    Raises:
-        UnusableInputError: It is not a phone number, could be several people's, or has another
-            country code.
     """
     text = _plain(given)
     if not _WRITTEN.fullmatch(text):

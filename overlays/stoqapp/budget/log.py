@@ -155,11 +155,7 @@ def text_from_log(log: Log) -> str:
 
 
 def log_from_text(text: str | bytes) -> Log:
-    """Return the log in *text*.
-
-    Raises:
-        ValueError: It was not written by `text_from_log`.
-    """
+    """Return the log in *text*; raise ValueError where `text_from_log` did not write it."""
     try:
         between, others, held_until_ms = json.loads(text)
         return Log(tuple(accumulate(between)), tuple(map(tuple, others)), held_until_ms)

@@ -24,11 +24,7 @@ class UsageError(Exception):
 
 
 class Parser(argparse.ArgumentParser):
-    """The parser of ``stoqapp`` and, by ``add_subparsers``, of its commands.
-
-    Raises:
-        UsageError: From all ways to parse.
-    """
+    """The parser of ``stoqapp`` and of its commands. All ways to parse raise UsageError."""
 
     def __init__(self, **settings: Any) -> None:
         self._options: dict[str, argparse.Action] = {}

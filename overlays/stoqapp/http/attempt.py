@@ -91,11 +91,7 @@ class Attempt:
     _is_decoded: bool = False
 
     def seconds(self, phase: float | None) -> float:
-        """Return how long the next step of a phase may take.
-
-        Raises:
-            TimeoutError: The call, or the time for the body, is over.
-        """
+        """Return how long the next step of a phase may take; raise TimeoutError at the end."""
         left = min(self.ends - time.monotonic(), _LONGEST_SECONDS)
         if left <= 0:
             raise TimeoutError

@@ -101,11 +101,7 @@ class Route(NamedTuple):
 
 
 def route_to(url: httpx.URL, http: HttpOptions) -> Route:
-    """Return the way to *url*.
-
-    Raises:
-        ConfigurationError: Certificates or a proxy, of *http* or of the environment, are unusable.
-    """
+    """Return the way to *url*; raise where a proxy or certificates are unusable."""
     import httpcore
 
     origin = httpcore.Origin(
