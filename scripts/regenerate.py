@@ -7,6 +7,7 @@ the result takes the place of the old package. The same spec and tools give the 
 every machine. With --check, exit code 1 says that the package is not what the spec gives.
 """
 
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,21 +23,18 @@ def main(arguments: Sequence[str] | None) -> Exit:
     add("--check", action="store_true", help="write nothing; list where the package differs")
     text = "go on without the pieces that the generator cannot make, and list them"
     add("--partial", action="store_true", help=text)
-    text = "another spec, as JSON, without corrections; needs --output"
-    add("--spec", type=Path, metavar="FILE", help=text)
-    add("--output", type=Path, metavar="DIR", help="the package folder, replaced as a whole")
+    text = "make the package of another spec, uncorrected, in a folder of its name"
+    add("--spec", type=Path, metavar="FILE.json", help=text)
     chosen = options.parse_args(arguments)
     path = chosen.spec or ROOT / "openapi.json"
     if path.suffix != ".json":
         options.error(
             f"{path.name} is a page or YAML, not .json; run scripts/update_spec.py with it"
         )
-    if chosen.spec and not chosen.output:
-        options.error("--spec needs --output, the package folder to write")
     # Here, so that --help works and a missing tool is told.
     from pipeline import corrections, package, spec
 
-    output = chosen.output or package.OUTPUT
+    output = Path(re.sub(r"\W", "_", path.stem)) if chosen.spec else package.OUTPUT
     page = spec.read_page(str(path))
     patches = [] if chosen.spec else corrections.load()
     document = corrections.corrected(page.document, patches, page.source)

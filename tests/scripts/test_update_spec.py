@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from jsonpatch import apply_patch
 
 import update_spec
 from pipeline import spec as reading
@@ -330,49 +331,44 @@ def test_a_move_behind_a_reference_changes_nothing() -> None:
 # --- the command
 
 
-class Command:
-    """Runs update_spec.py in process on a spec and a provenance file of its own."""
-
-    def __init__(self, capfd: pytest.CaptureFixture[str]) -> None:
-        self._capfd = capfd
-        self.spec, self.source = Path("openapi.json"), Path("openapi_source.json")
-        self.spec.write_text(json.dumps(SPEC, indent=2) + "\n", "utf-8")
-        self.source.write_text('{"pages": [{"from": "page.md"}]}', "utf-8")
-
-    def __call__(self, spec: dict[str, Any], *arguments: str) -> tuple[int, str]:
-        """Write a page with `spec` in it; return the exit code and what was printed."""
-        Path("page.md").write_text(page_with(json.dumps(spec)), "utf-8")
-        code = update_spec.main(arguments)
-        printed = self._capfd.readouterr()
-        return code, printed.out + printed.err
+Command = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture
 def command(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Command:
+    """Runs update_spec.py in process, on a spec and a provenance file of its own."""
     monkeypatch.chdir(tmp_path)
-    made = Command(capfd)
-    monkeypatch.setattr(update_spec, "SPEC", made.spec)
-    monkeypatch.setattr(update_spec, "SOURCE", made.source)
-    return made
+    monkeypatch.setattr(update_spec, "SPEC", Path("openapi.json"))
+    monkeypatch.setattr(update_spec, "SOURCE", Path("openapi_source.json"))
+    update_spec.SPEC.write_text(json.dumps(SPEC, indent=2) + "\n", "utf-8")
+    update_spec.SOURCE.write_text('{"pages": [{"from": "page.md"}]}', "utf-8")
+
+    def run(spec: dict[str, Any], *arguments: str) -> tuple[int, str]:
+        Path("page.md").write_text(page_with(json.dumps(spec)), "utf-8")
+        code = update_spec.main(arguments)
+        printed = capfd.readouterr()
+        return code, printed.out + printed.err
+
+    return run
 
 
 def with_tags() -> dict[str, Any]:
-    spec = copy.deepcopy(SPEC)
-    body = spec["paths"]["/intents.json"]["post"]["requestBody"]["content"]["application/json"]
-    customer = body["schema"]["properties"]["customer"]
-    customer["properties"]["test_tags"] = {"type": "array", "items": {"type": "string"}}
+    tags = {"type": "array", "items": {"type": "string"}}
+    place = "/paths/~1intents.json/post/requestBody/content/application~1json/schema"
+    place += "/properties/customer/properties/test_tags"
+    spec: dict[str, Any] = apply_patch(SPEC, [{"op": "add", "path": place, "value": tags}])
     return spec
 
 
 def test_nothing_new(command: Command) -> None:
     """A page that says what openapi.json says changes no file."""
-    before = command.spec.read_bytes(), command.source.read_bytes()
+    before = update_spec.SPEC.read_bytes(), update_spec.SOURCE.read_bytes()
     for arguments in (["page.md", "--yes"], ["--dry-run"]):
         code, said = command(SPEC, *arguments)
         assert (Exit.DONE, "Nothing new: openapi.json says what the page says.\n") == (code, said)
-    assert before == (command.spec.read_bytes(), command.source.read_bytes())
+    assert before == (update_spec.SPEC.read_bytes(), update_spec.SOURCE.read_bytes())
 
 
 @pytest.mark.parametrize(
@@ -388,7 +384,7 @@ def test_a_dry_run_tells_the_class_by_its_exit_code(
 ) -> None:
     """CI learns whether there is something new, and how grave it is, and nothing is written."""
     assert code == command(spec, "--dry-run")[0]
-    assert SPEC == json.loads(command.spec.read_bytes())
+    assert SPEC == json.loads(update_spec.SPEC.read_bytes())
 
 
 @pytest.mark.parametrize(("answer", "is_written"), [("y\n", True), ("\n", False), ("", False)])
@@ -402,15 +398,15 @@ def test_it_asks_before_it_writes(
     code, said = command(with_tags())
     assert (Exit.DONE if is_written else Exit.DIFFERS) == code
     assert "compatible  new: request customer.test_tags (optional, array)" in said
-    assert (with_tags() if is_written else SPEC) == json.loads(command.spec.read_bytes())
+    assert (with_tags() if is_written else SPEC) == json.loads(update_spec.SPEC.read_bytes())
 
 
 def test_what_is_written(command: Command) -> None:
     """The spec, pretty-printed in the order of the page it came from; and which page that was."""
     assert Exit.DONE == command(with_tags(), "--yes")[0]
     pretty = json.dumps(with_tags(), indent=2, ensure_ascii=False) + "\n"
-    assert pretty.encode() == command.spec.read_bytes()
-    [origin] = json.loads(command.source.read_bytes())["pages"]
+    assert pretty.encode() == update_spec.SPEC.read_bytes()
+    [origin] = json.loads(update_spec.SOURCE.read_bytes())["pages"]
     sha256 = hashlib.sha256(Path("page.md").read_bytes()).hexdigest()
     assert ("page.md", sha256) == (origin["from"], origin["sha256"])
     assert 10 == len(origin["date"])
@@ -445,4 +441,4 @@ def test_all_runs_the_chain(command: Command, monkeypatch: pytest.MonkeyPatch) -
     assert Exit.BAD_TOOL == code
     assert "regenerated\n--keep-live\ntested\n" in said
     assert said.endswith("scripts/test failed; see above what to edit, then go on\n")
-    assert with_tags() == json.loads(command.spec.read_bytes())
+    assert with_tags() == json.loads(update_spec.SPEC.read_bytes())
