@@ -50,9 +50,7 @@ class App:
                 200, service.settings.assumptions.report()
             ),
             ("POST", "/reset"): self._reset,
-            ("GET", "/faults"): self._faults,
-            ("POST", "/faults"): self._add_fault,
-            ("DELETE", "/faults"): self._clear_faults,
+            **{(method, "/faults"): self._faults for method in ("GET", "POST", "DELETE")},
         }
         for path, answer in page_files().items():
             self._routes["GET", path] = partial(lambda one, _: one, answer)
@@ -116,22 +114,19 @@ class App:
         self.service.reset()
         return json_answer(200, {"reset": True})
 
-    def _faults(self, _request: Request) -> Answer:
-        return json_answer(200, {"faults": self.service.faults.listed()})
-
-    def _clear_faults(self, request: Request) -> Answer:
-        self.service.faults.clear()
-        return self._faults(request)
-
-    def _add_fault(self, request: Request) -> Answer:
-        try:
-            words: Any = json_from_bytes(request.body or b"")
-            if not isinstance(words, dict):
-                return messages_answer(400, ['body: must be an object like {"fault": "garbage"}'])
-            self.service.faults.append(fault_from(words.pop("fault", None), words))
-        except ValueError as error:
-            return messages_answer(400, [str(error)])
-        return self._faults(request)
+    def _faults(self, request: Request) -> Answer:
+        faults = self.service.faults
+        if request.method == "DELETE":
+            faults.clear()
+        elif request.method == "POST":
+            try:
+                words: Any = json_from_bytes(request.body or b"")
+                if not isinstance(words, dict):
+                    return messages_answer(400, ['body: must be like {"fault": "garbage"}'])
+                faults.append(fault_from(words.pop("fault", None), words))
+            except ValueError as error:
+                return messages_answer(400, [str(error)])
+        return json_answer(200, {"faults": faults.listed()})
 
 
 def _stream(media_type: str, parts: AsyncIterator[str]) -> Answer:

@@ -11,22 +11,8 @@ from stoqapp.terminal import show
 from stoqapp_sandbox.assumptions import ASSUMPTIONS
 from stoqapp_sandbox.faults import KINDS, OPTIONS, SHAPES
 
-_EXAMPLES: Final = """\
-examples:
-  stoqapp sandbox --port 8765
-  stoqapp sandbox --rate-limit 360/60 --fault reset-after-store:every=10
-  stoqapp sandbox --state sandbox.sqlite --assume duplicate=409
-
-"""
-_EXIT_CODES: Final = """
-exit codes:
-  0    ended by Ctrl-C (SIGINT) or SIGTERM, once its line was printed; or printed what was
-       asked for
-  1    could not start; the message says why
-  2    usage: an option, or what it was given, cannot be used
-"""
 _LIST: Final = ("list", "")
-_OPTIONS: Final = tomllib.loads(Path(__file__).with_name("options.toml").read_text("utf-8"))
+_TABLE: Final = tomllib.loads(Path(__file__).with_name("command.toml").read_text("utf-8"))
 
 
 def assumption(text: str) -> tuple[str, str]:
@@ -46,15 +32,19 @@ _READERS: Final[Mapping[str, Callable[[str], Any]]] = {
 
 def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
     """Add the command to those of ``stoqapp``; its arguments name `run` as ``run``."""
+    epilog = _TABLE["epilog"].format(
+        kinds="".join(f"  {one.with_value(one.value):<26} {one.about}\n" for one in KINDS.values()),
+        shapes=", ".join(SHAPES),
+        options="".join(f"  {one.name:<26} {one.about}\n" for one in OPTIONS.values()),
+    )
     parser = commands.add_parser(
         "sandbox",
         help="run a local stand-in for the service",
-        description="Run a local stand-in for the service, until stopped with Ctrl-C. Needs the"
-        " extra: pip install 'stoqapp[sandbox]'.",
-        epilog=f"{_EXAMPLES}{_faults_help()}{_EXIT_CODES}",
+        description=_TABLE["description"],
+        epilog=epilog,
     )
     parser.set_defaults(run=run)
-    for name, row in _OPTIONS.items():
+    for name, row in _TABLE["options"].items():
         # One that is not given sets no argument of `Sandbox`.
         settings = {"default": argparse.SUPPRESS, "type": _READERS.get(name, str), **row}
         parser.add_argument(f"--{name}", **settings)
@@ -74,18 +64,6 @@ def run(arguments: argparse.Namespace) -> int:
         options["assume"] = dict(options["assume"])
     serve(**options)
     return 0
-
-
-def _faults_help() -> str:
-    kinds = "".join(f"  {one.with_value(one.value):<26} {one.about}\n" for one in KINDS.values())
-    options = "".join(f"  {one.name:<26} {one.about}\n" for one in OPTIONS.values())
-    return (
-        "faults, each written FAULT[=VALUE][:OPTION=VALUE...], like reset-after-store:every=10 or"
-        f" status=503:times=2:\n{kinds}\nSHAPE is one of {', '.join(SHAPES)}.\n\n"
-        f"options of a fault:\n{options}\n"
-        "While the sandbox runs, POST /_sandbox/faults takes the same words as JSON, like\n"
-        '{"fault": "reset-after-store", "times": 2}.\n'
-    )
 
 
 def listed_assumptions() -> str:

@@ -3,9 +3,9 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
-from typing import Any, Self, TypedDict
+from typing import Any, TypedDict
 
-from attrs import frozen
+from attrs import field, frozen
 
 from stoqapp_sandbox.assumptions import Assumptions
 from stoqapp_sandbox.catalog import Catalog, catalog_from
@@ -23,50 +23,12 @@ class Options(TypedDict, total=False):
     allow_origin: str | None
 
 
-@frozen
-class Settings:
-    """The options as they are used."""
-
-    assumptions: Assumptions
-    catalog: Catalog
-    faults: Sequence[Fault]
-    allow_origin: str | None
-
-    @classmethod
-    def of(
-        cls,
-        *,
-        rate_limit: Any = None,
-        assume: Any = None,
-        catalog: Any = None,
-        faults: Any = (),
-        allow_origin: Any = None,
-    ) -> Self:
-        """Check `Options`; raises as `stoqapp_sandbox.Sandbox` does, TypeError where unknown."""
-        if isinstance(faults, str) or not isinstance(faults, Iterable):
-            raise UnusableOptionError(
-                "faults must be a list of texts, like ['reset-after-store:every=10']"
-            )
-        return cls(
-            _assumptions(assume, rate_limit),
-            catalog_from(catalog),
-            [fault_from(text, lasting=True) for text in faults],
-            _origin(allow_origin),
-        )
-
-
-def _assumptions(assume: Any, rate_limit: Any) -> Assumptions:
-    assumptions = Assumptions.of(assume)
-    if rate_limit is None:
-        return assumptions
-    try:
-        points, seconds = rate_limit
-        limits = {"rate_points": points, "rate_window": seconds, "rate_enforced": "yes"}
-        return Assumptions.of(assumptions | limits)
-    except (TypeError, ValueError):
+def _faults(given: Any) -> list[Fault]:
+    if isinstance(given, str) or not isinstance(given, Iterable):
         raise UnusableOptionError(
-            "rate limit must be whole points, at least 1, and seconds, like 360 and 60"
-        ) from None
+            "faults must be a list of texts, like ['reset-after-store:every=10']"
+        )
+    return [fault_from(text, lasting=True) for text in given]
 
 
 def _origin(given: Any) -> str | None:
@@ -79,3 +41,29 @@ def _origin(given: Any) -> str | None:
             " http://localhost:3000"
         )
     return origin[1].lower()
+
+
+@frozen(kw_only=True)
+class Settings:
+    """`Options` as they are used; raises as `Sandbox` does, TypeError where one is unknown."""
+
+    rate_limit: Any = None
+    assume: Any = None
+    catalog: Catalog = field(default=None, converter=catalog_from)
+    faults: Sequence[Fault] = field(default=(), converter=_faults)
+    allow_origin: str | None = field(default=None, converter=_origin)
+    assumptions: Assumptions = field(init=False)
+
+    @assumptions.default
+    def _with_rate_limit(self) -> Assumptions:
+        assumptions = Assumptions.of(self.assume)
+        if self.rate_limit is None:
+            return assumptions
+        try:
+            points, seconds = self.rate_limit
+            limits = {"rate_points": points, "rate_window": seconds, "rate_enforced": "yes"}
+            return Assumptions.of(assumptions | limits)
+        except (TypeError, ValueError):
+            raise UnusableOptionError(
+                "rate limit must be whole points, at least 1, and seconds, like 360 and 60"
+            ) from None

@@ -75,7 +75,7 @@ class Sandbox:
         except ModuleNotFoundError as missing:
             raise SandboxError(
                 f"the sandbox needs the package {missing.name!r}: pip install 'stoqapp[sandbox]'"
-            ) from missing
+            ) from None
         self._host = host
         self._wanted_port = port
         self._service = Service(store=Store(state), **options)

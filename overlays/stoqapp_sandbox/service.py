@@ -66,7 +66,7 @@ class Service:
         self.base_path: str = urlsplit(spec.base_url).path
         self.path: str = f"{self.base_path}{INTENTS_PATH}"
         self.generation: int = 0
-        self._begin(Settings.of(**options))
+        self._begin(Settings(**options))
 
     def _begin(self, settings: Settings) -> None:
         self.settings = settings
@@ -76,7 +76,7 @@ class Service:
 
     def configure(self, **options: Unpack[Options]) -> None:
         """Forget everything and go on with these options; raises as `Service` does, unchanged."""
-        self._restart(Settings.of(**options))
+        self._restart(Settings(**options))
 
     def reset(self) -> None:
         """Forget requests, intents, points, and the faults asked for since the beginning."""

@@ -140,7 +140,7 @@ def test_shapes_of_a_201(sandbox: Sandbox, shape: str) -> None:
     answer = send(sandbox)
     media_type, content = SHAPES[shape]
     assert (answer.status_code, answer.headers["content-type"]) == (201, media_type)
-    assert answer.content.startswith(content) if shape == "errors" else answer.content == content
+    assert content == answer.content
     assert "already waits" in send(sandbox).json()["errors"][0]
 
 
@@ -333,7 +333,7 @@ UNUSABLE = [
     ({"fault": 503, "headers": {"A": "x\r\nB: 1"}}, "fault status=503: headers must be an object"),
     ({"fault": 503, "headers": {"Content-Length": "1"}}, "fault status=503: headers must be"),
     ({"fault": 204, "body": "x"}, "fault status=204: an answer with that status has no body"),
-    ([], 'body: must be an object like {"fault": "garbage"}'),
+    ([], 'body: must be like {"fault": "garbage"}'),
 ]
 
 

@@ -82,7 +82,7 @@ def test_a_fresh_project(pytester: pytest.Pytester) -> None:
     said = done.stdout.str()
     for line in (
         "marker stoq_sandbox: assumption duplicate must be one of 200, 400, 409",
-        "marker stoq_sandbox: Settings.of() got an unexpected keyword argument 'rate_limits'",
+        "marker stoq_sandbox: Settings.__init__() got an unexpected keyword argument 'rate_limits'",
         "marker stoq_sandbox: Sandbox.configure() takes 1 positional argument but 2 were given",
     ):
         assert line in said
