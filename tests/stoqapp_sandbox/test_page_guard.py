@@ -32,10 +32,9 @@ def ask(sandbox: Sandbox, method: str, path: str, **headers: str) -> tuple[int, 
 @pytest.mark.parametrize(
     ("host", "status"),
     [
-        *((host, 200) for host in ("127.0.0.1", "127.9.9.9:80", "LocalHost:8321", "localhost.")),
-        *((host, 200) for host in ("shop.localhost:1", "[::1]:8321")),
-        *((host, 403) for host in ("", "example.com", "127.0.0.1.example.com", "notlocalhost")),
-        *((host, 403) for host in ("192.0.2.1", "0.0.0.0", "[::1", "u@127.0.0.1@example.com")),
+        *((host, 200) for host in ("127.9.9.9:80", "LocalHost.:8321", "a.localhost", "[::1]:8321")),
+        *((host, 403) for host in ("", "127.0.0.1.example.com", "notlocalhost", "0.0.0.0")),
+        *((host, 403) for host in ("192.0.2.1", "u@127.0.0.1@example.com")),
     ],
 )
 def test_host(sandbox: Sandbox, host: str, status: int) -> None:

@@ -66,8 +66,7 @@ def test_valid_intent_is_created(sandbox: Sandbox) -> None:
     [
         SMS | {"customer__email": None},
         {"intent__channel": "push", "customer__email": None, "customer__push": "token"},
-        {"product__title": "Socks", "product__variant_count": 3, "customer__name": "Ada"},
-        {"customer__nickname": "unlisted", "intent__quantity": 10**30},
+        {"product__title": "Socks", "customer__nickname": "unlisted", "intent__quantity": 10**30},
         # What only this project's rules refuse: the vendor states no such rule.
         {"intent__quantity": 0, "intent__shopify_variant_id": -1},
         SMS | {"customer__phone": "155501"},
@@ -97,7 +96,6 @@ def test_a_long_list_is_whole(sandbox: Sandbox) -> None:
     ("second", "status"),
     [
         ({"intent__quantity": 9}, 200),
-        ({"customer__email": "ADA@Lovelace.ORG "}, 200),
         ({"customer__shopify_market_id": 5}, 200),
         ({"intent__shopify_product_id": 5}, 200),
         ({"customer__id": "unknown"}, 200),
@@ -105,8 +103,6 @@ def test_a_long_list_is_whole(sandbox: Sandbox) -> None:
         ({"customer__id": "1", **SMS}, 200),
         ({"customer__email": "other@lovelace.org"}, 201),
         ({"intent__shopify_variant_id": 12}, 201),
-        ({"intent__shopify_market_id": 5}, 201),
-        (SMS, 201),
     ],
 )
 def test_who_and_what_makes_a_duplicate(
@@ -122,7 +118,7 @@ def test_who_and_what_makes_a_duplicate(
 
 
 def test_shops_are_apart(sandbox: Sandbox) -> None:
-    """The same intent for another shop is another one; the case of a shop's name counts not."""
+    """The same intent for another shop is another one, whatever the case of letters."""
     shops = (SHOP, "other.myshopify.com", SHOP.upper())
     answers = [send(sandbox, X_Shopify_Shop_Domain=shop).status_code for shop in shops]
     assert answers == [201, 201, 200]
@@ -134,8 +130,6 @@ def test_shops_are_apart(sandbox: Sandbox) -> None:
         ([], ["body: must be of type object"]),
         ({}, ["customer: is required", "intent: is required"]),
         (body(intent__quantity=None), ["intent.quantity: is required"]),
-        (body(intent__quantity=True), ["intent.quantity: must be of type integer"]),
-        (body(intent__source="web"), ["intent.source: must be 'api'"]),
         (body(intent__channel="fax"), ["intent.channel: must be 'email' or 'sms' or 'push'"]),
         pytest.param(
             body(customer__country="us\n"),
@@ -163,9 +157,7 @@ def test_body_that_breaks_the_schema(sandbox: Sandbox, sent: Any, errors: list[s
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
-        ({"customer__email": None}, "customer.email"),
         ({"customer__email": "  "}, "customer.email"),
-        ({"intent__channel": "sms"}, "customer.phone"),
         ({"intent__channel": "push"}, "customer.push"),
         ({**SMS, "customer__phone": "+15550109999"}, "customer.phone"),
         ({**SMS, "customer__phone": "\uff11\uff15\uff15\uff15\uff10"}, "customer.phone"),
@@ -184,8 +176,7 @@ def test_body_that_breaks_a_rule_in_prose(
 @pytest.mark.parametrize(
     ("headers", "status", "said"),
     [
-        ({"Content_Type": "application/json; charset=utf-8"}, 201, None),
-        ({"Content_Type": "Application/JSON"}, 201, None),
+        ({"Content_Type": "Application/JSON; charset=utf-8"}, 201, None),
         *(
             pytest.param({"Content_Type": given}, 400, said, marks=rests_on("Content-Type"))
             for given, said in (
@@ -193,9 +184,7 @@ def test_body_that_breaks_a_rule_in_prose(
                 (None, "Content-Type: is required"),
             )
         ),
-        ({"X_Shopify_Shop_Domain": ""}, 400, "X-Shopify-Shop-Domain: is required"),
         ({"X_Shopify_Shop_Domain": None}, 400, "X-Shopify-Shop-Domain: is required"),
-        ({"X_Shopify_Shop_Domain": "demo"}, 404, "Not found"),
         ({"X_Shopify_Shop_Domain": "https://demo.myshopify.com/"}, 404, "Not found"),
         ({"X_Shopify_Shop_Domain": f"{SHOP}, {SHOP}"}, 404, "Not found"),
     ],
@@ -215,8 +204,6 @@ def test_headers_are_judged(
         ("GET", PATH, 405),
         ("BREW", PATH, 405),
         ("POST", "/intents.json", 404),
-        ("GET", "/else", 404),
-        ("POST", "/", 405),
         ("POST", "/_sandbox/intents", 405),
         ("GET", "/_sandbox/reset", 405),
     ],
@@ -224,8 +211,7 @@ def test_headers_are_judged(
 def test_other_routes(sandbox: Sandbox, method: str, path: str, status: int) -> None:
     """Another path is a 404 and another method a 405, in JSON."""
     answer = send(sandbox, b"", method, path)
-    assert status == answer.status_code
-    assert list(answer.json()) == ["error"]
+    assert (status, ["error"]) == (answer.status_code, list(answer.json()))
     assert ("allow" in answer.headers) is (status == 405)
 
 
@@ -246,11 +232,9 @@ def test_large_body(sandbox: Sandbox) -> None:
         (b"{" + SECRET.encode(), "must be JSON: .* at line 1 column 2"),
         (b"ab\xff", "must be UTF-8: byte 2 is not"),
         (b"\xef\xbb\xbf" + VALID, "must be JSON"),
-        (VALID + b"]", "must be JSON"),
         (b"[" * 100_000, "must be JSON without .* deep nesting"),
         (b"[" * 300 + b"]" * 300, "must be JSON without deep nesting"),
-        (b"NaN", "must be JSON without NaN"),
-        (VALID.replace(b"ada@", rb"\ud800"), "lone surrogate"),
+        (b"[1, NaN]", "must be JSON without NaN"),
         (VALID.replace(b'"email"', rb'"\udfff"'), "lone surrogate"),
     ],
     ids=lambda value: f"{value[:12]!r}",
@@ -285,7 +269,6 @@ def test_odd_json_that_is_still_json(sandbox: Sandbox, raw: bytes) -> None:
     "sent",
     [
         {SECRET: SECRET},
-        body(intent__channel=SECRET),
         body(intent__channel="sms", customer__phone=SECRET),
         body(customer__email=SECRET, intent__quantity={SECRET: SECRET}),
         f'{{"customer": "{SECRET}'.encode(),

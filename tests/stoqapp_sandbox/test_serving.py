@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import logging
 import re
 import signal
 import socket
@@ -18,6 +19,7 @@ from sending import (
     SHOP,
     VALID,
     body,
+    get,
     head_of,
     received,
     send,
@@ -204,19 +206,23 @@ def test_a_sandbox_that_is_open_to_the_network(
     assert warnings == said.err.count("\n")
 
 
-def test_end_leaves_nothing_behind() -> None:
-    """On exit the thread has ended and the port is closed, whoever is still connected."""
+def test_end_leaves_nothing_behind(caplog: pytest.LogCaptureFixture) -> None:
+    """On exit the thread has ended and the port is closed, whoever still sends, reads or waits."""
     before = set(threading.enumerate())
     page = b"GET /_sandbox/events HTTP/1.1\r\nHost: localhost\r\n\r\n"
-    with Sandbox() as sandbox:
+    with Sandbox(faults=["slow-bytes=3600:times=1", "latency=3600:after=1"]) as sandbox:
         sandbox.fail_next(500, body="x" * 20_000_000)
-        callers = [sent_raw(sandbox, said) for said in (b"POST /api", head_of() + b"{", page, None)]
-        assert all(caller.recv(20) for caller in callers[2:])
+        said = (None, None, None, page, b"POST /api", head_of() + b"{")
+        callers = [sent_raw(sandbox, one) for one in said]
+        slow, large, _, looking, *_ = callers
+        assert all(caller.recv(20) for caller in (slow, large, looking))
+        wait_until(lambda: len(get(sandbox, "/_sandbox/requests")) == 3)
     assert before == set(threading.enumerate())
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", sandbox.port))
     for caller in callers:
         caller.close()
+    assert [] == [record for record in caplog.records if record.levelno > logging.INFO]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """What the sandbox keeps: every request, in memory or in a file that survives, until a reset."""
 
-import json
 import resource
 import signal
 import sqlite3
@@ -11,9 +10,12 @@ from typing import Any
 
 import pytest
 from sending import (
+    CLIENT,
     HANG_SECONDS,
+    HEADERS,
     PATH,
     SHOP,
+    SMS,
     VALID,
     body,
     get,
@@ -24,19 +26,9 @@ from sending import (
     started,
 )
 
-from stoqapp import ProcessedWithErrorsError, Stoq
-from stoqapp.cli import main
-from stoqapp.spec import INTENTS_PATH
 from stoqapp_sandbox import Sandbox, SandboxError
 
 REQUESTS = "/_sandbox/requests"
-
-
-def subscribe(url: str, name: str, **fields: Any) -> dict[str, Any]:
-    base_url = (url + PATH).removesuffix(INTENTS_PATH)
-    with Stoq("demo", base_url=base_url, budget=None, max_retries=0) as stoq:
-        wanted = {"variant": 4711, "product": 42, "email": f"{name}@example.com"}
-        return dict(json.loads(stoq.subscribe(**wanted | fields).answer.body)["intents"][0])
 
 
 def test_requests_are_kept_as_they_came(sandbox: Sandbox) -> None:
@@ -117,34 +109,35 @@ def file(tmp_path: Path) -> Path:
 def test_intents_customers_and_ids_survive(file: Path) -> None:
     """After a restart the intents are there, the customer is known, and ids go on."""
     with Sandbox(state=file) as first:
-        ada = subscribe(first.url, "ada")
+        send(first)
         stored = first.intents
     assert stored == first.intents
+    other = body(customer__email="other@lovelace.org")
     with Sandbox(state=str(file)) as second:
         assert stored == second.intents
-        with pytest.raises(ProcessedWithErrorsError):
-            subscribe(second.url, "ada")
-        with pytest.raises(ProcessedWithErrorsError):
-            subscribe(second.url, "other", customer_id=ada["customer_id"])
-        again = subscribe(second.url, "ada", variant=4712)
-        other = subscribe(second.url, "other")
-        assert [again["id"], other["id"]] == ["2", "3"]
-        assert again["customer_id"] == ada["customer_id"] != other["customer_id"]
+        assert send(second).status_code == 200
+        assert send(second, body(customer__id="1", **SMS)).status_code == 200
+        for sent in (body(intent__shopify_variant_id=12), other):
+            assert send(second, sent).status_code == 201
+        known = [(intent["id"], intent["customer_id"]) for intent in second.intents]
+        assert known == [("1", "1"), ("2", "1"), ("3", "3")]
         second.reset()
     with Sandbox(state=file) as third:
         assert third.intents == []
-        assert subscribe(third.url, "ada")["id"] == "1"
+        assert send(third, other).json()["intents"][0]["id"] == "1"
 
 
 def test_answered_intents_survive_a_kill(file: Path) -> None:
     """Whatever was answered is there after kill -9, and no id is given twice."""
+    sent = [body(customer__email=f"{n}@lovelace.org") for n in range(3)]
     with started("--state", file) as (running, url):
-        answered = [subscribe(url, f"{n}")["id"] for n in range(3)]
+        for one in sent:
+            assert CLIENT.post(url + PATH, json=one, headers=HEADERS).status_code == 201
         running.kill()
         assert running.wait(HANG_SECONDS) == -signal.SIGKILL
     with Sandbox(state=file) as sandbox:
-        assert answered == [intent["id"] for intent in sandbox.intents] == ["1", "2", "3"]
-        assert subscribe(sandbox.url, "ada")["id"] == "4"
+        assert send(sandbox).status_code == 201
+        assert ["1", "2", "3", "4"] == [intent["id"] for intent in sandbox.intents]
 
 
 def test_the_next_may_start_while_the_one_before_ends(file: Path) -> None:
@@ -152,7 +145,7 @@ def test_the_next_may_start_while_the_one_before_ends(file: Path) -> None:
     first, second = Sandbox(state=file), Sandbox(state=file)
     with ThreadPoolExecutor(1) as thread:
         with first:
-            subscribe(first.url, "ada")
+            send(first)
             starting = thread.submit(second.__enter__)
         assert starting.result(HANG_SECONDS) is second
     assert len(get(second, "/_sandbox/intents")) == 1
@@ -162,25 +155,21 @@ def test_the_next_may_start_while_the_one_before_ends(file: Path) -> None:
 def test_a_clean_end_leaves_one_file(file: Path) -> None:
     """After the end the state is one file, which can be copied, and others cannot read."""
     with Sandbox(state=file) as sandbox:
-        subscribe(sandbox.url, "ada")
+        send(sandbox)
     assert [file] == list(file.parent.iterdir())
     assert file.stat().st_mode & 0o777 == 0o600
 
 
-def test_two_sandboxes_on_one_file(
-    file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The second one is refused in one line, and the first one goes on."""
+def test_two_sandboxes_on_one_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second one is refused, and the first one goes on."""
     connect = sqlite3.connect
     # It does not wait for the first one to end.
     monkeypatch.setattr(sqlite3, "connect", lambda *a, **more: connect(*a, **more | {"timeout": 0}))
-    monkeypatch.setattr(signal, "signal", lambda *_: None)
     with Sandbox(state=file) as first:
-        assert 1 == main(["sandbox", "--state", str(file)])
-        said = capsys.readouterr()
-        assert ("", 1) == (said.out, said.err.count("\n"))
-        assert "is in use, perhaps by another sandbox: end that one" in said.err
-        assert subscribe(first.url, "ada")["id"] == "1"
+        says = "is in use, perhaps by another sandbox: end that one"
+        with pytest.raises(SandboxError, match=says), Sandbox(state=file):
+            pass
+        assert send(first).status_code == 201
 
 
 def changed_by(*statements: str) -> Callable[[Path], None]:
@@ -188,7 +177,7 @@ def changed_by(*statements: str) -> Callable[[Path], None]:
 
     def make(file: Path) -> None:
         with Sandbox(state=file) as sandbox:
-            subscribe(sandbox.url, "ada")
+            send(sandbox)
         connection = sqlite3.connect(file, isolation_level=None)
         for statement in statements:
             connection.execute(statement)
@@ -254,9 +243,9 @@ def test_nothing_is_answered_that_could_not_be_stored(
 ) -> None:
     """Where the file cannot take it, answer and log say which file and why, not what was sent."""
     usual = resource.getrlimit(resource.RLIMIT_FSIZE)
-    large = body(customer__name="Lovelace" * 100_000)
+    large = body(customer__name="Lovelace" * 100_000, intent__shopify_variant_id=12)
     with Sandbox(state=file) as sandbox:
-        subscribe(sandbox.url, "ada")
+        send(sandbox)
         # As on a full disk.
         resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, usual[1]))
         try:
