@@ -6,8 +6,9 @@ import logging
 import math
 import threading
 from collections.abc import Iterable
+from itertools import chain, repeat
 from typing import Any
-from unittest.mock import patch
+from unittest.mock import call, create_autospec, patch
 
 import pytest
 from attrs import evolve
@@ -52,43 +53,16 @@ NO_BUDGET = BudgetUnavailableError("nothing was sent")
 Result = Answer | StoqError
 
 HOST = "example.com"
+KEY = f"demo.myshopify.com@{HOST}"
 REQUEST_ID = "0af177ee-0000-4000-8000-0123456789ab"
 
 
-class FakeBudget(Budget):
-    """Returns what it is scripted to return, and keeps what it receives."""
-
-    blocking_io = True
-
-    def __init__(self, *waits: float | StoqError, fails_to_learn: bool = False) -> None:
-        super().__init__()
-        self.waits = list(waits)
-        self.fails_to_learn = fails_to_learn
-        self.received: list[tuple[Any, ...]] = []
-        self.threads: set[int] = set()
-
-    def _receive(self, *received: Any) -> None:
-        assert received[1] == f"demo.myshopify.com@{HOST}"
-        self.received.append((received[0], *received[2:]))
-        self.threads.add(threading.get_ident())
-
-    def take(self, shop: str, *, io_timeout: float) -> float:
-        self._receive("take", shop, io_timeout)
-        wait = self.waits.pop(0) if self.waits else 0.0
-        if isinstance(wait, StoqError):
-            raise wait
-        return wait
-
-    def give_back(self, shop: str, seconds_ago: float) -> None:
-        self._receive("give back", shop, seconds_ago)
-
-    def learn(self, shop: str, reading: RateLimit, *, io_timeout: float) -> None:
-        self._receive("learn", shop, reading.remaining, io_timeout)
-        if self.fails_to_learn:
-            raise NO_BUDGET
-
-    def hold(self, shop: str, seconds: float, *, io_timeout: float) -> None:
-        self._receive("hold", shop, seconds, io_timeout)
+def budget_of(*waits: float | StoqError) -> Any:
+    """Return a budget that gives these waits or errors, and then points at once."""
+    budget: Any = create_autospec(Budget, instance=True, blocking_io=True)
+    budget.take.side_effect = chain(waits, repeat(0.0))
+    budget.give_back.return_value = budget.learn.return_value = budget.hold.return_value = None
+    return budget
 
 
 class Run:
@@ -241,22 +215,24 @@ def test_pacing(mode: str) -> None:
 
     Nothing may take longer than the call has left, and in asyncio no I/O may block the loop.
     """
-    budget = FakeBudget(0.5, 0.25, 0.0, 0.125)
+    threads: set[int] = set()
+    budget = budget_of(0.5, 0.25, 0.0, 0.125)
+    budget.learn.side_effect = lambda *_, **__: threads.add(threading.get_ident())
     run = Run([LIMITED, CREATED], mode, budget=budget, total=100.0)
     assert run.waits == [0.5, 0.25, 7.0, 0.125]
     assert run.outcome.waited_seconds == sum(run.waits)
     assert run.seconds_left == [99.25, 90.625]
-    assert budget.received == [
-        ("take", 100.0),
-        ("take", 99.5),
-        ("take", 99.25),
-        ("learn", None, 48.875),
-        ("hold", 7.0, 48.875),
-        ("take", 90.75),
-        ("take", 90.625),
-        ("learn", 358, 44.5625),
+    assert budget.method_calls == [
+        call.take(KEY, io_timeout=100.0),
+        call.take(KEY, io_timeout=99.5),
+        call.take(KEY, io_timeout=99.25),
+        call.learn(KEY, RateLimit(None, None, None), io_timeout=48.875),
+        call.hold(KEY, 7.0, io_timeout=48.875),
+        call.take(KEY, io_timeout=90.75),
+        call.take(KEY, io_timeout=90.625),
+        call.learn(KEY, RateLimit(None, 358, None), io_timeout=44.5625),
     ]
-    assert (threading.get_ident() in budget.threads) is (mode == "sync")
+    assert (threading.get_ident() in threads) is (mode == "sync")
 
 
 @pytest.mark.parametrize(
@@ -271,7 +247,7 @@ def test_a_wait_for_the_budget(
     waits: list[Any], kind: type, waited: float, retry_after: float | None
 ) -> None:
     """It is told; where the deadline is earlier, or the budget fails, nothing was sent."""
-    run = Run([CREATED], budget=FakeBudget(*waits), total=20.0)
+    run = Run([CREATED], budget=budget_of(*waits), total=20.0)
     outcome: Any = run.outcome
     assert (type(outcome), outcome.waited_seconds) == (kind, waited)
     assert outcome.attempts == (0 if run.left else 1)
@@ -282,27 +258,27 @@ def test_a_wait_for_the_budget(
 @pytest.mark.parametrize("total", [0.0, -1.0])
 def test_a_deadline_that_is_over_sends_nothing(total: float) -> None:
     """When the deadline comes while points are taken, they are given back as just taken."""
-    budget = FakeBudget()
+    budget = budget_of()
     run = Run([CREATED], budget=budget, total=total)
     assert (type(run.outcome), run.outcome.attempts) == (NotSentError, 0)
     assert "total_timeout is over" in str(run.outcome)
-    assert budget.received == [("take", total), ("give back", 0.0)]
+    assert budget.method_calls == [call.take(KEY, io_timeout=total), call.give_back(KEY, 0.0)]
 
 
 @pytest.mark.parametrize("second", [30.0, NO_BUDGET])
 def test_a_budget_does_not_hide_the_first_error(second: float | StoqError) -> None:
     """What the first attempt ended in is raised where the budget ends the second."""
-    run = Run([UNKNOWN], budget=FakeBudget(0.0, second), total=10.0, retry_unknown=True)
+    run = Run([UNKNOWN], budget=budget_of(0.0, second), total=10.0, retry_unknown=True)
     assert isinstance(run.outcome, OutcomeUnknownError)
     assert run.outcome.attempts == 1
 
 
 def test_what_never_left_costs_no_points() -> None:
     """The points of an attempt that was not sent are given back, those of any other are not."""
-    budget = FakeBudget()
+    budget = budget_of()
     Run([NOT_SENT, UNKNOWN], budget=budget)
-    returned = [received for received in budget.received if received[0] != "take"]
-    assert returned == [("give back", 1.5)]
+    budget.give_back.assert_called_once_with(KEY, 1.5)
+    assert not budget.learn.called
 
 
 @pytest.mark.parametrize(
@@ -312,7 +288,9 @@ def test_a_budget_that_fails_after_the_call_does_not_undo_it(
     result: Answer, kind: type, caplog: pytest.LogCaptureFixture
 ) -> None:
     """An answer that is there stays, even if the budget could not be corrected."""
-    run = Run([result], budget=FakeBudget(fails_to_learn=True), max_retries=0)
+    budget = budget_of()
+    budget.learn.side_effect = NO_BUDGET
+    run = Run([result], budget=budget, max_retries=0)
     assert isinstance(run.outcome, kind)
     assert "could not be corrected: BudgetUnavailableError" in caplog.text
 
