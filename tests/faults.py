@@ -17,6 +17,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from itertools import chain, repeat
@@ -34,12 +35,11 @@ class Request(NamedTuple):
     body: bytes
 
 
-class Peer(threading.Thread):
-    """The server's end of one connection, which runs its scripts."""
+class Peer:
+    """The server's end of one connection."""
 
-    def __init__(self, sock: socket.socket, server: "FaultServer", script: "Script") -> None:
-        super().__init__()
-        self.sock, self._server, self._script = sock, server, script
+    def __init__(self, sock: socket.socket, server: "FaultServer") -> None:
+        self.sock, self._server = sock, server
         self._read = b""
 
     def read_head(self) -> bytes:
@@ -103,17 +103,16 @@ class Peer(threading.Thread):
         reset_when_closed(self.sock)
         self.sock.close()
 
-    def run(self) -> None:
+    def run(self, script: Script) -> None:
+        """Run *script*, and the server's next ones, until one of the sides is gone."""
         try:
-            self._script(self)
-            while self.sock.fileno() >= 0:
-                if not self._read:
-                    self._read_more()
-                next(self._server.scripts)(self)
-        except OSError:
-            pass  # the client left, or the server was told to stop
-        except Exception as error:  # noqa: BLE001 - reported where the server is closed
-            self._server.broken.append(error)
+            # OSError: the client left, or the server was told to stop.
+            with suppress(OSError):
+                script(self)
+                while self.sock.fileno() >= 0:
+                    if not self._read:
+                        self._read_more()
+                    next(self._server.scripts)(self)
         finally:
             self.sock.close()
             self._server.ended.release()
@@ -123,7 +122,7 @@ class FaultServer:
     """Listens on a loopback port until it is closed.
 
     *requests* are those that were read whole, *connections* those that were accepted. *ended* is
-    released once for each connection that is over. Closing raises what went *broken* in scripts.
+    released once for each connection that is over. Closing raises what a script raised.
     """
 
     def __init__(self, *scripts: Script) -> None:
@@ -131,15 +130,12 @@ class FaultServer:
         self.connections = 0
         self.ended = threading.Semaphore(0)
         self.stopping = threading.Event()
-        self.broken: list[Exception] = []
         self.will(*scripts)
         self._peers: list[Peer] = []
-        self._listener = socket.socket()
-        self._listener.bind(("127.0.0.1", 0))
-        self._listener.listen(128)
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.port: int = self._listener.getsockname()[1]
-        self._acceptor = threading.Thread(target=self._accept)
-        self._acceptor.start()
+        self._threads = ThreadPoolExecutor(256)
+        self._runs = [self._threads.submit(self._accept)]
 
     def url(self, scheme: str = "http") -> str:
         return f"{scheme}://127.0.0.1:{self.port}/api/v1"
@@ -151,27 +147,24 @@ class FaultServer:
         while True:
             sock, _ = self._listener.accept()
             if self.stopping.is_set():
-                sock.close()
-                return
+                return sock.close()
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.connections += 1
+            self._peers.append(Peer(sock, self))
             # Chosen here, so that connections get their scripts in the order in which they came.
-            peer = Peer(sock, self, next(self.scripts))
-            self._peers = [other for other in self._peers if other.is_alive()]
-            self._peers.append(peer)
-            peer.start()
+            self._runs.append(self._threads.submit(self._peers[-1].run, next(self.scripts)))
 
     def __exit__(self, *exc_info: object) -> None:
         self.stopping.set()
         socket.create_connection(("127.0.0.1", self.port)).close()
-        self._acceptor.join()
+        self._runs[0].result()
         self._listener.close()
         for peer in self._peers:
             with suppress(OSError):
                 peer.sock.shutdown(socket.SHUT_RDWR)
-            peer.join()
-        if self.broken:
-            raise ExceptionGroup("scripts of the fault server failed", self.broken)
+        for run in self._runs:
+            run.result()
+        self._threads.shutdown()
 
     def __enter__(self) -> Self:
         return self
