@@ -3,15 +3,22 @@
 import asyncio
 import random
 import signal
+import sys
 import threading
+from itertools import count
+from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
 from calling import Caller, email_request
 from faults import FaultServer, Peer, Script, answers_and_hangs, http
-from outcomes import INTENT, LATEST_SECONDS, ONE, ONE_CONNECTION, YES, Gate, on_signal
+from outcomes import INTENT, LATEST_SECONDS, ONE, ONE_CONNECTION, YES, Gate, answered, on_signal
 
+import stoqapp
 from stoqapp import HttpOptions, NotSentError, OutcomeUnknownError
+
+ROOMS = str(Path(stoqapp.__file__).parent)
 
 # An interrupted or cancelled call must not be tried again, even where retries are wanted.
 RETRYING: dict[str, Any] = {"http": ONE_CONNECTION, "max_retries": 5, "retry_unknown": True}
@@ -108,28 +115,36 @@ def test_an_interrupt_ends_a_call(start: bytes) -> None:
 
 # A socket that is interrupted while it connects belongs to no line yet, and is closed as garbage.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_interrupts_at_any_moment_leave_a_client_that_works() -> None:
-    """After many interrupts, wherever they came, the one connection is free or made anew."""
-    chance = random.Random(7)
-    interrupted = 0
+@pytest.mark.parametrize("answer", [YES, answered(201, INTENT, b"Connection: close")])
+def test_an_interrupt_at_any_line_leaves_a_client_that_works(answer: Script) -> None:
+    """Whatever an interrupt comes before, the one connection is free or made anew."""
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal lines_left
+        if not frame.f_code.co_filename.startswith(ROOMS):
+            return None
+        lines_left -= event == "line"
+        if lines_left == 0:
+            raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
     with (
-        on_signal(signal.SIGALRM, signal.default_int_handler),
-        FaultServer(YES) as server,
-        Caller("sync").client(server.url(), http=ONE_CONNECTION, timeout=LATEST_SECONDS) as client,
+        FaultServer(answer) as server,
+        Caller("sync").client(server.url(), http=ONE_CONNECTION, total_timeout=5.0) as client,
     ):
-        while interrupted < 80:
+        for number in count(1):
+            lines_left = number
+            sys.settrace(trace)
             try:
-                signal.setitimer(signal.ITIMER_REAL, chance.uniform(0.0001, 0.004))
-                try:
-                    # Python swallows an interrupt that comes in a finalizer.
-                    for _ in range(100):
-                        client.outcome()
-                finally:
-                    signal.setitimer(signal.ITIMER_REAL, 0)
+                client.outcome()
+                break
             except KeyboardInterrupt:
-                interrupted += 1
-            if interrupted % 10 == 0:
-                ONE.check(client.outcome())
+                pass
+            finally:
+                sys.settrace(before)
+            ONE.check(client.outcome())
+    assert number > 100
 
 
 def test_timeouts_and_cancellations_lose_no_connection() -> None:
