@@ -72,7 +72,6 @@ BODIES = rows_of(
     ("last chunk missing", answers_and_closes(in_chunks(chunked(INTENT, end=b""))), CUT),
     ("chunk size garbage", in_chunks(b"2\r\n{}\r\nzz\r\n"), CUT),
     ("chunk longer than it says", in_chunks(b"1\r\n{}\r\n0\r\n\r\n"), CUT),
-    ("trailer garbage", in_chunks(b"2\r\n{}\r\n0\r\n:\r\n\r\n"), CUT),
     ("chunks without end", floods(in_chunks(b""), chunked(b" " * 9000, end=b"")), CUT),
     ("chunks and a length", http(201, chunked(INTENT), CHUNKED, length=3), ONE),
     ("as large as the cap", http(201, FULL), created(body=FULL)),
@@ -117,7 +116,6 @@ HEADS = rows_of(
     ("no space after it", http(201, INTENT, reason=b"").replace(b"201 \r", b"201\r"), ONE),
     ("reason not ASCII", http(201, INTENT, reason="Erzeugt ☂".encode()), ONE),
     ("folded header", http(201, INTENT, b"X-Long: a\r\n  b"), ONE),
-    ("many headers", http(201, INTENT, *[b"X-%d: 1" % n for n in range(2000)]), ONE),
     ("header of 90 KiB", http(201, INTENT, b"X-Odd: " + b"a" * 90 * 1024), ONE),
     ("odd headers", http(201, INTENT, *ODD_HEADERS), ONE),
     ("and closes", answers_and_closes(http(201, INTENT, b"Connection: close")), ONE),
@@ -137,10 +135,8 @@ STATUS_LINES = {
     "headers of 200 KiB": answers_and_hangs(head(b"X: " + b"a" * 200 * 1024)[:-4]),
     "headers without mercy": floods(head(b"X: 1")[:-2], b"X: 1\r\n" * 999),
     "header without a colon": answers_and_hangs(head(b"nonsense")),
-    "header with a NUL": answers_and_hangs(head(b"X: a\0b")),
     "first header folded": answers_and_hangs(head(b" X: 1")),
     "length negative": answers_and_hangs(http(201, b"{}", length=-2)),
-    "two lengths": answers_and_hangs(http(201, b"{}", b"Content-Length: 1")),
     "unheard-of framing": answers_and_closes(unframed(201, b"Transfer-Encoding: a")),
     "after a 100": answers_and_closes(GO_ON + b"HTTP/1.1 201 Created\r\n"),
 }
@@ -172,7 +168,6 @@ def answers_too_early(peer: Peer) -> None:
 
 OTHERS = rows_of(
     ("302 elsewhere", http(302, b"", b"Location: http://127.0.0.1:1/"), odd(302)),
-    ("302 to nothing that is a URL", http(302, b"", b"Location: http://["), odd(302)),
     ("307 to nowhere", http(307, NO), odd(307, complete=True)),
     ("200 gzip", http(200, compressed(TAKEN), GZIP), with_errors(messages=("is already waiting",))),
     ("200 cut", answers_and_closes(http(200, TAKEN[:-4], length=99)), with_errors(messages=())),

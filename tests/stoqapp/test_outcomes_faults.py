@@ -51,9 +51,6 @@ from stoqapp import (
 from stoqapp.http.attempt import LARGEST_BODY_BYTES
 from stoqapp_sandbox import Sandbox
 
-HTTP2_SETTINGS = b"\x00\x00\x12\x04\x00\x00\x00\x00\x00\x00\x03\x00\x00\x00\x64"
-
-
 ENDS = {
     "resets before the request is read": faults.resets_unread,
     "resets after the request": answers_and_resets(),
@@ -64,7 +61,6 @@ ENDS = {
     "a 100 and nothing more": answers_and_closes(GO_ON),
     "no HTTP at all": answers_and_hangs(b"SSH-2.0-OpenSSH_9.2\r\n\r\n"),
     "HTTP/0.9": answers_and_closes(b"<html>Created</html>\n"),
-    "HTTP/2": answers_and_closes(HTTP2_SETTINGS),
     "TLS": answers_and_closes(b"\x15\x03\x03\x00\x02\x02\x50"),
     **{f"status {said}": answers_and_hangs(http(said)) for said in ["20x", "99", "2011", "-201"]},
     "other digits": answers_and_hangs(b"HTTP/1.1 \xd9\xa2\xd9\xa0\xd9\xa1 OK\r\n\r\n"),
