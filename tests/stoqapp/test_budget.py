@@ -262,11 +262,15 @@ def test_two_budgets_on_one_store(make_of: Any, kind: str) -> None:
 
 
 def test_many_threads() -> None:
-    """Threads that take at once get all points, and none twice."""
-    budget = Budget(points=120)
-    with ThreadPoolExecutor(8) as pool:
-        takes = sum(pool.map(lambda _: taken_now(budget), range(8)))
-    assert takes == 60
+    """Threads that take at once, and are preempted anywhere, get all points, and none twice."""
+    interval = sys.getswitchinterval()
+    budget = Budget(points=2000)
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            assert sum(pool.map(lambda _: taken_now(budget), range(8))) == 1000
+    finally:
+        sys.setswitchinterval(interval)
 
 
 SENDER = """

@@ -108,6 +108,7 @@ def test_other_answers(
         said = capsys.readouterr()
         assert f"stoqapp create: STOQ answered {status}" in said.err
         assert (r"'words\x1b[2J of the service'" in said.err) is ("--show-words" in words)
+        assert ("--show-words prints" in said.err) is ("--show-words" not in words)
     report = json.loads(said.out)
     assert (report["outcome"], report["carried_out"]) == (outcome, carried_out)
     assert (report["status"], report["messages"]) == (status, body["errors"])

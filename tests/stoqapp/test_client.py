@@ -203,13 +203,13 @@ def test_the_default_deadline_holds_a_window_of_the_budget(
     assert len(sandbox.intents) == 1
 
 
-def test_a_closed_client_takes_no_points(caller: Caller) -> None:
-    """A call on a closed client ends before it asks the budget."""
+def test_a_closed_client_does_not_ask_the_budget(caller: Caller) -> None:
+    """A call on a closed client ends before it waits for points."""
     budget = Budget(points=2)
-    with caller.client(budget=budget) as client:
-        client.do(lambda stoq: stoq.close())
-        assert type(client.outcome()) is ClientClosedError
     assert budget.take(SHOP) == 0
+    with caller.client(budget=budget, total_timeout=1.0) as client:
+        client.close()
+        assert type(client.outcome()) is ClientClosedError
 
 
 def test_a_copy_with_other_options() -> None:
