@@ -130,10 +130,10 @@ def record(
     """Record the chosen scenarios and return the exit code; without a sandbox, live."""
     bodies = {one: one.body if sandbox else one.body_for(vars(options)) for one in chosen}
     live = [one.name for one in chosen if was_live(one.path_in(options.into))]
-    question = f"This replaces live recordings: {', '.join(live)}. Go on?" if live else ""
-    if not sandbox:
-        question = f"This puts the customer on real waitlists of {stoq.shop}. Go on?"
-    if question and not options.yes and not agreed(COMMAND, question):
+    replaces = f"This replaces live recordings: {', '.join(live)}. Go on?"
+    creates = f"This puts the customer on real waitlists of {stoq.shop}. Go on?"
+    is_asked = (live or not sandbox) and not options.yes
+    if is_asked and not agreed(COMMAND, replaces if sandbox else creates):
         return 2
     code = 0
     for scenario, body in bodies.items():
