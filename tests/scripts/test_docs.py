@@ -3,13 +3,13 @@
 import re
 import shlex
 import shutil
-import signal
 import subprocess
-import sysconfig
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from importlib import import_module
 from importlib.metadata import entry_points, metadata
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -28,7 +28,6 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 # What docs/second-endpoint.md holds is run by test_second_endpoint.
 DOCUMENTS = sorted({ROOT / "README.md", *DOCS.glob("*.md")} - {DOCS / "second-endpoint.md"})
-SCRIPTS = Path(sysconfig.get_path("scripts"))
 # What other tests run in full, and what cannot be run here, is asked for its help.
 ASKED_FOR_HELP = {
     # By test_demo.
@@ -69,36 +68,25 @@ def test_python(
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
-    """Runs a command as a person would; one that serves goes on until the test ends.
+    """Runs a command as a person would; a sandbox goes on until the test ends.
 
-    A server takes any free port in place of its own, which another run may be using, and the
+    A sandbox takes any free port in place of its own, which another run may be using, and the
     commands after it are sent there. All run beside a copy of the examples, so that what they
     write stays out of the checkout.
     """
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     monkeypatch.chdir(tmp_path)
-    serving: list[subprocess.Popen[str]] = []
-    address_of: dict[str, str] = {}
+    address_of = {"/api/v1": urlsplit(BASE_URL).path}
 
-    def serve(words: list[str]) -> None:
-        port, words[3] = words[3], "0"
-        server = subprocess.Popen(
-            [SCRIPTS / words[0], *words[1:]], stdout=subprocess.PIPE, text=True
-        )
-        serving.append(server)
-        assert server.stdout is not None
-        said = re.match(r"stoqapp sandbox on http://([\d.]+:\d+) ", server.stdout.readline())
-        assert said
-        address_of[f"127.0.0.1:{port}"] = said[1]
+    def serve(port: int, **options: Any) -> None:
+        serving = running.enter_context(Sandbox(**options))
+        address_of[f"127.0.0.1:{port}"] = f"127.0.0.1:{serving.port}"
 
     def run_one(command: str) -> None:
         words = shlex.split(command) + ["--help"] * (command in ASKED_FOR_HELP)
         for written, taken in address_of.items():
             words = [word.replace(written, taken) for word in words]
-        words = [word.replace("/api/v1", urlsplit(BASE_URL).path) for word in words]
         match words:
-            case ["stoqapp", "sandbox", "--port", *_]:
-                serve(words)
             case ["stoqapp", *arguments]:
                 assert 0 == main(arguments)
             case [".venv/bin/python", script, *arguments]:
@@ -114,11 +102,9 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[s
                 program = ROOT / name if "/" in name else name
                 subprocess.run([program, *arguments], check=True, timeout=120)
 
-    yield run_one
-    for server in serving:
-        server.send_signal(signal.SIGTERM)
-        assert server.wait(timeout=20) == 0
-        server.communicate()
+    monkeypatch.setattr(stoqapp_sandbox, "serve", serve)
+    with ExitStack() as running:
+        yield run_one
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
