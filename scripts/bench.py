@@ -42,7 +42,7 @@ from stoqapp.inputs import prepare
 from stoqapp.spec import SHOP_HEADER
 from stoqapp_sandbox import Sandbox
 
-SCRIPTS: Final = Path(__file__).resolve().parent
+ROOT: Final = Path(__file__).resolve().parents[1]
 PATH: Final = "/api/v1/intents.json"
 HEADERS: Final = {SHOP_HEADER: "demo.myshopify.com"}
 CREATED: Final = b'{"intents": [{"id": "1", "channel": "email", "quantity": 1}], "errors": []}'
@@ -106,7 +106,9 @@ def served(*command: str, python: str | Path = sys.executable) -> Iterator[str]:
     """Run a server in a process of its own; yield the URL that it prints."""
     pipe, both = subprocess.PIPE, subprocess.STDOUT
     words = [python, *command]
-    with subprocess.Popen(words, cwd=SCRIPTS, stdout=pipe, stderr=both, text=True) as process:
+    with subprocess.Popen(
+        words, cwd=ROOT / "scripts", stdout=pipe, stderr=both, text=True
+    ) as process:
         try:
             lines = iter(process.stdout or ())
             yield next(found[0] for line in lines if (found := re.search(r"http://\S+\d", line)))
@@ -174,7 +176,7 @@ async def calls(_folder: Path) -> None:
 
 
 async def sandbox(folder: Path) -> None:
-    numbers, python = itertools.count(1), environment(folder / "venv", f"{SCRIPTS.parent}[sandbox]")
+    numbers, python = itertools.count(1), environment(folder / "venv", f"{ROOT}[sandbox]")
 
     async def load(url: str) -> None:
         async with aiohttp.ClientSession() as session:
@@ -286,21 +288,15 @@ async def paced(folder: Path) -> None:
 
 
 async def sizes(folder: Path) -> None:
-    sources = {
-        "stoqapp": str(SCRIPTS.parent),
-        "openai": "",
-        "stripe": "",
-        "klaviyo_api": "klaviyo-api",
-    }
     imports: dict[str, Callable[[], float]] = {}
 
     def processor_time(python: Path, module: str) -> float:
         program = f"import time, {module}; print(time.process_time())"
         return float(subprocess.run([python, "-c", program], check=True, stdout=-1).stdout)
 
-    for module, source in sources.items():
-        wheels = folder / "wheels" / module
-        subprocess.run([*PIP, "wheel", "--no-deps", "-w", wheels, source or module], check=True)
+    for module in ("stoqapp", "openai", "stripe", "klaviyo_api"):
+        wheels, wanted = folder / "wheels" / module, ROOT if module == "stoqapp" else module
+        subprocess.run([*PIP, "wheel", "--no-deps", "-w", wheels, wanted], check=True)
         [wheel] = wheels.iterdir()
         python = environment(folder / module, wheel)
         installed = [each.stat().st_size for each in folder.glob(f"{module}/lib/*/*/**/*.*")]
