@@ -110,10 +110,11 @@ def findings(document: dict[str, Any]) -> Iterator[tuple[str, bool]]:
                 f"{text}, and quote the new words\n    {place} said: {words}\n    now: {now}",
                 True,
             )
-    arguments = {row.path for row in INPUTS.values()}
-    for place, schema in read.required.items():
+    arguments = [f"{row.path}." for row in INPUTS.values()]
+    sections = {name: read.request.properties[name] for name in read.request.required}
+    for place, schema in (sections | read.required).items():
         # A field with one possible value is not asked for.
-        if len(schema.enum) != 1 and place not in arguments:
+        if len(schema.enum) != 1 and not any(one.startswith(f"{place}.") for one in arguments):
             yield f"{SDK}/inputs.py: give {place}, which is required, a row", True
     channel, known = read.field("intent.channel"), {one.name for one in CHANNELS}
     for name in sorted(known ^ set(channel.enum if channel else known)):

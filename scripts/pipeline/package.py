@@ -1,4 +1,4 @@
-"""Make the package with openapi-python-client and ruff, judge it, and put it in place."""
+"""Make the package with two generators and ruff, judge it, and put it in place."""
 
 import contextlib
 import importlib.metadata
@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from datamodel_code_generator import Error, generate
+from datamodel_code_generator import generate
 from datamodel_code_generator.config import GenerateConfig
 from openapi_python_client import Project
 from openapi_python_client.config import Config, ConfigFile, MetaType
@@ -141,11 +141,12 @@ def _typed_dicts(document: dict[str, Any], settings: dict[str, Any]) -> str:
         with warnings.catch_warnings(action="ignore"):
             # A format that it does not know is a string's.
             return str(generate({**document, "paths": requests}, config=GenerateConfig(**settings)))
-    except Error as error:
+    except Exception as error:
         if "Models not found" in str(error):
             # No request holds an object.
             return ""
-        raise RunError(f"datamodel-code-generator: {error}", Exit.BAD_TOOL) from error
+        reason = f"datamodel-code-generator crashed: {type(error).__name__}: {error}"
+        raise RunError(reason, Exit.BAD_TOOL) from error
 
 
 def _run(words: list[str], folder: Path) -> None:
