@@ -332,9 +332,11 @@ class Judge:
 
 
 def _no_row(texts: dict[str, str], contacts: dict[str, str]) -> str | None:
-    """Return why a record stands for no customer: it is empty, or has totals."""
+    """Return why a record stands for no customer: it is empty, repeats the header, has totals."""
     if not texts:
         return "empty"
+    if all(column == text for column, text in texts.items()):
+        return "header"
     first = next(iter(texts.values()))
     if all(_figures_off(text) in _TOTALS for text in (first, *contacts.values())):
         return "totals"

@@ -1,5 +1,6 @@
 """What people see before anything is sent: numbers and examples, with contacts masked."""
 
+import re
 from typing import Any, Final
 
 from stoqapp.bulk.cells import masked
@@ -19,6 +20,10 @@ NOTES: Final = (
     "A shop with opt-in confirmation or alerts may send a mail for each intent.",
     "The API takes no date and no 'GDPR confirmed': rows go out oldest first instead."
     " STOQ's own upload takes both; --template writes a file for it.",
+)
+_MAY_TELL_WHO_LEFT: Final = re.compile("stat|notif|subscri|opt.?(in|out)|sent|active", re.I)
+_UNUSED: Final = (
+    "The column {0!r} is not used. If it says who waits no more, name it, like --map {0!r}=status."
 )
 # A person chooses: pasted as it is, none of them is taken.
 _VALUES: Final = {
@@ -74,7 +79,10 @@ def preview(
         "in_stock_now": _in_stock(plan),
         "send": sum(left.values()),
         "seconds": windows * WINDOW_SECONDS * _SLACK,
-        "notes": list(NOTES),
+        "notes": [
+            *(_UNUSED.format(name) for name in unused if _MAY_TELL_WHO_LEFT.search(name)),
+            *NOTES,
+        ],
     }
 
 

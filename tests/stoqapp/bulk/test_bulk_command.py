@@ -162,7 +162,10 @@ def test_only_what_is_new_leaves(running: Service, capsys: pytest.CaptureFixture
 def test_a_plan_sends_and_keeps_nothing(
     running: Service, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """--plan shows what would happen; --rows has every verdict, for its owner alone."""
+    """--plan shows what would happen; --rows has every verdict, for its owner alone.
+
+    A column that may say who left is named where it is not used.
+    """
     Path("list.csv").write_bytes(WAITING)
     assert 0 == run_import("list.csv", running, *MEANING, "--plan", "--rows", "rows.jsonl")
     shown = capsys.readouterr().out
@@ -175,6 +178,9 @@ def test_a_plan_sends_and_keeps_nothing(
     rows = [json.loads(line) for line in Path("rows.jsonl").read_text("utf-8").splitlines()]
     assert {"line", "verdict", "reason", "shop", "body"} == set(rows[0])
     assert [2, 3, 4, 5, 6, 7] == [row["line"] for row in rows]
+    Path("list.csv").write_bytes(WAITING.replace(b"Status", b"Email subscription"))
+    assert 0 == run_import("list.csv", running, "--plan")
+    assert "The column 'Email subscription' is not used" in capsys.readouterr().out
 
 
 def test_a_template_for_the_upload(running: Service) -> None:
