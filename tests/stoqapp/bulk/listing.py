@@ -57,3 +57,12 @@ def of_row(folder: Path, row: dict[str, str], *given: str, **options: Any) -> Ve
     used = {name: text for name, text in whole.items() if text != "(no column)"}
     (verdict,) = verdicts(folder, csv_of(list(used), list(used.values())), *given, **options)
     return verdict
+
+
+def request(number: int, domain: str = "example.com") -> dict[str, Any]:
+    """Return the body of a request for one person."""
+    intent = {"shopify_variant_id": 4711, "shopify_product_id": 42, "channel": "email"}
+    return {
+        "intent": intent | {"quantity": 1, "source": "api"},
+        "customer": {"email": f"person{number}@{domain}"},
+    }

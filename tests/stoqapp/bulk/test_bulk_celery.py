@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from listing import request
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from service import Service, service
@@ -79,7 +80,7 @@ def test_workers_that_are_killed_in_flight_lose_nothing(tmp_path: Path, redis_ur
     outbox = SqliteOutbox(tmp_path / "outbox.sqlite")
     for number in range(EACH):
         for shop in SHOPS:
-            outbox.add(shop, _body(number, shop))
+            outbox.add(shop, request(number, f"{shop.partition('.')[0]}.example.com"))
     with service(latency=0.1) as running:
         environment = {
             "REDIS_URL": redis_url,
@@ -104,19 +105,6 @@ def test_workers_that_are_killed_in_flight_lose_nothing(tmp_path: Path, redis_ur
         twice = running.received.total() - len(running.received)
         assert len(SHOPS) * EACH == len(running.stored)
         assert twice <= KILLS * IN_FLIGHT
-
-
-def _body(number: int, shop: str) -> dict[str, dict[str, object]]:
-    return {
-        "intent": {
-            "shopify_variant_id": 4711,
-            "shopify_product_id": 42,
-            "channel": "email",
-            "quantity": 1,
-            "source": "api",
-        },
-        "customer": {"email": f"person{number}@{shop.partition('.')[0]}.example.com"},
-    }
 
 
 def _wait_for(running: Service, count: int) -> None:

@@ -5,13 +5,16 @@ import logging
 import os
 import re
 import signal
+import sqlite3
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing, nullcontext
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -207,48 +210,36 @@ def test_shops_that_a_column_names_go_side_by_side(running: Service) -> None:
     assert 30 == len(running.stored)
 
 
-def test_twenty_failures_of_one_kind_stop_it(
-    running: Service, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("answer", "base_url", "rows", "code", "told"),
+    [
+        (lambda _: NOT_FOUND, "", 100, 1, "stopped: demo.myshopify.com: NotFoundError (404)"),
+        (lambda _: None, "http://127.0.0.1:9/api/v1", 30, 1, "left 30"),
+        (lambda count: (500, {}) if count <= 9 else None, "", 3, 3, "unknown 3"),
+    ],
+    ids=["404", "no network", "500"],
+)
+def test_the_same_command_goes_on_after_failures(
+    answer: Callable[[int], Any],
+    base_url: str,
+    rows: int,
+    code: int,
+    told: str,
+    running: Service,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """404 for everything ends after some twenty requests, and the same command goes on later."""
-    write_rows(Path("list.csv"), range(100))
-    running.answer = lambda _: NOT_FOUND
-    assert 1 == run_import("list.csv", running)
-    printed = capsys.readouterr()
-    assert "stopped: demo.myshopify.com: NotFoundError (404)" in printed.err
-    assert 20 <= running.received.total() < 30
-    assert 0 == main(["ledger", "rejected"])
-    assert "list.csv line 2: demo.myshopify.com variant 4711: 404" in capsys.readouterr().out
-    running.answer = lambda _: None
-    assert 0 == run_import("list.csv", running)
-    assert 100 == len(running.stored)
-
-
-def test_without_a_network_nothing_is_lost(
-    running: Service, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What was not sent waits; the ledger does not know it."""
-    write_rows(Path("list.csv"), range(30))
+    """Twenty failures of one kind end it, what is unknown is asked again, and nothing is lost."""
     monkeypatch.setattr("stoqapp.retry.FIRST_WAIT_SECONDS", 0.001)
+    write_rows(Path("list.csv"), range(rows))
+    running.answer = answer
     words = ["import", "list.csv", "--shop", "demo", "--yes", "--base-url"]
-    assert 1 == main([*words, "http://127.0.0.1:9/api/v1"])
-    printed = capsys.readouterr()
-    assert "left 30" in printed.out
-    assert "NotSentError" in printed.err
-    assert 0 == run_import("list.csv", running)
-
-
-def test_what_was_unknown_is_asked_again(
-    running: Service, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A row without an answer is unknown; the next run finds it on the list."""
-    monkeypatch.setattr("stoqapp.retry.FIRST_WAIT_SECONDS", 0.001)
-    write_rows(Path("list.csv"), range(3))
-    running.answer = lambda count: (500, {}) if count <= 9 else None
-    assert 3 == run_import("list.csv", running)
-    assert "unknown" in capsys.readouterr().out
-    assert 0 == run_import("list.csv", running)
-    assert 3 == len(running.stored)
+    assert code == main([*words, base_url or running.base_url])
+    assert told in "".join(capsys.readouterr())
+    assert running.received.total() < 30
+    running.answer = lambda _: None
+    assert 0 == main([*words, running.base_url])
+    assert rows == len(running.stored)
 
 
 def test_options_with_values(running: Service, capsys: pytest.CaptureFixture[str]) -> None:
@@ -302,39 +293,36 @@ def test_ctrl_c(times: int, running: Service) -> None:
     assert repeated == (0 if times == 1 else came)
 
 
-def test_a_ledger_in_use_is_refused(running: Service, capsys: pytest.CaptureFixture[str]) -> None:
-    """Only one import works on a ledger; the message has its pid, and others may look."""
-    write_rows(Path("list.csv"), range(5))
-    with Ledger("stoqapp.ledger"):
-        assert 1 == run_import("list.csv", running)
-        assert f"process {os.getpid()} works on the ledger" in capsys.readouterr().err
-        assert 0 == main(["ledger", "show"])
-        assert "empty" in capsys.readouterr().out
-    assert 0 == run_import("list.csv", running)
-
-
-@pytest.mark.parametrize("damage", ["not sqlite", "another database", "read-only"])
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        ("in use", f"process {os.getpid()} works on the ledger stoqapp.ledger"),
+        ("not sqlite", "stoqapp.ledger cannot be used"),
+        ("another database", "stoqapp.ledger is not a ledger"),
+        ("read-only", "stoqapp.ledger cannot be used"),
+    ],
+)
 def test_a_ledger_that_cannot_be_used(
-    damage: str, running: Service, capsys: pytest.CaptureFixture[str]
+    damage: str, told: str, running: Service, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Nothing is sent, and one line says what is wrong with the ledger."""
-    import sqlite3
-
+    """Nothing is sent, and one line says why; others may look at a ledger that is in use."""
     write_rows(Path("list.csv"), range(2))
+    path = Path("stoqapp.ledger")
     if damage == "not sqlite":
-        Path("stoqapp.ledger").write_bytes(b"x" * 5000)
+        path.write_bytes(b"x" * 5000)
     elif damage == "another database":
-        with sqlite3.connect("stoqapp.ledger") as other:
+        with closing(sqlite3.connect(path)) as other:
             other.execute("CREATE TABLE mine (a)")
-        other.close()
-    else:
+    elif damage == "read-only":
         if os.geteuid() == 0:
             pytest.skip("root may write everywhere")
-        Ledger("stoqapp.ledger").close()
-        Path("stoqapp.ledger").chmod(0o400)
-    assert 1 == run_import("list.csv", running)
-    error = capsys.readouterr().err
-    assert "stoqapp.ledger" in error
+        Ledger(path).close()
+        path.chmod(0o400)
+    with Ledger(path) if damage == "in use" else nullcontext():
+        assert 1 == run_import("list.csv", running)
+        error = capsys.readouterr().err
+        assert damage != "in use" or 0 == main(["ledger", "show"])
+    assert told in error
     assert 1 == error.count("\n")
     assert not running.received
 
@@ -363,13 +351,16 @@ def test_a_disk_that_is_full(running: Service, tmp_path: Path) -> None:
     assert sum(count > 1 for count in running.received.values()) <= 8
 
 
-def test_a_ledger_is_purged(running: Service, capsys: pytest.CaptureFixture[str]) -> None:
-    """Purging asks for --yes, and takes every file of the ledger away."""
+def test_a_ledger_tells_and_is_purged(running: Service, capsys: pytest.CaptureFixture[str]) -> None:
+    """It says what was refused; purging asks for --yes, and takes every file of it away."""
     write_rows(Path("list.csv"), range(2))
-    run_import("list.csv", running)
+    running.answer = lambda count: NOT_FOUND if count == 1 else None
+    assert 3 == run_import("list.csv", running)
     assert 2 == main(["ledger", "purge"])
     assert 0 == main(["ledger", "show", "--json"])
-    assert '{"sent": 2}' in capsys.readouterr().out
+    assert '{"refused": 1, "sent": 1}' in capsys.readouterr().out
+    assert 0 == main(["ledger", "rejected"])
+    assert ": demo.myshopify.com variant 4711: 404 NotFoundError" in capsys.readouterr().out
     assert 0 == main(["ledger", "purge", "--yes"])
     assert [] == list(Path().glob("stoqapp.ledger*"))
     for words in (["show"], ["purge", "--yes"]):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from listing import request
 from service import NOT_FOUND, service
 
 from stoqapp import AsyncStoq, Budget
@@ -15,21 +16,12 @@ from stoqapp.outbox import OutboxError, SqliteOutbox
 SHOPS = ("one.myshopify.com", "two.myshopify.com")
 
 
-def body(number: int) -> dict[str, Any]:
-    """Return a request for one person."""
-    intent = {"shopify_variant_id": 4711, "shopify_product_id": 42, "channel": "email"}
-    return {
-        "intent": intent | {"quantity": 1, "source": "api"},
-        "customer": {"email": f"person{number}@example.com"},
-    }
-
-
 def filled(path: Path, count: int, *shops: str) -> SqliteOutbox:
     """Return an outbox with so many requests of each shop."""
     outbox = SqliteOutbox(path)
     for number in range(count):
         for place, shop in enumerate(shops):
-            outbox.add(shop, body(number * 10 + place))
+            outbox.add(shop, request(number * 10 + place))
     return outbox
 
 
