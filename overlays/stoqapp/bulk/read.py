@@ -25,7 +25,7 @@ _MARKS: Final = {
     b"\xfe\xff": "utf-16",
 }
 _WORKBOOKS: Final = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")
-_CODE_PAGES: Final = ("cp1252", "cp1250", "cp1251", "mac_roman")
+_CODE_PAGES: Final = ("cp1252", "cp1250", "cp1251", "cp932", "mac_roman")
 _DELIMITERS: Final = ",;\t|"
 _HEADER_WITHIN: Final = 20
 
@@ -113,8 +113,10 @@ class Source:
             fault = f"has {len(row)} cells, and the header {len(columns)}"
             return Record(line, {columns[0]: (delimiter or ",").join(row)}, fault)
         cells = dict.fromkeys(columns, "") | dict(zip(columns, row, strict=False))
+        # A row has at least a number or an address.
         lines = (part for cell in row if "\n" in cell for part in cell.split("\n"))
-        if delimiter and any(0 < len(columns) - 1 <= part.count(delimiter) for part in lines):
+        rows = (part for part in lines if delimiter and re.search("[@0-9]", part))
+        if any(0 < len(columns) - 1 <= part.count(delimiter) for part in rows):
             return Record(line, cells, "a quoted cell holds whole rows: a quote is missing")
         return Record(line, cells)
 
@@ -247,7 +249,7 @@ def _open_workbook(path: Path, known: Known) -> Source:
     top = list(islice(rows, _HEADER_WITHIN))
     ranks = [(known(row), -place) for place, row in enumerate(top) if any(row)]
     if not ranks:
-        raise ImportFileError(f"the first sheet of {path.name} is empty")
+        raise ImportFileError(f"the first sheet of {path.name} is empty: put the list there")
     place = -max(ranks)[1]
     return Source(path, "workbook", _unique(top[place]), header_line=place + 1, note=note)
 

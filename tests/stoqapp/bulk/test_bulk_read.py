@@ -56,6 +56,8 @@ def test_a_file_that_is_not_utf8_is_refused_until_an_encoding_is_given(tmp_path:
     assert ["Zoë"] == _names(tmp_path, content, encoding="cp1252")
     with pytest.raises(ImportFileError, match="cp1252: oë@; cp1250"):
         _names(tmp_path, "Email\nzoë@example.com".encode("cp1252"))
+    with pytest.raises(ImportFileError, match="cp932: 再入荷"):
+        _names(tmp_path, "Email,再入荷".encode("cp932"))
     with pytest.raises(ImportFileError, match="no encoding 'klingon'"):
         _names(tmp_path, content, encoding="klingon")
     with pytest.raises(ImportFileError, match="cannot be read as ascii"):
@@ -71,7 +73,7 @@ def test_rows_whose_cells_cannot_be_told_apart_are_rejects(tmp_path: Path) -> No
         "ada@example.com,45100000000201,Lovelace, Ada",
         '"bo@example.com,45100000000201,Bo',
         'cy@example.com,45100000000201,"Cy"',
-        'di@example.com,45100000000201,"Di\nDee"',
+        'di@example.com,45100000000201,"Di,\nDee, and, others"',
         'ed@example.com,45100000000201,"Ed',
         "fy@example.com,45100000000201,Fy",
         'gi@example.com,45100000000201,Gi"',
