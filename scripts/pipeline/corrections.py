@@ -47,16 +47,17 @@ class Correction:
         A ``test`` of a type also holds for a list of types with that one in it. A ``remove`` of
         what is gone is done already.
         """
-        result, kinds = document, [operation["op"] for operation in self.operations]
-        for operation, kind in zip(self.operations, kinds, strict=True):
-            place, wanted = operation["path"], operation.get("value")
+        result = document
+        for operation in self.operations:
+            kind, place, wanted = (operation.get(key) for key in ("op", "path", "value"))
             try:
                 holder, last = Place(place).to_last(result)
                 found = holder[last] if kind in ("test", "remove") else None
                 if kind != "test" or not isinstance(found, list) or wanted not in found:
                     result = apply_patch(result, [operation], pointer_cls=Place)
             except (JsonPatchException, JsonPointerException, LookupError) as error:
-                if "remove" in kinds and isinstance(error, LookupError | JsonPointerException):
+                is_gone = isinstance(error, LookupError | JsonPointerException)
+                if is_gone and any(each["op"] == "remove" for each in self.operations):
                     return document
                 expected = json.dumps(wanted) if kind == "test" else f"to {kind}"
                 raise RunError(
