@@ -49,7 +49,7 @@ class Correction:
         """
         result = document
         for operation in self.operations:
-            kind, place, wanted = (operation.get(key) for key in ("op", "path", "value"))
+            kind, place, wanted = operation["op"], operation["path"], operation.get("value")
             try:
                 holder, last = Place(place).to_last(result)
                 found = holder[last] if kind in ("test", "remove") else None
