@@ -16,7 +16,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, Final, Generic, Self, TypeVar
+from functools import partial
+from typing import Any, Final, Self
 
 import httpcore
 import httpx
@@ -238,20 +239,16 @@ class AsyncLine(httpx.AsyncHTTPTransport):
         self._pool = _connection(httpcore.AsyncConnectionPool, self.wire, route)
 
 
-AnyLine = TypeVar("AnyLine", Line, AsyncLine)
-
-
-class FreeLines(Generic[AnyLine]):
+class FreeLines:
     """The lines that no call uses; the newest is taken first, so that the others can go."""
 
-    def __init__(self, kind: type[AnyLine], route: Route) -> None:
-        self._kind: type[AnyLine] = kind
-        self._route = route
-        self._lines: deque[AnyLine] = deque()
+    def __init__(self, kind: type[Line] | type[AsyncLine], route: Route) -> None:
+        self._make = partial(kind, route)
+        self._lines: deque[Any] = deque()
         self._closed = False
 
     @contextmanager
-    def lend(self, attempt: Attempt) -> Iterator[AnyLine]:
+    def lend(self, attempt: Attempt) -> Iterator[Any]:
         """Yield a line for one attempt; then keep it, or close it if that did not end clearly."""
         line = self._newest()
         line.wire.attempt = attempt
@@ -263,16 +260,16 @@ class FreeLines(Generic[AnyLine]):
             else:
                 line.wire.close()
 
-    def _newest(self) -> AnyLine:
+    def _newest(self) -> Any:
         with suppress(IndexError):
             while True:
                 line = self._lines.pop()
                 if _is_fit(line):
                     return line
                 line.wire.close()
-        return self._kind(self._route)
+        return self._make()
 
-    def _keep(self, line: AnyLine) -> None:
+    def _keep(self, line: Any) -> None:
         # IndexError: there is no other; ValueError: another thread has just taken it.
         with suppress(IndexError, ValueError):
             oldest = self._lines[0]

@@ -50,7 +50,7 @@ class _Sender:
         if self._closed:
             raise ClientClosedError("nothing was sent: this client is closed; make a new one")
 
-    def _line(self, lines: FreeLines[Any], attempt: Attempt) -> AbstractContextManager[Any]:
+    def _line(self, lines: FreeLines, attempt: Attempt) -> AbstractContextManager[Any]:
         """Return what to send through: the user's own transport, or one of *lines*."""
         if self._given is None:
             return lines.lend(attempt)
@@ -162,7 +162,7 @@ class Transport(_Sender):
                 self._given.close()
 
 
-async def _kept(lines: FreeLines[AsyncLine]) -> AsyncGenerator[None]:
+async def _kept(lines: FreeLines) -> AsyncGenerator[None]:
     """Keep *lines* until this is closed: by hand, or by the event loop.
 
     asyncio closes every generator that is left when its loop shuts down, and the one that is
@@ -177,7 +177,7 @@ async def _kept(lines: FreeLines[AsyncLine]) -> AsyncGenerator[None]:
 class _Home(NamedTuple):
     """What one event loop of one process has: free lines, and a turn for each call."""
 
-    lines: FreeLines[AsyncLine]
+    lines: FreeLines
     turns: asyncio.Semaphore
     keeper: AsyncGenerator[None]
 
