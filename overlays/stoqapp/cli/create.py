@@ -13,13 +13,11 @@ from stoqapp.cli.parser import Parser
 from stoqapp.client import Stoq
 from stoqapp.errors import (
     WORDS,
-    ConfigurationError,
     IntentRefusedError,
     InvalidIntentError,
     RateLimitedError,
     ServerError,
     StoqError,
-    UnusableInputError,
 )
 from stoqapp.inputs import INPUTS, Input
 from stoqapp.rules import CONTACT_OF_CHANNEL
@@ -158,10 +156,10 @@ def _field(text: str) -> tuple[str, Any]:
 def run(arguments: argparse.Namespace) -> int:
     """Create the intent, print the outcome and return the exit code."""
     given = vars(arguments)
-    fields = {name: given[name] for name in INPUTS}
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with Stoq(**{name: given[name] for name in _CLIENT_OPTIONS}) as stoq:
+            fields = {name: given[name] for name in INPUTS}
             created = stoq.subscribe(**fields, more=dict(arguments.more))
     except StoqError as error:
         code, outcome = _outcome_of(error)
@@ -194,7 +192,7 @@ def _outcome_of(error: StoqError) -> tuple[int, str]:
     """Return the exit code for *error*, and the word for it."""
     if error.carried_out is None:
         return UNKNOWN, "unknown"
-    if isinstance(error, InvalidIntentError | ConfigurationError | UnusableInputError):
+    if isinstance(error, ValueError):
         return BROKEN_RULE, "invalid"
     if isinstance(error, RateLimitedError | ServerError):
         return REFUSED_FOR_NOW, "refused for now"
