@@ -5,7 +5,6 @@ import json
 import logging
 import os
 import signal
-from collections.abc import Callable
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -35,10 +34,6 @@ ALTERNATIVES: list[tuple[str, str | int]] = [
 ]
 ALTERNATIVES += [("rate_points", 1000), ("rate_write", 3)]
 
-Run = Callable[..., tuple[int, str, str]]
-# Like `Run`, but with the report that is printed for --json.
-Report = Callable[..., tuple[int, Any]]
-
 
 @pytest.fixture
 def service(sandbox: Sandbox) -> Sandbox:
@@ -48,7 +43,7 @@ def service(sandbox: Sandbox) -> Sandbox:
 
 
 @pytest.fixture
-def verify(service: Sandbox, capsys: pytest.CaptureFixture[str]) -> Run:
+def verify(service: Sandbox, capsys: pytest.CaptureFixture[str]) -> Any:
     """Runs the command; returns its exit code, and what it prints to either stream."""
 
     def run(*words: str, base_url: str = service.base_url) -> tuple[int, str, str]:
@@ -59,8 +54,8 @@ def verify(service: Sandbox, capsys: pytest.CaptureFixture[str]) -> Run:
 
 
 @pytest.fixture
-def reported(verify: Run) -> Report:
-    """Runs the command without a question."""
+def reported(verify: Any) -> Any:
+    """Runs the command without a question; returns its exit code and the report of --json."""
 
     def run(*words: str, **base_url: str) -> tuple[int, Any]:
         code, out, _ = verify(*(words or ALL_OPTIONS), "--yes", "--json", **base_url)
@@ -90,7 +85,7 @@ def test_one_switch_is_named_exactly(name: str, choice: str | int) -> None:
     assert {name: choice} == explanation(service, AS_THE_VENDOR, replay)
 
 
-def test_several_switches_are_named(service: Sandbox, reported: Report) -> None:
+def test_several_switches_are_named(service: Sandbox, reported: Any) -> None:
     """Things that the service does otherwise at once are all named, and nothing is left over."""
     others = {"duplicate": "409", "created_intent": "id", "rate_points": 500}
     service.configure(assume=AS_THE_VENDOR | others, catalog=CATALOG)
@@ -99,7 +94,7 @@ def test_several_switches_are_named(service: Sandbox, reported: Report) -> None:
     assert Sandbox(assume=report["assume"]).assumptions == service.assumptions
 
 
-def test_the_expected_holds(verify: Run) -> None:
+def test_the_expected_holds(verify: Any) -> None:
     """A service that does what the sandbox does gets exit code 0, and a sandbox that is like it."""
     code, told, _ = verify(*ALL_OPTIONS, "--yes")
     assert (0, len(PROBES) + 1) == (code, told.count("as the sandbox"))
@@ -108,7 +103,7 @@ def test_the_expected_holds(verify: Run) -> None:
     )
 
 
-def test_what_is_not_asked_is_told(reported: Report) -> None:
+def test_what_is_not_asked_is_told(reported: Any) -> None:
     """Without a phone number and a market, the probes that need them are told with the reason."""
     code, report = reported(*OPTIONS)
     assert 0 == code
@@ -117,7 +112,7 @@ def test_what_is_not_asked_is_told(reported: Report) -> None:
     assert "it needs --market" == report["not_asked"]["market"]
 
 
-def test_what_no_switch_explains(service: Sandbox, verify: Run) -> None:
+def test_what_no_switch_explains(service: Sandbox, verify: Any) -> None:
     """An answer that no switch gives is told, with what else is thought possible."""
     service.fail_next(500, after=2)
     service.fail_next(422, after=1, body={"errors": ["not JSON"]})
@@ -127,7 +122,7 @@ def test_what_no_switch_explains(service: Sandbox, verify: Run) -> None:
     assert "No switch of the sandbox explains refused_status" in told
 
 
-def test_no_switch_is_named_without_need(service: Sandbox, reported: Report) -> None:
+def test_no_switch_is_named_without_need(service: Sandbox, reported: Any) -> None:
     """Of an answer with another status, that alone is told, and only what gives it is named."""
     service.configure(assume=AS_THE_VENDOR)
     _, report = reported()
@@ -140,7 +135,7 @@ def test_no_switch_is_named_without_need(service: Sandbox, reported: Report) -> 
     ("typed", "is_terminal", "sent"), [("y", True, True), ("n", True, False), ("y", False, False)]
 )
 def test_the_plan_is_told_and_agreed_to(
-    typed: str, is_terminal: bool, sent: bool, service: Sandbox, verify: Run, monkeypatch: Any
+    typed: str, is_terminal: bool, sent: bool, service: Sandbox, verify: Any, monkeypatch: Any
 ) -> None:
     """What is sent, for whom, and what it leaves is told first; only a yes at a terminal sends."""
     stdin = io.StringIO(f"{typed}\n")
@@ -166,14 +161,11 @@ def test_the_plan_is_told_and_agreed_to(
     ],
 )
 def test_unusable_arguments_send_nothing(
-    words: list[str], code: int, said: str, service: Sandbox, verify: Run
+    words: list[str], code: int, said: str, service: Sandbox, verify: Any
 ) -> None:
     """What cannot be used ends with the reason before anything is sent."""
     found, _, aside = verify(*OPTIONS, "--yes", *words)
     assert (code, True, []) == (found, said in aside, service.intents)
-
-
-LOST, TO_THE_END = "3 requests in a row went without an answer", len(PROBES) - 2
 
 
 @pytest.mark.parametrize(
@@ -181,13 +173,17 @@ LOST, TO_THE_END = "3 requests in a row went without an answer", len(PROBES) - 2
     [
         # All others build on the first request.
         ([(422, {})], (3, 0, 0), "take a variant for which the customer is not on the list"),
-        ([(500, {"after": 1, "times": 99})], (5, 1, 3), LOST),
+        (
+            [(500, {"after": 1, "times": 99})],
+            (5, 1, 3),
+            "3 requests in a row went without an answer",
+        ),
         ([(429, {"after": 3})], (6, 3, 0), "the service answered 429"),
-        ([("reset-after-store", {"after": 8}), (302, {"after": 2})], (5, TO_THE_END, 2), ""),
+        ([("reset-after-store", {"after": 8}), (302, {"after": 2})], (5, len(PROBES) - 2, 2), ""),
     ],
 )
 def test_what_ends_a_run(
-    faults: Any, expected: tuple[int, int, int], reason: str, service: Sandbox, reported: Report
+    faults: Any, expected: tuple[int, int, int], reason: str, service: Sandbox, reported: Any
 ) -> None:
     """A run ends where going on helps nobody. An answer that is lost differs in nothing."""
     for kind, options in faults:
@@ -199,7 +195,7 @@ def test_what_ends_a_run(
     assert {} == report["differences"]
 
 
-def test_no_connection(reported: Report) -> None:
+def test_no_connection(reported: Any) -> None:
     """Where nothing could be sent, the exit code says so."""
     with closed_port() as port:
         code, report = reported(*OPTIONS, base_url=f"http://127.0.0.1:{port}")
@@ -207,7 +203,7 @@ def test_no_connection(reported: Report) -> None:
     assert report["reason"].startswith("nothing was sent")
 
 
-def test_points_are_left_to_the_shop(service: Sandbox, reported: Report) -> None:
+def test_points_are_left_to_the_shop(service: Sandbox, reported: Any) -> None:
     """The run ends before it uses up the points that the shop's storefront needs. What --assume
     says is expected is not told as a deviation."""
     service.configure(assume=AS_THE_VENDOR | {"rate_points": 30}, catalog=CATALOG)
@@ -216,7 +212,7 @@ def test_points_are_left_to_the_shop(service: Sandbox, reported: Report) -> None
     assert (6, "wrong_product") == (code, [*report["answers"]][-2])
 
 
-def test_ctrl_c_tells_what_is_known(reported: Report) -> None:
+def test_ctrl_c_tells_what_is_known(reported: Any) -> None:
     """An interrupt ends the run with 130, and with the answers until then."""
     created = http(201, b'{"intents":[{"id":"1","customer_id":"1"}],"errors":[]}')
 
@@ -244,7 +240,7 @@ LEAKS: list[Any] = [
 
 
 def test_no_personal_data_leaves_the_run(
-    service: Sandbox, verify: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    service: Sandbox, verify: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What the service says of a customer is in no finding, no log, and no cassette of a probe."""
     caplog.set_level(logging.DEBUG)
@@ -260,7 +256,7 @@ def test_no_personal_data_leaves_the_run(
     assert [] == [word for word in PLANTED if word in kept]
 
 
-def test_words_are_shown_on_request(service: Sandbox, verify: Run) -> None:
+def test_words_are_shown_on_request(service: Sandbox, verify: Any) -> None:
     """--show-words prints the service's sentences, with the customer's values replaced."""
     service.fail_next(422, after=1, body={"errors": [f"{EMAIL.upper()} waits, as does {PHONE}"]})
     _, told, _ = verify(*ALL_OPTIONS, "--yes", "--show-words")
