@@ -14,7 +14,14 @@ from attrs import field, frozen
 from calling import Caller
 from faults import FaultServer, Peer, Script, answers, http
 
-from stoqapp import HttpOptions, IntentCreated, NotSentError, OutcomeUnknownError, Timeout
+from stoqapp import (
+    AnswerError,
+    HttpOptions,
+    IntentCreated,
+    NotSentError,
+    OutcomeUnknownError,
+    Timeout,
+)
 from stoqapp.http.attempt import LARGEST_BODY_BYTES
 
 
@@ -33,7 +40,7 @@ LATEST_SECONDS = 5.0
 ONE_CONNECTION = HttpOptions(max_connections=1)
 
 INTENT = b'{"intents": [{"id": "77", "channel": "email"}]}'
-TAKEN = b'{"errors": ["is already waiting"]}'
+TAKEN = b'{"errors": ["already waits"]}'
 NO = b'{"error": "No"}'
 GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -46,7 +53,7 @@ class Expected:
         self._attributes = {"carried_out": carried_out, "attempts": 1} | more
 
     def check(self, outcome: Any) -> None:
-        assert type(outcome) is self._kind, repr(outcome)
+        assert isinstance(outcome, self._kind), repr(outcome)
         seen = {
             name: getattr(outcome, name, getattr(outcome.answer, name, None))
             for name in self._attributes
@@ -64,8 +71,9 @@ unknown = Expected(OutcomeUnknownError)
 not_sent = Expected(NotSentError, False)
 
 
-def refused(kind: type, status: int, **more: Any) -> Expected:
-    return Expected(kind, False, status=status, **more)
+def refused(status: int, carried_out: bool | None = False, **more: Any) -> Expected:
+    """Expect the error of that status; which class it has, the tests of answers hold."""
+    return Expected(AnswerError, carried_out, status=status, **more)
 
 
 @frozen

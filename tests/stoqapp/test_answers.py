@@ -140,6 +140,7 @@ def test_retry_after(given: Answer, seconds: float | None) -> None:
     ("given", "carried_out"),
     [
         (answer(503, retry_after="3"), False),
+        (answer(503, retry_after="Sun, 06 Nov 2033 08:49:07 GMT", date=DATE), None),
         (answer(503, {"retry_after": 3}), None),
         (answer(503, x_ratelimit_reset="2014800007"), None),
         (answer(500, retry_after="3"), None),

@@ -43,14 +43,7 @@ from outcomes import (
 )
 
 from record_cassettes import SHOP
-from stoqapp import (
-    ConfigurationError,
-    HttpOptions,
-    NotSentError,
-    ProxyAuthenticationError,
-    Stoq,
-    UnprocessableIntentError,
-)
+from stoqapp import ConfigurationError, HttpOptions, NotSentError, Stoq
 from stoqapp_sandbox import Sandbox
 
 AUTHORITY = trustme.CA()
@@ -76,7 +69,7 @@ EXPIRED = server_context(until=datetime(2020, 1, 1, tzinfo=UTC))
 
 TLS = rows_of(
     ("201", over_tls(RIGHT, YES), ONE),
-    ("422", over_tls(RIGHT, answered(422, NO)), refused(UnprocessableIntentError, 422)),
+    ("422", over_tls(RIGHT, answered(422, NO)), refused(422)),
     ("other name", over_tls(WRONG_NAME, YES), not_sent),
     ("other authority", over_tls(server_context(trustme.CA()), YES), not_sent),
     ("expired", over_tls(EXPIRED, YES), not_sent),
@@ -178,7 +171,7 @@ TUNNELS = rows_of(
 )
 PLAIN_PROXIES = rows_of(
     ("201", http(201, INTENT), ONE),
-    ("407", http(407, NO), refused(ProxyAuthenticationError, 407)),
+    ("407", http(407, NO), refused(407)),
     ("closes", answers_and_closes(), unknown),
 )
 
