@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from calling import Caller
-from faults import FaultServer, Peer, Script, answers, http
+from faults import FaultServer, Peer, Request, Script, answers, http
 
 from stoqapp import (
     AnswerError,
@@ -88,10 +88,19 @@ class Row:
     expected: Expected
     client: dict[str, Any] = field(factory=dict)
 
-    def run(self, caller: Caller, scheme: str = "http", **client: Any) -> None:
-        with self.server() as server:
+    def run(
+        self, caller: Caller, scheme: str = "http", *, is_proxy: bool = False, **client: Any
+    ) -> list[Request]:
+        """Check the row; return the requests that the server, or a proxy before none, has read."""
+        script = answers(self.script) if isinstance(self.script, bytes) else self.script
+        with FaultServer(script) as server:
+            url = server.url(scheme)
+            if is_proxy:
+                proxy = f"http://user:secret@127.0.0.1:{server.port}"
+                client["http"] = evolve(client.get("http", HttpOptions()), proxy=proxy)
+                url = f"{scheme}://127.0.0.1:9/api/v1"
             began = time.monotonic()
-            outcome = caller.outcome(server.url(scheme), **self.client, **client)
+            outcome = caller.outcome(url, **self.client, **client)
             seconds = time.monotonic() - began
         self.expected.check(outcome)
         if self.expected is not_sent:
@@ -100,9 +109,7 @@ class Row:
             assert server.connections == 1
         if self.client:
             assert seconds < LATEST_SECONDS
-
-    def server(self) -> FaultServer:
-        return FaultServer(answers(self.script) if isinstance(self.script, bytes) else self.script)
+        return server.requests
 
 
 def rows_of(*entries: tuple[Any, ...]) -> list[Row]:

@@ -22,6 +22,7 @@ from stoqapp.inputs import INPUTS
 from stoqapp.readers import country_from
 from stoqapp_sandbox import Sandbox
 
+Capture = pytest.CaptureFixture[str]
 FIELDS = ["--shop", "demo", "--variant", "4711", "--product", "42"]
 EMAIL = ["--email", "ada@example.com"]
 ONCE = ["--max-retries", "0"]
@@ -32,14 +33,14 @@ def create(sandbox: Sandbox, *words: str) -> int:
     return main(["create", "--base-url", sandbox.base_url, *FIELDS, *words])
 
 
-def help_of(capsys: pytest.CaptureFixture[str], *command: str, option: str = "--help") -> str:
+def help_of(capsys: Capture, *command: str, option: str = "--help") -> str:
     with pytest.raises(SystemExit) as caught:
         main([*command, option])
     assert caught.value.code == 0
     return capsys.readouterr().out
 
 
-def test_created(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
+def test_created(sandbox: Sandbox, capsys: Capture) -> None:
     """A created intent ends with 0; its id and what was changed are printed, or one JSON object."""
     assert create(sandbox, "--email", " ada@example.com") == 0
     assert capsys.readouterr().out.splitlines() == [
@@ -93,7 +94,7 @@ def test_fields_arrive(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Non
 )
 def test_other_answers(
     sandbox: Sandbox,
-    capsys: pytest.CaptureFixture[str],
+    capsys: Capture,
     status: int,
     headers: dict[str, str],
     code: int,
@@ -131,7 +132,7 @@ def test_other_answers(
     ],
 )
 def test_messages_name_options_and_hosts(
-    sandbox: Sandbox, capsys: pytest.CaptureFixture[str], words: list[str], code: int, says: str
+    sandbox: Sandbox, capsys: Capture, words: list[str], code: int, says: str
 ) -> None:
     """Where an error names a Python argument, the command names its option; and the host."""
     assert create(sandbox, *EMAIL) == 0
@@ -143,9 +144,7 @@ def test_messages_name_options_and_hosts(
     assert " .messages" not in said
 
 
-def test_a_created_intent_that_is_hard_to_print(
-    sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_created_intent_that_is_hard_to_print(sandbox: Sandbox, capsys: Capture) -> None:
     """Whatever a 201 holds, the intent is created, and what is printed can be read."""
     intent = r'{"id": "\u001b[2J\ud800", "x": NaN, "y": ' + "[" * 900 + "]" * 900 + "}"
     for words in ([], ["--json"]):
@@ -184,10 +183,7 @@ def test_a_created_intent_that_is_hard_to_print(
     ],
 )
 def test_usage_and_broken_rules(
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    words: list[str],
-    says: str,
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch, words: list[str], says: str
 ) -> None:
     """What cannot be sent ends with 2, says why, and does not repeat what was typed."""
     monkeypatch.setattr("sys.stdin", None)
@@ -199,7 +195,7 @@ def test_usage_and_broken_rules(
     assert "ada@" not in said.err
 
 
-def test_the_json_of_what_was_not_sent(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_json_of_what_was_not_sent(capsys: Capture) -> None:
     """With --json, errors of usage have the form and the stream of all others."""
     wrong = {"UsageError": ["--quantity", "secret"], "InvalidIntentError": ["--name", "secret"]}
     for error, words in wrong.items():
@@ -213,7 +209,7 @@ def test_the_json_of_what_was_not_sent(capsys: pytest.CaptureFixture[str]) -> No
 
 
 @pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)], ids=str)
-def test_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_help(command: list[str], capsys: Capture) -> None:
     """--help of every command shows examples that name it, and each exit code once."""
     text = help_of(capsys, *command)
     examples = re.split(r"\nexamples?:\n", text)[1].partition("\n\n")[0]
@@ -229,7 +225,7 @@ def test_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
         assert help_of(capsys, option="--version") == f"stoqapp {__version__}\n"
 
 
-def test_completion(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_completion(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     """--print-completion prints a script that bash can read and that knows commands and options."""
     assert main(["--print-completion", "bash"]) == 0
     script = capsys.readouterr().out
@@ -240,9 +236,7 @@ def test_completion(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Monk
     assert "pip install 'stoqapp[completion]'" in capsys.readouterr().err
 
 
-def test_a_package_that_is_missing(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_package_that_is_missing(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     """A command whose package is missing says so in one line; others work."""
     broken = EntryPoint("broken", "is_missing:add_to", "stoqapp.commands")
     monkeypatch.setattr("stoqapp.cli.entry_points", lambda group: [broken])
@@ -251,7 +245,7 @@ def test_a_package_that_is_missing(
     assert "--email" in help_of(capsys, "create")
 
 
-def test_a_termination(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_termination(capsys: Capture) -> None:
     """SIGTERM during a call, like Ctrl-C, says that the intent may be on the list."""
 
     def terminates(peer: Peer) -> None:

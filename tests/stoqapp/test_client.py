@@ -23,7 +23,6 @@ from stoqapp import (
     Timeout,
 )
 from stoqapp import settings as options_of_clients
-from stoqapp.body import plain
 from stoqapp.spec import BASE_URL
 from stoqapp_sandbox import Sandbox
 
@@ -153,15 +152,6 @@ def test_what_cannot_be_sent(caller: Caller) -> None:
             with pytest.raises(ConfigurationError, match=next(iter(call))):
                 client.create_intent(email_request(), **call)
     assert service.requests == []
-
-
-def test_what_was_checked_is_what_is_sent(caller: Caller, sandbox: Sandbox) -> None:
-    """The service receives the body that was looked at, additional properties and all."""
-    request = email_request(name="Zoë ☂ 😀")
-    request.customer["extra"] = {"a": [1, None, True]}
-    caller.create_intent(request, base_url=sandbox.base_url)
-    assert sandbox.intents[0]["request"] == plain(request)
-    assert sandbox.intents[0]["shop"] == SHOP
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from faults import (
     compressed,
     floods,
     http,
+    trickles,
 )
 from outcomes import (
     CUT,
@@ -55,6 +56,7 @@ BODIES = rows_of(
     ("longer than it says", http(201, INTENT, length=10), created(body=INTENT[:10])),
     ("resets", answers_and_resets(http(201, INTENT, length=500)), CUT),
     ("hangs", answers_and_hangs(http(201, INTENT, length=500)), CUT, PARTLY),
+    ("trickles", trickles(http(201, length=2000), b"x" * 2000), CUT, PARTLY),
     ("until the end", answers_and_closes(unframed(body=INTENT)), ONE),
     ("until a reset", answers_and_resets(unframed(body=b"{")), CUT),
     ("without end", floods(unframed(), b" " * 65536), CUT),

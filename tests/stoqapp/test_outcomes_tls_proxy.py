@@ -4,7 +4,6 @@ import select
 import socket
 import ssl
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -85,14 +84,13 @@ TLS = rows_of(
 )
 
 
-def run_over_tls(row: Row, caller: Caller) -> None:
-    row.run(caller, scheme="https", http=HttpOptions(ssl_context=CLIENT))
+TRUSTING = HttpOptions(ssl_context=CLIENT)
 
 
 @pytest.mark.parametrize("row", TLS, ids=lambda row: row.name)
 def test_every_fault_of_tls_has_its_outcome(row: Row, caller: Caller) -> None:
     """TLS that does not come about sends nothing; after it the rules are those of plain HTTP."""
-    run_over_tls(row, caller)
+    row.run(caller, "https", http=TRUSTING)
 
 
 def test_tls_where_none_is_spoken(caller: Caller, sandbox: Sandbox) -> None:
@@ -176,20 +174,10 @@ PLAIN_PROXIES = rows_of(
 )
 
 
-def requests_behind(row: Row, caller: Caller, scheme: str) -> list[faults.Request]:
-    """Let the script be a proxy in front of nothing; return the requests that it read."""
-    with row.server() as proxy:
-        url = f"http://user:secret@127.0.0.1:{proxy.port}"
-        options = HttpOptions(proxy=url, ssl_context=CLIENT if scheme == "https" else None)
-        outcome = caller.outcome(f"{scheme}://127.0.0.1:9/api/v1", http=options, **row.client)
-    row.expected.check(outcome)
-    return proxy.requests
-
-
 @pytest.mark.parametrize("row", TUNNELS, ids=lambda row: row.name)
 def test_every_fault_of_a_tunnel_has_its_outcome(row: Row, caller: Caller) -> None:
     """A proxy that gives no way through sends nothing; after it the answer decides."""
-    assert (row.expected is not_sent) == (requests_behind(row, caller, "https") == [])
+    row.run(caller, "https", is_proxy=True, http=TRUSTING)
 
 
 def test_what_is_too_slow_ends_with_the_deadline() -> None:
@@ -200,17 +188,18 @@ def test_what_is_too_slow_ends_with_the_deadline() -> None:
         peer.trickle(http(200, b"x" * 2000))
 
     status = over_tls(RIGHT, trickles(b"", b"HTTP/1.1 201 " + b"O" * 2000))
+    head = Row("head", status, unknown, HURRIED)
     proxy = Row("proxy", trickles_to_connect, not_sent, HURRIED)
     side_by_side(
-        partial(run_over_tls, Row("head", status, unknown, HURRIED)),
-        lambda caller: requests_behind(proxy, caller, "https"),
+        lambda caller: head.run(caller, "https", http=TRUSTING),
+        lambda caller: proxy.run(caller, "https", is_proxy=True, http=TRUSTING),
     )
 
 
 @pytest.mark.parametrize("row", PLAIN_PROXIES, ids=lambda row: row.name)
 def test_every_answer_of_a_plain_proxy_has_its_outcome(row: Row, caller: Caller) -> None:
     """What comes through a proxy in front of plain http is an answer like any other."""
-    head = requests_behind(row, caller, "http")[0].head
+    [(head, _)] = row.run(caller, is_proxy=True)
     assert head.startswith(b"POST http://127.0.0.1:9/api/v1/intents.json ")
     assert b"\r\nProxy-Authorization: Basic " in head
 
