@@ -74,14 +74,18 @@ def moment_from(text: str) -> datetime | None:
     """Return the date and time in *text*, with its zone (else UTC); None where it is no date.
 
     Reads the three forms of RFC 9110, and ISO 8601, which some servers send; also as Ruby writes
-    it, with ``UTC`` at the end.
+    it, with a space before the zone.
     """
-    for parse in (parsedate_to_datetime, datetime.fromisoformat):
+    in_iso = text.replace(" UTC", "Z").replace(" +", "+").replace(" -", "-")
+    for parse, form in ((parsedate_to_datetime, text), (datetime.fromisoformat, in_iso)):
         try:
-            moment = parse(text.replace(" UTC", "Z"))
+            moment = parse(form)
         except (ValueError, TypeError, OverflowError, IndexError):
             continue
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        if moment.tzinfo:
+            return moment
+        # The name of a zone that is not known can mean several.
+        return None if text[-1:].isalpha() else moment.replace(tzinfo=UTC)
     return None
 
 
