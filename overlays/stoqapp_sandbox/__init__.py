@@ -24,10 +24,8 @@ if TYPE_CHECKING:
 else:
     # Every pytest run loads the plugin in this package, and few runs need the rest.
     def __getattr__(name: str) -> Any:
-        if name in __all__:
-            modules = [
-                import_module(f"{__name__}.{module}")
-                for module in ("assumptions", "errors", "server")
-            ]
-            return next(getattr(module, name) for module in modules if hasattr(module, name))
+        for module in ("assumptions", "errors", "server") if name in __all__ else ():
+            found = vars(import_module(f"{__name__}.{module}"))
+            if name in found:
+                return found[name]
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,12 +7,14 @@ from typing import Any, Final, Literal
 
 from attrs import field, frozen
 
+from stoqapp.spec import SHOP_HEADER
 from stoqapp_sandbox.assumptions import DEFAULTS, Assumptions
 
 NOT_FOUND: Final = "Not found"
 PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
 
-_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
+# Raises TypeError or ValueError where a value has no form in JSON.
+json_text: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 Sends = Literal["all", "half of the head", "half of the body", "nothing", "garbage"]
 Ends = Literal["open", "closed", "reset"]
@@ -33,6 +35,11 @@ class Request:
     query: str = ""
     generation: int | None = None
     reached_at: str = "localhost"
+
+    @property
+    def shop(self) -> str:
+        """The shop that it names, in lower case."""
+        return self.headers.get(SHOP_HEADER.lower(), "").strip().lower()
 
 
 @frozen
@@ -73,13 +80,8 @@ def json_from_bytes(raw: bytes) -> Any:
     return value
 
 
-def json_text(value: Any) -> str:
-    """Return *value* as JSON; raises TypeError or ValueError where it has no form in JSON."""
-    return _ENCODER.encode(value)
-
-
 def json_answer(status: int, content: Any, headers: Mapping[str, str] | None = None) -> Answer:
-    """Return an answer with a JSON body; raises as `json_text` does."""
+    """Return an answer with a JSON body."""
     body = json_text(content).encode()
     return Answer(status, body, {"content-type": "application/json", **(headers or {})})
 

@@ -8,7 +8,7 @@ from asyncio import sleep
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Any, Final
-from urllib.parse import parse_qs
+from urllib.parse import parse_qsl
 
 from attrs import evolve
 
@@ -99,11 +99,9 @@ class App:
             await sleep(0)
 
     def _requests(self, request: Request) -> Answer:
-        asked = {"after": "0", "limit": str(_MOST_REQUESTS)}
-        asked |= {name: values[-1] for name, values in parse_qs(request.query).items()}
-        for name, value in asked.items():
-            if name not in ("after", "limit") or not re.fullmatch("[0-9]{1,18}", value):
-                return messages_answer(400, [f"{name}: give after and limit, whole numbers"])
+        asked = {"after": "0", "limit": str(_MOST_REQUESTS), **dict(parse_qsl(request.query))}
+        if len(asked) > 2 or not all(re.fullmatch("[0-9]{1,18}", one) for one in asked.values()):
+            return messages_answer(400, ["query: give after and limit, whole numbers"])
         base_url = f"http://{request.headers.get('host', '')}"
         after, limit = int(asked["after"]), min(int(asked["limit"]), _MOST_REQUESTS)
         store = self.service.store

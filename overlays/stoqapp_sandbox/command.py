@@ -33,7 +33,7 @@ _READERS: Final[Mapping[str, Callable[[str], Any]]] = {
 def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
     """Add the command to those of ``stoqapp``; its arguments name `run` as ``run``."""
     epilog = _TABLE["epilog"].format(
-        kinds="".join(f"  {one.with_value(one.value):<26} {one.about}\n" for one in KINDS.values()),
+        kinds="".join(f"  {one.written:<26} {one.about}\n" for one in KINDS.values()),
         shapes=", ".join(SHAPES),
         options="".join(f"  {one.name:<26} {one.about}\n" for one in OPTIONS.values()),
     )

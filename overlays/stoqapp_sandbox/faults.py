@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypedDict
 
-from attrs import define, evolve, field, frozen
+from attrs import asdict, define, evolve, field, frozen
+from attrs.filters import include
 
 from stoqapp_sandbox.answers import (
     NOT_FOUND,
@@ -29,8 +30,7 @@ from stoqapp_sandbox.schemas import fits, plain
 
 _SCRIPTED: Final = "Scripted by the sandbox"
 _WITHOUT_BODY: Final = (204, 304)
-_REDIRECTS: Final = (301, 302, 303, 307, 308)
-_LISTED: Final = ("times", "after", "every", "probability", "seen", "happened")
+_LISTED: Final = include("times", "after", "every", "probability", "seen", "happened")
 _TABLE: Final = tomllib.loads(Path(__file__).with_name("faults.toml").read_text("utf-8"))
 
 
@@ -42,19 +42,18 @@ class Word:
     about: str
     schema: dict[str, Any] = field(factory=lambda: {"enum": [""]})
     says: str = "takes no value"
-    value: str = ""
-    like: str = ""
+    written: str = ""
+    example: str = ""
     of: str = ""
     stores: bool = True
     sends: Sends = "all"
     ends: Ends = "open"
 
-    def with_value(self, value: str) -> str:
-        """Return the text of a fault of this kind, like ``status=503``."""
-        return f"{self.name}={value}" if value else self.name
 
-
-KINDS: Final = {name: Word(name, **row) for name, row in _TABLE["kinds"].items()}
+KINDS: Final = {
+    name: Word(name, **{"written": name, "example": name, **row})
+    for name, row in _TABLE["kinds"].items()
+}
 OPTIONS: Final = {name: Word(name, **row) for name, row in _TABLE["options"].items()}
 # Media type and body of an odd 201, by shape.
 SHAPES: Final[Mapping[str, tuple[str, bytes]]] = {
@@ -171,25 +170,22 @@ def delivery(answer: Answer, struck: Sequence[Fault]) -> Answer:
 def scripted_answer(fault: Fault, seconds_left: int, assumptions: Assumptions) -> Answer:
     """Return the answer of a *fault* that stores nothing, usual where it names no more."""
     status = fault.value or 503
-    seconds = seconds_left if fault.retry_after is None else fault.retry_after
-    if status in _WITHOUT_BODY:
-        answer = Answer(status, b"", {})
+    if status == 429:
+        seconds = seconds_left if fault.retry_after is None else fault.retry_after
+        usual = rate_limited_answer(seconds, _SCRIPTED, assumptions)
     elif status < 300:
-        answer = messages_answer(status, [_SCRIPTED], assumptions)
-    elif status == 429:
-        answer = rate_limited_answer(seconds, _SCRIPTED, assumptions)
+        usual = messages_answer(status, [_SCRIPTED], assumptions)
     else:
         reason = NOT_FOUND if status == 404 else PHRASES.get(status, _SCRIPTED)
-        answer = error_answer(status, reason, assumptions)
-    headers, body = dict(answer.headers), answer.body
-    if fault.body is not None:
-        is_raw = isinstance(fault.body, str | bytes)
-        headers["content-type"] = "text/plain; charset=utf-8" if is_raw else "application/json"
-        text = fault.body if is_raw else json_text(fault.body)
-        body = text.encode() if isinstance(text, str) else text
-    if status in _REDIRECTS:
-        # Back to the endpoint, where a client that follows it is seen.
-        headers["location"] = "?redirected"
+        usual = error_answer(status, reason, assumptions)
+    headers, body = dict(usual.headers), usual.body
+    if status in _WITHOUT_BODY:
+        headers, body = {}, b""
+    elif isinstance(fault.body, str | bytes):
+        headers["content-type"] = "text/plain; charset=utf-8"
+        body = fault.body.encode() if isinstance(fault.body, str) else fault.body
+    elif fault.body is not None:
+        headers["content-type"], body = "application/json", json_text(fault.body).encode()
     if fault.retry_after is not None:
         headers["retry-after"] = str(fault.retry_after)
     return Answer(status, body, headers | {n.lower(): v for n, v in fault.headers.items()})
@@ -216,7 +212,4 @@ class Faults(list[Fault]):
 
     def listed(self) -> list[dict[str, Any]]:
         """Return the faults, in order, each in values of JSON."""
-        return [
-            {"fault": fault.written} | {name: getattr(fault, name) for name in _LISTED}
-            for fault in [*self]
-        ]
+        return [{"fault": one.written, **asdict(one, filter=_LISTED)} for one in [*self]]

@@ -52,11 +52,10 @@ class Judge:
         Each as ``path: message``, without the value; empty when both fit. Raises ValueError for a
         body that is nested too deeply.
         """
-        lowered = dict(headers)
-        if media_type := headers.get("content-type"):
-            lowered["content-type"] = media_type.partition(";")[0].lower()
-        values = {name: lowered.get(name.lower(), "").strip() for name in self._names}
-        given = {name: value for name, value in values.items() if value}
+        media_type = headers.get("content-type", "").partition(";")[0].lower()
+        lowered = {**headers, "content-type": media_type}
+        given = {name: lowered.get(name.lower(), "").strip() for name in self._names}
+        given = {name: value for name, value in given.items() if value}
         try:
             errors = self._request.iter_errors({"body": body, "headers": given})
         except ValueError:

@@ -16,7 +16,7 @@ from stoqapp.terminal import complain, show
 from stoqapp_sandbox.assumptions import Assumptions
 from stoqapp_sandbox.errors import SandboxError, UnusableOptionError
 from stoqapp_sandbox.faults import FaultOptions, fault_from
-from stoqapp_sandbox.options import Options
+from stoqapp_sandbox.options import Options, Settings
 from stoqapp_sandbox.store import Store
 
 _BACKLOG: Final = 2048
@@ -201,7 +201,7 @@ class Sandbox:
         Address, state file and connections stay. Where an option is unusable, it raises as
         `Sandbox` does and changes nothing.
         """
-        self._service.configure(**options)
+        self._service.reset(Settings(**options))
 
 
 def serve(**options: Any) -> None:

@@ -74,19 +74,12 @@ class Service:
         self.faults: Faults = Faults(map(evolve, settings.faults))
         self._budget = Budget(settings.assumptions, self._clock)
 
-    def configure(self, **options: Unpack[Options]) -> None:
-        """Forget everything and go on with these options; raises as `Service` does, unchanged."""
-        self._restart(Settings(**options))
-
-    def reset(self) -> None:
-        """Forget requests, intents, points, and the faults asked for since the beginning."""
-        self._restart(self.settings)
-
-    def _restart(self, settings: Settings) -> None:
+    def reset(self, settings: Settings | None = None) -> None:
+        """Forget requests, intents, points and faults; go on with *settings*, or the same."""
         with self.store.use():
             self.store.clear()
             self.generation += 1
-            self._begin(settings)
+            self._begin(settings or self.settings)
 
     def intents_json(self) -> Iterator[str]:
         """Yield the list of stored intents as JSON, in parts.
@@ -119,20 +112,19 @@ class Service:
         with self.store.use():
             if request.generation not in (None, self.generation):
                 return _RESET
-            shop = request.headers.get(_SHOP, "").strip().lower()
-            answer, struck, stored = self._answered(request, shop)
+            answer, struck, stored = self._answered(request)
             # Not what a browser asks for by itself: a preflight that is let in, an icon.
             is_ours = request.path.startswith(f"{self.base_path}/")
             is_let_in = (request.method, answer.status) == ("OPTIONS", 204)
             if not is_let_in and (is_ours or request.method not in ("GET", "HEAD")):
                 written = ", ".join(fault.written for fault in struck) or None
-                self.store.add(self._clock(), shop, request, answer, written, stored)
+                self.store.add(self._clock(), request, answer, written, stored)
             return answer
 
-    def _answered(self, request: Request, shop: str) -> tuple[Answer, list[Fault], Stored | None]:
+    def _answered(self, request: Request) -> tuple[Answer, list[Fault], Stored | None]:
         """Return the answer, the faults that struck, and the intent to store."""
         assumed = self.settings.assumptions
-        points, is_refused = self._budget.spend(shop, request.method)
+        points, is_refused = self._budget.spend(request.shop, request.method)
         headers = {**points, **self._cors(request)}
         struck: list[Fault] = []
         stored = None
@@ -149,7 +141,7 @@ class Service:
         else:
             struck = self.faults.take()
             if all(fault.kind.stores for fault in struck):
-                answer, stored = self._judged(request.headers, request.body, shop)
+                answer, stored = self._judged(request)
             else:
                 answer = scripted_answer(struck[-1], self._budget.seconds_left(), assumed)
             answer = delivery(answer, struck)
@@ -174,17 +166,16 @@ class Service:
             "vary": "origin",
         }
 
-    def _judged(
-        self, headers: Mapping[str, str], raw: bytes, shop: str
-    ) -> tuple[Answer, Stored | None]:
+    def _judged(self, request: Request) -> tuple[Answer, Stored | None]:
         """Return the answer with nothing going wrong, and the intent to store.
 
         Each step only when those before it found nothing.
         """
         assumed, catalog = self.settings.assumptions, self.settings.catalog
+        shop = request.shop
         try:
-            body = json_from_bytes(raw)
-            faults = self._judge.faults(headers, body)
+            body = json_from_bytes(request.body or b"")
+            faults = self._judge.faults(request.headers, body)
         except ValueError as error:
             return messages_answer(400, [str(error)]), None
         if faults:

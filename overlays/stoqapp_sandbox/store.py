@@ -113,13 +113,7 @@ class Store:
         self._execute(query, (json_text(intent), number))
 
     def add(
-        self,
-        at: float,
-        shop: str,
-        request: Request,
-        answer: Answer,
-        fault: str | None,
-        stored: Stored | None,
+        self, at: float, request: Request, answer: Answer, fault: str | None, stored: Stored | None
     ) -> None:
         """Add a request that came *at* Unix seconds, what became of it, and what it *stored*."""
         row = {
@@ -127,7 +121,7 @@ class Store:
             "at": at,
             "method": request.method,
             "path": request.path,
-            "shop": shop,
+            "shop": request.shop,
             "headers": json_text(request.headers),
             "body": request.body,
             "status": None if answer.sends in ("nothing", "garbage") else answer.status,

@@ -315,7 +315,7 @@ def test_the_help_and_the_document_name_everything(capsys: pytest.CaptureFixture
     shown = capsys.readouterr().out
     document = (Path(__file__).parents[2] / "docs/faults.md").read_text("utf-8")
     for kind in KINDS.values():
-        assert f"  {kind.with_value(kind.value)} " in shown
+        assert f"  {kind.written} " in shown
         assert f"| `{kind.name}" in document
     for name in (*OPTIONS, *SHAPES):
         assert name in shown

@@ -50,7 +50,7 @@ def view(service: Service) -> dict[str, Any]:
         newest = service.store.newest(_NEWEST)
     return {
         "path": service.path,
-        "kinds": [[kind.with_value(kind.like), kind.about] for kind in KINDS.values()],
+        "kinds": [[kind.example, kind.about] for kind in KINDS.values()],
         "stored": stored,
         "refused": refused,
         "generation": service.generation,
