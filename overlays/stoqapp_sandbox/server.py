@@ -83,9 +83,6 @@ class Sandbox:
         self._url: str | None = None
         self._thread: threading.Thread | None = None
 
-    def __repr__(self) -> str:
-        return f"<Sandbox {self._url or 'not started'}>"
-
     def __enter__(self) -> Self:
         """Listen and serve; return once connections are accepted.
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from calling import frozen_spec
-from sending import HEADERS, SMS, body, raw_from
+from sending import HEADERS, body, raw_from
 
 from stoqapp.spec import Spec
 from stoqapp_sandbox import SandboxError
@@ -72,21 +72,6 @@ def test_a_changed_schema(change: Change, sent: Any, after: int) -> None:
     assert {400, 201} == {sent_to(changed(lambda d: None), sent)[0], after}
     assert after == sent_to(service, sent)[0]
     assert (after == 201) == len(json.loads("".join(service.intents_json())))
-
-
-@pytest.mark.parametrize(
-    ("field", "first", "again"),
-    [
-        ("id", {}, {"intent__channel": "push", "customer__push": "x", "customer__id": 1}),
-        ("phone", SMS | {"customer__phone": 15550109999}, SMS | {"customer__phone": 15550109999}),
-    ],
-)
-def test_a_contact_or_id_that_is_a_number(
-    field: str, first: dict[str, Any], again: dict[str, Any]
-) -> None:
-    """A customer is known by an integer as by the digits in it."""
-    service = changed(typed("customer", field, {"type": "integer"}))
-    assert [201, 200] == [sent_to(service, body(**sent))[0] for sent in (first, again)]
 
 
 def test_a_new_server_and_header() -> None:

@@ -61,22 +61,6 @@ def test_valid_intent_is_created(sandbox: Sandbox) -> None:
     }
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        SMS | {"customer__email": None},
-        {"intent__channel": "push", "customer__email": None, "customer__push": "token"},
-        {"product__title": "Socks", "customer__nickname": "unlisted", "intent__quantity": 10**30},
-        # What only this project's rules refuse: the vendor states no such rule.
-        {"intent__quantity": 0, "intent__shopify_variant_id": -1},
-        SMS | {"customer__phone": "155501"},
-    ],
-)
-def test_what_fits_is_created(sandbox: Sandbox, changes: dict[str, Any]) -> None:
-    """201 for each channel with its contact, and for fields that the schema does not list."""
-    assert send(sandbox, body(**changes)).status_code == 201
-
-
 def test_what_was_stored_can_be_read(sandbox: Sandbox) -> None:
     """The list holds what was answered, the shop and the body, in Python and over HTTP alike."""
     [created] = send(sandbox, body(customer__name="Ada")).json()["intents"]
@@ -125,52 +109,46 @@ def test_shops_are_apart(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sent", "errors"),
+    ("sent", "status", "errors"),
     [
-        ([], ["body: must be of type object"]),
-        ({}, ["customer: is required", "intent: is required"]),
-        (body(intent__quantity=None), ["intent.quantity: is required"]),
-        (body(intent__channel="fax"), ["intent.channel: must be 'email' or 'sms' or 'push'"]),
+        (body(**SMS, customer__email=None), 201, []),
+        (body(intent__channel="push", customer__email=None, customer__push="token"), 201, []),
+        # Not in the schema, or of any size there.
+        (body(product__title="Socks", customer__nickname="Al", intent__quantity=10**30), 201, []),
+        # What only this project's rules refuse: the vendor states no such rule.
+        (body(intent__quantity=0, intent__shopify_variant_id=-1), 201, []),
+        (body(**SMS | {"customer__phone": "155501"}), 201, []),
+        ([], 400, ["body: must be of type object"]),
+        ({}, 400, ["customer: is required", "intent: is required"]),
+        (body(intent__quantity=None), 400, ["intent.quantity: is required"]),
+        (body(intent__channel="x"), 400, ["intent.channel: must be 'email' or 'sms' or 'push'"]),
         pytest.param(
             body(customer__country="us\n"),
+            400,
             ["customer.country: must match the pattern ^[a-z]{2}$"],
             marks=rests_on("customer.country", pattern="^[a-z]{2}$"),
         ),
         (
-            {"intent": 1, "customer": {"email": 2}, "product": []},
-            [
-                "customer.email: must be of type string",
-                "intent: must be of type object",
-                "product: must be of type object",
-            ],
+            {"intent": 1, "customer": {"email": 2}},
+            400,
+            ["customer.email: must be of type string", "intent: must be of type object"],
         ),
+        (body(customer__email="  "), 200, ["customer.email: "]),
+        (body(intent__channel="push"), 200, ["customer.push: "]),
+        (body(**SMS | {"customer__phone": "+15550109999"}), 200, ["customer.phone: "]),
+        (body(**SMS | {"customer__phone": "\uff11\uff15\uff15"}), 200, ["customer.phone: "]),
     ],
 )
-def test_body_that_breaks_the_schema(sandbox: Sandbox, sent: Any, errors: list[str]) -> None:
-    """400 with every fault at once, each with its field, and nothing stored."""
+def test_bodies_are_judged(sandbox: Sandbox, sent: Any, status: int, errors: list[str]) -> None:
+    """201 for what fits the schema and the rules in prose; else every fault at once, by field.
+
+    What breaks the schema is a 400, what breaks a rule a 200 with errors; neither is stored.
+    """
     answer = send(sandbox, sent)
-    assert answer.status_code == 400
-    assert errors == sorted(answer.json()["errors"])
-    assert sandbox.intents == []
-
-
-@pytest.mark.parametrize(
-    ("changes", "field"),
-    [
-        ({"customer__email": "  "}, "customer.email"),
-        ({"intent__channel": "push"}, "customer.push"),
-        ({**SMS, "customer__phone": "+15550109999"}, "customer.phone"),
-        ({**SMS, "customer__phone": "\uff11\uff15\uff15\uff15\uff10"}, "customer.phone"),
-    ],
-)
-def test_body_that_breaks_a_rule_in_prose(
-    sandbox: Sandbox, changes: dict[str, Any], field: str
-) -> None:
-    """200 with errors that name the field, and nothing stored."""
-    answer = send(sandbox, body(**changes))
-    assert answer.status_code == 200
-    assert [field] == [error.partition(":")[0] for error in answer.json()["errors"]]
-    assert sandbox.intents == []
+    said = sorted(answer.json()["errors"])
+    assert (status, len(errors)) == (answer.status_code, len(said))
+    assert all(map(str.startswith, said, errors))
+    assert len(sandbox.intents) == (status == 201)
 
 
 @pytest.mark.parametrize(

@@ -79,12 +79,6 @@ def test_what_no_option_can_be(options: dict[str, Any]) -> None:
     assert name.replace("_", " ").removesuffix("s") in str(caught.value)
 
 
-def test_a_rate_limit_is_three_assumptions() -> None:
-    """A rate limit sets points, window and enforcement, whatever is assumed of them."""
-    made = Sandbox(rate_limit=(7, 2.5), assume={"rate_points": 8}).assumptions
-    assert (made["rate_points"], made["rate_window"], made["rate_enforced"]) == (7, 2.5, "yes")
-
-
 @pytest.mark.parametrize(
     ("words", "says"),
     [
