@@ -8,7 +8,7 @@ import json
 import operator
 import re
 from collections.abc import Callable, Mapping
-from functools import cache, cached_property, reduce
+from functools import cached_property, reduce
 from operator import getitem
 from pathlib import Path
 from typing import Any, Final
@@ -237,14 +237,8 @@ def kind_of(value: object) -> str:
     return "None" if value is None else type(value).__name__
 
 
-@cache
-def document() -> dict[str, Any]:
-    """Return the vendor's file, from the wheel or else from the root of the checkout."""
-    in_wheel = Path(__file__).with_name(FILE_NAME)
-    place = in_wheel if in_wheel.is_file() else Path(__file__).parents[2] / FILE_NAME
-    read: dict[str, Any] = json.loads(place.read_text(encoding="utf-8-sig"))
-    return read
-
-
-SPEC: Final = Spec(document())
+_IN_WHEEL: Final = Path(__file__).with_name(FILE_NAME)
+_IN_CHECKOUT: Final = Path(__file__).parents[2] / FILE_NAME
+_FILE: Final = _IN_WHEEL if _IN_WHEEL.is_file() else _IN_CHECKOUT
+SPEC: Final = Spec(json.loads(_FILE.read_text(encoding="utf-8-sig")))
 BASE_URL: Final = SPEC.base_url
