@@ -19,7 +19,6 @@ from stoqapp.errors import UNIQUE, Answer, NotSentError, OutcomeUnknownError
 from stoqapp.http.options import Timeout
 
 LARGEST_BODY_BYTES: Final = 1024 * 1024
-_MOST_MEMBERS: Final = 100
 _GZIP: Final = zlib.MAX_WBITS | 16
 # Deflate as RFC 9110 has it, and without the header, as some servers send it.
 _WINDOW_BITS: Final = {
@@ -249,26 +248,13 @@ def _decoded(raw: bytes, encoding: str) -> tuple[bytes, bool]:
     if encoding in ("", "identity", "none"):
         return raw, len(raw) <= LARGEST_BODY_BYTES
     for window_bits in _WINDOW_BITS.get(encoding, ()):
+        stream = zlib.decompressobj(window_bits)
         with suppress(zlib.error):
-            return _inflated(raw, window_bits)
+            body = stream.decompress(raw, LARGEST_BODY_BYTES + 1)
+            # Further members of a gzip are not read; the body is told as incomplete then.
+            is_all = stream.eof and not stream.unused_data
+            return body, is_all and len(body) <= LARGEST_BODY_BYTES
     return raw, False
-
-
-def _inflated(raw: bytes, window_bits: int) -> tuple[bytes, bool]:
-    """Inflate one stream after another, since gzip may have several members."""
-    body = b""
-    for _ in range(_MOST_MEMBERS):
-        member = zlib.decompressobj(window_bits)
-        try:
-            body += member.decompress(raw, LARGEST_BODY_BYTES + 1 - len(body))
-        except zlib.error:
-            if not body:
-                raise
-            return body, False
-        raw = member.unused_data
-        if not (member.eof and raw) or len(body) > LARGEST_BODY_BYTES:
-            return body, member.eof and len(body) <= LARGEST_BODY_BYTES
-    return body, False
 
 
 def _chain(failure: BaseException | None) -> Iterator[BaseException]:
