@@ -17,7 +17,6 @@ from typing import Any
 
 import httpx
 import pytest
-from attrs import frozen
 from trees import ROOT, imported_from
 
 from pipeline.exits import Exit
@@ -30,44 +29,23 @@ pytestmark = pytest.mark.skipif(LISTED, reason="NOT TRIED: openapi.json has the 
 COPIED = ["overlays", "generated", "scripts", "openapi.json", "pyproject.toml"]
 
 
-@frozen
-class Step:
-    """A block of the page: the file, where in it, beside which line, and the text."""
-
-    file: str
-    what: str
-    anchor: str
-    text: str
+# Of each block its file, where in it, beside which line, and the text.
+STEPS: list[tuple[str, str, str, str]] = re.findall(
+    r"^In `(.+?)`, ([a-z ]+?)(?: `(.+)`)?:\n\n```\w+\n((?:.*\n)*?)```$", WALK, re.MULTILINE
+)
 
 
-STEPS = [
-    Step(*found)
-    for found in re.findall(
-        r"^In `(.+?)`, ([a-z ]+?)(?: `(.+)`)?:\n\n```\w+\n((?:.*\n)*?)```$", WALK, re.MULTILINE
-    )
-]
-
-
-def put(root: Path, step: Step) -> None:
+def put(path: Path, what: str, anchor: str, block: str) -> None:
     """Do what the line above a block says."""
-    path, what, anchor = root / step.file, step.what, step.anchor
-    if what == "new":
-        assert not path.exists()
-        path.write_text(step.text, "utf-8")
-        return
-    text = path.read_text("utf-8")
-    if what == "instead of":
-        assert 1 == text.count(f"    {anchor}\n")
-        path.write_text(text.replace(f"    {anchor}\n", step.text), "utf-8")
-        return
-    lines = text.splitlines(keepends=True)
-    places = [number for number, line in enumerate(lines) if line.startswith(anchor)]
-    at = places[0 if what == "before the first" else -1]
-    block = step.text
+    assert path.exists() == (what != "new")
+    lines = path.read_text("utf-8").splitlines(keepends=True) if anchor else []
+    found = [number for number, line in enumerate(lines) if line.startswith(anchor)] or [0]
+    at = found[-1 if what == "before the last" else 0]
     if indentation := anchor[: -len(anchor.lstrip())]:
-        # A method, which the page shows without its indentation.
+        # The page shows it without its indentation.
         block = textwrap.indent(block, indentation) + "\n"
-    path.write_text("".join([*lines[:at], block, *lines[at:]]), "utf-8")
+    lines[at : at + (what == "instead of")] = [block]
+    path.write_text("".join(lines), "utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -91,8 +69,8 @@ def walked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with imported_from(*places(root)), redirect_stdout(said):
         update = importlib.import_module("update_spec").main
         assert Exit.DONE == update([*pages, "--yes"])
-        for step in STEPS:
-            put(root, step)
+        for file, *step in STEPS:
+            put(root / file, *step)
         assert Exit.DONE == importlib.import_module("regenerate").main([])
     assert "compatible  new: operation" in said.getvalue()
     assert "To edit by hand:\n  nothing\n" in said.getvalue()
@@ -200,5 +178,5 @@ def test_the_walk_is_short() -> None:
         "overlays/stoqapp/listing.py",
         "pyproject.toml",
         "overlays/stoqapp/client.py",
-    } == {step.file for step in STEPS}
-    assert 130 >= sum(len(step.text.splitlines()) for step in STEPS)
+    } == {file for file, *_ in STEPS}
+    assert 130 >= sum(text.count("\n") for *_, text in STEPS)
