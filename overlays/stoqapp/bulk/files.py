@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from stoqapp.bulk.plan import Plan
+from stoqapp.bulk.read import ImportFileError
 
 _VERDICT: Final = ("line", "verdict", "reason", "shop", "body")
 _TEMPLATE: Final = (
@@ -34,15 +35,16 @@ def write_rejected(file: Path, plan: Plan, *, begins: bool = False) -> None:
     """
     path = file.with_name(f"{file.name}.rejected.csv")
     new = Path(f"{path}.new")
-    head = [*plan.columns, "stoqapp line", "stoqapp reason"]
     rows = ([*texts, str(line), f"{why}: {advice}"] for line, why, advice, texts in plan.rejected())
-    _write_lines(new, chain([head], rows))
-    if begins and path.exists() and not cmp(path, new, shallow=False):
+    first = next(rows, None)
+    if first:
+        head = [*plan.columns, "stoqapp line", "stoqapp reason"]
+        _write_lines(new, chain([head, first], rows))
+    if begins and path.exists() and not (first and cmp(path, new, shallow=False)):
         path.replace(f"{path}.bak")
-    if plan.summary()["rejected"]:
+    if first:
         new.replace(path)
     else:
-        new.unlink()
         path.unlink(missing_ok=True)
 
 
@@ -78,7 +80,16 @@ def _write_lines(path: Path, lines: Iterable[Iterable[str]]) -> None:
 
 
 def open_private(path: Path) -> Any:
-    """Open a text file for writing that only its owner can read."""
-    file = path.open("w", encoding="utf-8", newline="")
+    """Open a text file for writing that only its owner can read.
+
+    Raises:
+        ImportFileError: It cannot be written.
+    """
+    try:
+        file = path.open("w", encoding="utf-8", newline="")
+    except OSError as error:
+        raise ImportFileError(
+            f"{path} cannot be written ({error.strerror}): work in a folder that you may write to"
+        ) from None
     path.chmod(0o600)
     return file

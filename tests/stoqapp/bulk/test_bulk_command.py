@@ -257,6 +257,8 @@ def test_options_with_values(running: Service, capsys: pytest.CaptureFixture[str
     for option in ("--rows", "--template", "--write-mapping", "--ledger"):
         assert 2 == run_import("list.csv", running, option, "./list.csv")
         assert f"{option} would overwrite list.csv" in capsys.readouterr().err
+    assert 2 == run_import("list.csv", running, "--rows", "absent/rows.jsonl")
+    assert "rows.jsonl cannot be written (No such file" in capsys.readouterr().err
 
 
 def test_nothing_is_sent_unasked(running: Service, capsys: pytest.CaptureFixture[str]) -> None:
