@@ -23,7 +23,7 @@ def write_verdicts(path: Path, plan: Plan) -> None:
     """Write every verdict with its request, one JSON object a line."""
     with open_private(path) as file:
         for one in plan:
-            row = {name: getattr(one, name) for name in _VERDICT}
+            row = {name: getattr(one, name) or None for name in _VERDICT}
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
@@ -56,12 +56,12 @@ def write_template(path: Path, plan: Plan) -> None:
 def _template_lines(plan: Plan) -> Iterator[list[str]]:
     yield list(_TEMPLATE)
     for one in plan.waiting():
-        intent, customer = (one.body or {})["intent"], (one.body or {})["customer"]
+        intent, customer = one.body["intent"], one.body["customer"]
         agreed = customer.get("accepts_marketing")
         day = "" if one.date is None else datetime.fromtimestamp(one.date, UTC).strftime("%d/%m/%Y")
         phone = customer.get("phone", "")
         yield [
-            str(intent["shopify_variant_id"]),
+            str(one.variant),
             customer.get("email", ""),
             f"+{phone}" if phone else "",
             customer.get("name", ""),

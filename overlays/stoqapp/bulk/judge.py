@@ -3,7 +3,7 @@
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
 from hashlib import blake2b
 from typing import Any, Final, Literal
@@ -51,7 +51,7 @@ class Verdict:
         reason: One word for it, the same for all of its kind; None for ``send``.
         advice: What is wrong and what to do, without anybody's data.
         shop: The shop's host name, None where none was read.
-        body: The request, for ``send``.
+        body: The request, for ``send``; else empty.
         key: The intent's name in a ledger, a salted hash, where the row could be read.
         date: When the customer signed up, in seconds since 1970.
         gdpr: The cell "GDPR confirmed", which only STOQ's template takes.
@@ -64,12 +64,17 @@ class Verdict:
     reason: str | None = None
     advice: str = ""
     shop: str | None = None
-    body: dict[str, Any] | None = field(default=None, repr=False)
+    body: dict[str, Any] = field(factory=dict, repr=False)
     key: bytes | None = field(default=None, repr=False)
     date: float | None = None
     gdpr: str | None = field(default=None, repr=False)
     title: str = ""
     row: int = 0
+
+    @property
+    def variant(self) -> int:
+        """The id of the variant, for ``send``."""
+        return int(self.body["intent"]["shopify_variant_id"])
 
 
 @frozen
@@ -110,10 +115,11 @@ class Judge:
     def __init__(
         self,
         mapping: ColumnMapping,
-        columns: Sequence[str],
+        columns: tuple[str, ...],
         catalog: Catalog | None,
         choices: Choices,
     ) -> None:
+        self.columns = columns
         self.catalog = catalog
         self.choices = choices
         self.fields: dict[str, str] = mapping.fields_of(columns)
@@ -124,9 +130,9 @@ class Judge:
         self._statuses = self._values.pop("status", {})
         self._constants = {name: str(value) for name, value in mapping.constants.items()}
         self._international = self._constants.pop("phones", None) is not None
-        dates = choices.dates or mapping.dates
+        self.dates = choices.dates or mapping.dates
         # Without a choice both ways of reading a date count.
-        self._orders = (dates.replace("-", "_"),) if dates else Moment._fields
+        self._orders = (self.dates.replace("-", "_"),) if self.dates else Moment._fields
         self._has_status = "status" in {*self.fields, *self._constants}
 
     def verdicts(self, record: Record) -> Iterator[tuple[Verdict, Moment | None]]:
@@ -338,13 +344,8 @@ def _no_row(texts: dict[str, str], contacts: dict[str, str]) -> str | None:
     if all(column == text for column, text in texts.items()):
         return "header"
     first = next(iter(texts.values()))
-    if all(_figures_off(text) in _TOTALS for text in (first, *contacts.values())):
-        return "totals"
-    return None
-
-
-def _figures_off(text: str) -> str:
-    return text.strip(" :=.,0123456789").casefold()
+    said = {text.strip(" :=.,0123456789").casefold() for text in (first, *contacts.values())}
+    return "totals" if said <= _TOTALS else None
 
 
 def _shop(text: str) -> str:

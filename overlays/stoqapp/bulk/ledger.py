@@ -131,19 +131,15 @@ class Ledger(SqliteFile):
     def claim(self, counts: Mapping[str, int]) -> list[Item]:
         """Do as `stoqapp.outbox.Outbox.claim`; the oldest rows first."""
         found = self._loaded().take(counts)
-        items = [Item((one.row, one.key), str(one.shop), one.body or {}) for one in found]
+        now = time.time()
         if found:
-            now = time.time()
-            rows = (
-                (
-                    *(one.key, one.shop, item.body["intent"]["shopify_variant_id"], one.title),
-                    *(self.run, str(one.line), now),
-                )
-                for one, item in zip(found, items, strict=True)
-            )
             with self.step() as database:
+                rows = (
+                    (one.key, one.shop, one.variant, one.title, self.run, str(one.line), now)
+                    for one in found
+                )
                 database.executemany(_MARK, rows)
-        return items
+        return [Item((one.row, one.key), str(one.shop), one.body) for one in found]
 
     def store(self, outcomes: Sequence[Outcome]) -> None:
         """Do as `stoqapp.outbox.Outbox.store`."""

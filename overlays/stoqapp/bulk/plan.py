@@ -92,7 +92,7 @@ def plan(
     """
     names = tuple(getattr(records, "columns", ())) if columns is None else tuple(columns)
     choices = choices or Choices()
-    return Plan(Judge(mapping, names, catalog, choices), records, names, choices.dates, mapping)
+    return Plan(Judge(mapping, names, catalog, choices), records)
 
 
 class Plan:
@@ -108,15 +108,8 @@ class Plan:
         close: Lets go of the rows now, and not only when the plan is collected.
     """
 
-    def __init__(
-        self,
-        judge: Judge,
-        records: Iterable[Record],
-        columns: Sequence[str],
-        dates: str | None,
-        mapping: ColumnMapping,
-    ) -> None:
-        self.columns: tuple[str, ...] = tuple(columns)
+    def __init__(self, judge: Judge, records: Iterable[Record]) -> None:
+        self.columns: tuple[str, ...] = judge.columns
         self.fields: dict[str, str] = judge.fields
         self.unknown: dict[str, Counter[str]] = judge.unknown
         self.catalog: Catalog | None = judge.catalog
@@ -127,7 +120,7 @@ class Plan:
         self._write(
             f"INSERT INTO rows VALUES (NULL{', ?' * 12}, NULL, ?)", self._judged(judge, records)
         )
-        self.dates: str = dates or mapping.dates or self._order_of_day()
+        self.dates: str = judge.dates or self._order_of_day()
         self._rows.execute(f"UPDATE rows SET date = {self.dates.replace('-', '_')}")
         if judge.choices.since is not None:
             self._rows.execute(_SINCE, (judge.choices.since,))
@@ -140,7 +133,7 @@ class Plan:
             for one, date in judge.verdicts(record):
                 yield (
                     *(self.records, one.line, one.verdict, one.reason, one.advice, one.shop),
-                    *(one.body and json.dumps(one.body), one.key, one.gdpr),
+                    *(json.dumps(one.body), one.key, one.gdpr),
                     None if one.verdict == "skip" else texts,
                     *(date or (None, None)),
                     one.title,
@@ -163,7 +156,7 @@ class Plan:
         """Yield the verdicts that an SQL condition holds for; its names are a verdict's."""
         found = self._rows.execute(f"SELECT {_VERDICT} FROM rows WHERE {where}", values)
         for line, verdict, reason, advice, shop, body, *rest in found:
-            said = json.loads(body) if body and verdict == "send" else None
+            said = json.loads(body) if verdict == "send" else {}
             yield Verdict(line, verdict, reason, advice, shop, said, *rest)
 
     def waiting(self) -> Iterator[Verdict]:

@@ -87,12 +87,12 @@ def preview(
 
 
 def _example(one: Verdict) -> str:
-    if one.body is None:
+    if not one.body:
         return ": ".join(filter(None, [f"line {one.line}", one.advice]))
     intent, customer = one.body["intent"], one.body["customer"]
     channel = intent["channel"]
     contact = "***" if channel == "push" else masked(customer[CONTACT_OF_CHANNEL[channel]])
-    what = f"{intent['quantity']} of variant {intent['shopify_variant_id']} {one.title}"
+    what = f"{intent['quantity']} of variant {one.variant} {one.title}"
     return f"line {one.line}: {channel} {contact}: {what}".strip()
 
 
@@ -106,5 +106,5 @@ def _in_stock(plan: Plan) -> int | None:
     """Return how many variants that people wait for are in stock now, None if it is not known."""
     if plan.catalog is None or all(one.available is None for one in plan.catalog.by_id.values()):
         return None
-    found = {(one.body or {})["intent"]["shopify_variant_id"] for one in plan.waiting()}
-    return sum(bool(plan.catalog.by_id[one].available) for one in found)
+    found = {one.variant for one in plan.waiting()}
+    return sum(bool(one.available) for one in plan.catalog.by_id.values() if one.id in found)
