@@ -202,7 +202,7 @@ def test_a_template_for_the_upload(running: Service) -> None:
 
 
 def test_shops_that_a_column_names_go_side_by_side(running: Service) -> None:
-    """One shop that STOQ does not know does not keep the others from their turn."""
+    """A column of shops needs no --shop."""
     rows = [[f"p{n}@example.com", "4711", "42", f"shop-{n % 3}"] for n in range(30)]
     Path("list.csv").write_bytes(csv_of(["Email", "Variant ID", "Product ID", "Shop"], *rows))
     words = ["import", "list.csv", "--yes", "--base-url", running.base_url]

@@ -17,6 +17,7 @@ from stoqapp.bulk.mapping import (
     preset_for,
     presets,
 )
+from stoqapp.bulk.plan import plan
 from stoqapp.bulk.read import ImportFileError, open_source
 
 HEAD = "Email,Variant ID,Name"
@@ -192,47 +193,55 @@ def test_workbooks(tmp_path: Path) -> None:
     assert 2 == source.header_line
 
 
+ROWS = f"{HEAD}\n{ROW}\n".encode()
+
+
 @pytest.mark.parametrize(
-    ("content", "message"),
+    ("content", "options", "message"),
     [
-        (b"", "is empty"),
-        (b"\n\n", "is empty"),
-        (b"PK\x03\x04broken", "not a workbook"),
-        (b"{", "neither JSON nor JSON Lines"),
-        (b"a,b\n1,2\n", "no column holds a contact.*'a', 'b'"),
-        (b"Email,E-mail\na@example.com,b@example.com\n", "two columns stand for email"),
-        (b"Email,Email\na@example.com,b@example.com\n", "'Email' and 'Email#2'"),
-        (b"ada@example.com,Ada Lovelace\nbo@example.com,Bo\n", "^the first line holds somebody's"),
+        (b"", {}, "is empty"),
+        (b"\n\n", {}, "is empty"),
+        (b"PK\x03\x04broken", {}, "not a workbook"),
+        (workbook(""), {}, "the first sheet of list.csv is empty"),
+        (b"{", {}, "neither JSON nor JSON Lines"),
+        (b"a,b\n1,2\n", {}, "no column holds a contact.*'a', 'b'"),
+        (b"Email,E-mail\n", {}, "two columns stand for email: 'Email' and 'E-mail'"),
+        (b"Email,Email\n", {}, "'Email' and 'Email#2'"),
+        (b"ada@example.com,Ada Lovelace\n", {}, "^the first line holds somebody's contact"),
+        (ROWS, {"maps": ["Email"]}, "--map must be COLUMN=FIELD"),
+        (ROWS, {"maps": ["Email=e_mail"]}, "did you mean email"),
+        (ROWS, {"maps": ["Mail=email"]}, "list.csv has no column 'mail'"),
+        (ROWS, {"values": ["status=waiting"]}, "--value must be FIELD:TEXT=VALUE"),
+        (ROWS, {"values": ["status:Active=active"]}, "must become waiting or notified"),
+        (ROWS, {"constants": ["country"]}, "--set must be FIELD=VALUE"),
+        (ROWS, {"constants": ["phones=national"]}, "phones must become international"),
+        (ROWS, {"mapping": "[columns]\nEmail = 7"}, r"m\.toml: 7 is not a field"),
+        (ROWS, {"mapping": "[columns"}, r"m\.toml cannot be read"),
+        (ROWS, {"mapping": "[colums]\nEmail = 'email'"}, "a mapping has the tables columns"),
+        (ROWS, {"mapping": "values = 3"}, "a mapping has the tables columns"),
+        (ROWS, {"mapping": "dates = 'ymd'"}, "dates must be day-first or month-first"),
+        (ROWS, {"mapping": "[constants]\nquantity = 1.5"}, "a value of quantity must be a text"),
     ],
 )
-def test_files_that_cannot_be_used(content: bytes, message: str, tmp_path: Path) -> None:
-    """One line says what is wrong with the file, before anything is planned."""
+def test_what_cannot_be_used(
+    content: bytes, options: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    """One line says what is wrong with a file, an option or a mapping; nothing is planned."""
+    path, given = tmp_path / "list.csv", None
+    path.write_bytes(content)
+    if "mapping" in options:
+        given = tmp_path / "m.toml"
+        given.write_text(options["mapping"], encoding="utf-8")
+    lists = {name: options.get(name, ()) for name in ("maps", "values", "constants")}
     with pytest.raises(ImportFileError, match=message):
-        planned(tmp_path, content)
+        plan(*mapping_for(path, given, **lists))
+
+
+def test_files_that_cannot_be_opened(tmp_path: Path) -> None:
+    """What is not there, and what can be read once at most, is refused."""
     for place, told in (("absent.csv", "cannot be read: No such"), ("", "not a file that can be")):
         with pytest.raises(ImportFileError, match=told):
             open_source(tmp_path / place, ColumnMapping().known)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"maps": ["Email"]}, "--map must be COLUMN=FIELD"),
-        ({"maps": ["Email=e_mail"]}, "did you mean email"),
-        ({"maps": ["Mail=email"]}, "list.csv has no column 'mail'"),
-        ({"values": ["status=waiting"]}, "--value must be FIELD:TEXT=VALUE"),
-        ({"values": ["status:Active=active"]}, "must become waiting or notified"),
-        ({"constants": ["country"]}, "--set must be FIELD=VALUE"),
-        ({"constants": ["phones=national"]}, "phones must become international"),
-    ],
-)
-def test_options_that_cannot_be_used(
-    options: dict[str, list[str]], message: str, tmp_path: Path
-) -> None:
-    """An option of another form is refused with the form, or the name that was meant."""
-    (tmp_path / "list.csv").write_text(HEAD, encoding="utf-8")
-    with pytest.raises(ImportFileError, match=message):
-        mapping_for(tmp_path / "list.csv", **options)
 
 
 def test_a_mapping_that_was_written_says_the_same(tmp_path: Path) -> None:
@@ -245,26 +254,6 @@ def test_a_mapping_that_was_written_says_the_same(tmp_path: Path) -> None:
     _, read = mapping_for(path, written)
     assert mapping.fields_of(source.columns) == read.fields_of(source.columns)
     assert (mapping.values, mapping.constants) == (read.values, read.constants)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("[columns]\nEmail = 7", "7 is not a field"),
-        ("[columns", "cannot be read"),
-        ("[colums]\nEmail = 'email'", "a mapping has the tables columns"),
-        ("values = 3", "a mapping has the tables columns"),
-        ("dates = 'ymd'", "dates must be day-first or month-first"),
-        ("[constants]\nquantity = 1.5", "a value of quantity must be a text"),
-    ],
-)
-def test_mappings_that_cannot_be_used(text: str, message: str, tmp_path: Path) -> None:
-    """A mapping file that means nothing is refused, naming the file and what is wrong."""
-    path, mapping = tmp_path / "list.csv", tmp_path / "m.toml"
-    path.write_text(HEAD, encoding="utf-8")
-    mapping.write_text(text, encoding="utf-8")
-    with pytest.raises(ImportFileError, match=rf"m\.toml.*{message}"):
-        mapping_for(path, mapping)
 
 
 @pytest.mark.parametrize("name", presets())
