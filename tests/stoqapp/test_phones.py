@@ -109,18 +109,11 @@ def test_phone_from_something_else(given: object, country: str | None, reason: s
         assert given not in str(caught.value).replace("+15550109999", "")
 
 
-@pytest.mark.parametrize(
-    ("code", "passes"),
-    [
-        *((code, True) for code in ("44", " +44 ", "0044", "＋４４", "GB", "gg", "XX", "Britain")),
-        *((code, False) for code in ("1", "+4", "441", "0", "us", "DE", "+", "00")),
-    ],
-)
-def test_the_country_code_beside_a_number(code: str, passes: bool) -> None:
+def test_the_country_code_beside_a_number() -> None:
     """A number with another country code than the one beside it is refused."""
-    if passes:
+    for code in ("44", " +44 ", "0044", "＋４４", "GB", "gg", "XX", "Britain"):
         assert "447911123456" == phone_from("+44 7911 123456", None, code)
-    else:
+    for code in ("1", "+4", "441", "0", "us", "DE", "+", "00"):
         with pytest.raises(UnusableInputError, match="correct one of the two"):
             phone_from("+44 7911 123456", None, code)
 
