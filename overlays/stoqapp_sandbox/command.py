@@ -11,16 +11,13 @@ from stoqapp.terminal import show
 from stoqapp_sandbox.assumptions import ASSUMPTIONS
 from stoqapp_sandbox.faults import KINDS, OPTIONS, SHAPES
 
-_LIST: Final = ("list", "")
 _TABLE: Final = tomllib.loads(Path(__file__).with_name("command.toml").read_text("utf-8"))
 
 
 def assumption(text: str) -> tuple[str, str]:
     """Return name and choice of an argument of ``--assume``, like ``duplicate=409``."""
-    name, has_choice, choice = (part.strip() for part in text.partition("="))
-    if not has_choice and (name, choice) != _LIST:
-        raise argparse.ArgumentTypeError("must be like duplicate=409; list shows them all")
-    return name, choice
+    name, _, choice = text.partition("=")
+    return name.strip(), choice.strip()
 
 
 _READERS: Final[Mapping[str, Callable[[str], Any]]] = {
@@ -57,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
     options = dict(vars(arguments))
     for name in ("run", "print_completion"):
         options.pop(name, None)
-    if _LIST in options.get("assume", ()):
+    if ("list", "") in options.get("assume", ()):
         show(listed_assumptions())
         return 0
     if "assume" in options:

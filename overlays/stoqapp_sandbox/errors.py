@@ -1,10 +1,4 @@
-"""Errors of the sandbox.
-
-::
-
-    SandboxError             root; a StoqError
-    └── UnusableOptionError  an option or fault has an unusable value (also a ValueError)
-"""
+"""Errors of the sandbox."""
 
 from stoqapp.errors import StoqError
 

@@ -87,6 +87,4 @@ def _without_nullable(schema: Any) -> Any:
     translated = {key: _without_nullable(part) for key, part in schema.items()}
     if translated.get("nullable") is True and isinstance(translated.get("type"), str):
         translated["type"] = [translated["type"], "null"]
-        if "enum" in translated:
-            translated["enum"] = [*translated["enum"], None]
     return translated

@@ -39,7 +39,6 @@ _IDS: Final = ("shopify_variant_id", "shopify_product_id", "shopify_market_id")
 _IN_PROSE: Final = [rule for rule in RULES if rule.name in ("channel_contact", "phone_digits")]
 _RESET: Final = json_answer(503, {"error": "The sandbox was reset while this request was sent"})
 
-
 _usual_judge = cache(lambda: Judge(SPEC))
 _faults_of_shop = lru_cache(1024)(check_shop)
 

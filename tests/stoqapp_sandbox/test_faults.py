@@ -185,6 +185,8 @@ def test_a_status_with_everything(sandbox: Sandbox) -> None:
     assert (odd.headers["retry-after"], odd.json()) == ("7", {"intents": None})
     assert (empty.content, sandbox.intents) == (b"", [])
     assert get(sandbox, REQUESTS)[-1]["answer_headers"] == {}
+    with pytest.raises(UnusableOptionError, match="body must have a form in JSON"):
+        sandbox.fail_next(503, body={1j})
 
 
 def met(sandbox: Sandbox, requests: int) -> list[str]:

@@ -42,13 +42,10 @@ def test_host(sandbox: Sandbox, host: str, status: int) -> None:
     assert status == ask(sandbox, "GET", "/_sandbox/intents", host=host)[0]
 
 
-@pytest.mark.parametrize(
-    "target", ["http://localhost/_sandbox/intents", "http://example.com/%5fsandbox/intents"]
-)
-def test_a_target_with_a_host(sandbox: Sandbox, target: str) -> None:
-    """A target that a proxy is sent is not a path of the sandbox, whatever its host."""
-    head = f"GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-    assert received(sandbox, head.encode()).startswith(b"HTTP/1.1 404 ")
+def test_a_target_with_a_host(sandbox: Sandbox) -> None:
+    """A target that a proxy is sent is not a path of the sandbox."""
+    head = b"GET http://localhost/_sandbox/intents HTTP/1.1\r\nHost: localhost\r\n"
+    assert received(sandbox, head + b"Connection: close\r\n\r\n").startswith(b"HTTP/1.1 404 ")
 
 
 def test_the_name_that_it_listens_on(monkeypatch: pytest.MonkeyPatch) -> None:
