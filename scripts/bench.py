@@ -292,7 +292,9 @@ async def sizes(folder: Path) -> None:
 
     def processor_time(python: Path, module: str) -> float:
         program = f"import time, {module}; print(time.process_time())"
-        return float(subprocess.run([python, "-c", program], check=True, stdout=-1).stdout)
+        return float(
+            subprocess.run([python, "-c", program], check=True, capture_output=True).stdout
+        )
 
     for module in ("stoqapp", "openai", "stripe", "klaviyo_api"):
         wheels, wanted = folder / "wheels" / module, ROOT if module == "stoqapp" else module

@@ -107,7 +107,7 @@ def photograph_import(running: Browser, sandbox: Sandbox) -> None:
         Path("waitlist.csv").write_text("\n".join(rows), "utf-8")
         # script lets it run in a terminal, and timeout presses Ctrl-C in the middle.
         interrupted = ["script", "-qec", f"timeout --foreground -s INT 7 {words}", "/dev/null"]
-        said = subprocess.run(interrupted, check=False, stdout=-1).stdout.decode()
+        said = subprocess.run(interrupted, check=False, capture_output=True).stdout.decode()
         # Leave out what was erased, and what hides the cursor.
         shown = re.sub(r"[^\n]*\x1b\[2K|\x1b\[\?25[lh]|\r", "", said)
         screen = Console(record=True, width=110, file=StringIO())
