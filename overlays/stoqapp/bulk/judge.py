@@ -19,7 +19,7 @@ from stoqapp.errors import UnusableInputError
 from stoqapp.readers import shop_from
 from stoqapp.rules import CONTACT_OF_CHANNEL
 
-Kind = Literal["send", "reject", "skip"]
+Kind = Literal["send", "reject", "skip", "gone"]
 BOTH: Final = "both"
 GONE: Final = ("unsubscribed", "blocked")
 _DISTINCT: Final = 500
@@ -47,7 +47,8 @@ class Verdict:
 
     Attributes:
         line: Of the row.
-        verdict: ``send``, ``reject`` (a person must mend it) or ``skip`` (rightly not sent).
+        verdict: ``send``, ``reject`` (a person must mend it) or ``skip`` (rightly not sent). A
+            judge says ``gone`` of another contact in a row that it skipped; plans have none.
         reason: One word for it, the same for all of its kind; None for ``send``.
         advice: What is wrong and what to do, without anybody's data.
         shop: The shop's host name, None where none was read.
@@ -163,15 +164,15 @@ class Judge:
                 yield Verdict(line, "skip", left), date
                 return
             shop = self._shop(row.get("shop", self.choices.shop or ""))
-            channels = tuple(contacts)[:1] if left else self._channels(row, contacts)
+            channels = tuple(contacts) if left else self._channels(row, contacts)
         except UnusableCell as fault:
             yield Verdict(line, "reject", fault.reason, fault.advice), date
             return
-        for channel in channels:
+        for place, channel in enumerate(channels):
             told = self._intent(line, row, contacts, channel, shop)
             if left:
-                # Its key takes other rows of the same person off the list.
-                told = Verdict(line, "skip", left, shop=shop, key=told.key)
+                # Its keys take other rows of the same person off the list; it counts once.
+                told = Verdict(line, "gone" if place else "skip", left, shop=shop, key=told.key)
             yield told, date
         if not channels:
             yield Verdict(line, "skip", left, shop=shop), date

@@ -49,6 +49,7 @@ FROM (
 ) AS gone
 WHERE rows.key = gone.key AND verdict = 'send'
     AND (rows.date IS NULL OR rows.date <= gone.date);
+DELETE FROM rows WHERE verdict = 'gone';
 UPDATE rows SET verdict = 'skip', reason = 'duplicate', advice = 'the same as line ' || same.line
 FROM (
     SELECT row, first_value(line) OVER same AS line, row_number() OVER same AS place FROM rows

@@ -291,6 +291,20 @@ def test_who_left_is_not_sent_by_another_row(left: str, expected: str, tmp_path:
     assert [expected, "skip"] == [one.verdict for one in found]
 
 
+@pytest.mark.parametrize("channel", ["email", "sms", "both"])
+def test_who_left_is_not_sent_by_another_contact(channel: str, tmp_path: Path) -> None:
+    """Somebody who left with an address and a number is skipped by either, and counts once."""
+    content = csv_of(
+        ["Email", "Phone", "Variant ID", "Status"],
+        ["ada@example.com", "+12025550147", "45100000000201", "out"],
+        ["ada@example.com", "", "45100000000201", "in"],
+        ["", "+12025550147", "45100000000201", "in"],
+    )
+    meaning = ("status:in=waiting", "status:out=unsubscribed")
+    found = verdicts(tmp_path, content, *meaning, channel=channel)
+    assert [(2, "skip"), (3, "skip"), (4, "skip")] == [(one.line, one.verdict) for one in found]
+
+
 def test_without_a_catalog_both_ids_are_needed(tmp_path: Path) -> None:
     """Nothing can be looked up, so a SKU, or an id alone, is a reject that names the catalog."""
     row = {"Variant ID": "4711", "Product ID": "42"}
