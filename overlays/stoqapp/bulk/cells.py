@@ -194,12 +194,16 @@ def _parsed(text: str) -> datetime | None:
             return datetime.fromisoformat(text.removesuffix(" UTC").strip())
     except ValueError:
         pass
+    # A year of four digits says the order of what follows, a name the month.
+    unordered = not re.match("[0-9]{4}", text)
+    orders: Any = {
+        "dayfirst": unordered,
+        "yearfirst": unordered and not re.search("[A-Za-z]", text),
+    }
     try:
-        # Read twice on other days: what the text leaves out would differ.
-        first, second = (
-            parser.parse(text, default=datetime(year, month, day), ignoretz=True)
-            for year, month, day in ((2000, 1, 1), (2001, 2, 2))
-        )
+        # Read twice, on another day and in another order: what the text leaves open would differ.
+        first = parser.parse(text, default=datetime(2000, 1, 1), ignoretz=True)
+        second = parser.parse(text, default=datetime(2001, 2, 2), ignoretz=True, **orders)
     except (ValueError, OverflowError, TypeError):
         return None
     return first if first == second else None
