@@ -5,6 +5,7 @@ and a row whose cells cannot be told apart becomes a record with a fault. Of JSO
 JSON Lines, request bodies, and pages of Klaviyo's Events API are read.
 """
 
+import codecs
 import csv
 import json
 import re
@@ -169,33 +170,25 @@ def _encoding(path: Path, head: bytes, given: str | None) -> str:
             f"{path.name} looks like UTF-16 without a byte order mark: give --encoding utf-16-le"
         )
     chosen = given or mark or "utf-8"
-    number = 0
+    number = 1
     try:
-        with _text_of(path, chosen) as lines:
-            for number, _ in enumerate(lines, 1):  # noqa: B007 - told in the message
-                pass
+        decoder = codecs.getincrementaldecoder(chosen)()
+        with _text_of(path, chosen), path.open("rb") as file:
+            for number, line in enumerate(file, 1):  # noqa: B007 - told in the message
+                decoder.decode(line)
+        decoder.decode(b"", final=True)
     except LookupError:
         raise ImportFileError(f"Python knows no encoding {given!r}; try cp1252") from None
-    except UnicodeError:
-        if chosen.startswith("utf-8"):
-            raise ImportFileError(_not_utf8(path)) from None
-        raise ImportFileError(
-            f"{path.name} cannot be read as {chosen}, somewhere after line {number}: give another"
-            " --encoding"
-        ) from None
+    except UnicodeError as error:
+        remedy = "give another --encoding"
+        if isinstance(error, UnicodeDecodeError) and chosen.startswith("utf-8"):
+            remedy = _as_code_pages(error.object, error.start)
+        raise ImportFileError(f"line {number} of {path.name} is not {chosen}: {remedy}") from None
     return chosen
 
 
-def _not_utf8(path: Path) -> str:
-    """Return a message that shows the first cell that is not UTF-8 as code pages have it."""
-    number, line, place = 0, b"", 0
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):  # noqa: B007 - told in the message
-            try:
-                line.decode("utf-8")
-            except UnicodeDecodeError as error:
-                place = error.start
-                break
+def _as_code_pages(line: bytes, place: int) -> str:
+    """Return what to do, with the cell of *line* at *place* as code pages have it."""
     ends = f"[{_DELIMITERS}\r\n]".encode()
     cell = re.split(ends, line[:place])[-1] + re.split(ends, line[place:])[0]
     if b"@" in cell:
@@ -203,8 +196,8 @@ def _not_utf8(path: Path) -> str:
         cell = line[max(0, place - 1) : place + 2]
     shown = (f"{page}: {cell.decode(page, 'replace').strip()[:40]}" for page in _CODE_PAGES)
     return (
-        f"line {number} of {path.name} is not UTF-8. Choose the encoding that shows its cell"
-        f" right, like --encoding cp1252: {'; '.join(shown)}"
+        "save it as UTF-8, or for the list itself choose the encoding that shows its cell right,"
+        f" like --encoding cp1252: {'; '.join(shown)}"
     )
 
 
