@@ -254,13 +254,18 @@ def _rows(source: Source) -> Iterator[tuple[Line, Any]]:
     columns = _columns(source.columns)
     if not {"variant_id", "product_id"} <= columns.keys():
         raise ImportFileError(f"the catalog {source.path.name} {_NO_IDS}")
+    titles: dict[str, str] = {}
     for record in source:
         if record.fault:
             raise ImportFileError(f"line {record.line} of {source.path.name}: {record.fault}")
         row = {name: record.cells.get(column, "") for name, column in columns.items()}
+        # The first row of a product may hold its title alone; rows of pictures hold no variant.
+        product = row["product_id"]
+        titles[product] = row.get("product_title") or titles.get(product, "")
         options = (row.get(name) for name in ("variant_title", "option2", "option3"))
-        if any(row.values()):
-            yield record.line, row | {"variant_title": " / ".join(filter(None, options))}
+        title = " / ".join(filter(None, options))
+        if row["variant_id"]:
+            yield record.line, row | {"variant_title": title, "product_title": titles[product]}
 
 
 def _rows_of_json(path: Path, encoding: str) -> Iterator[tuple[Line, Any]]:

@@ -279,10 +279,15 @@ def test_restock_supporter(tmp_path: Path) -> None:
 
 
 def test_a_catalog_of_sku_and_ids(tmp_path: Path) -> None:
-    """A plain CSV of SKU, variant id and product id is a catalog."""
+    """A plain CSV of SKU, variant id and product id is a catalog; so are Matrixify's rows."""
     path = tmp_path / "catalog.csv"
     path.write_bytes(csv_of(["SKU", "Variant ID", "Product ID"], ["A", "4711", "42"]))
     assert [4711] == [one.id for one in catalog_from_file(path).with_sku("a")]
+    head = ["ID", "Title", "Variant ID", "Option1 Value", "Option2 Value"]
+    product = [["42", "Shirt", "", "", ""], ["42", "", "4711", "S", "Blue"]]
+    path.write_bytes(csv_of(head, *product))
+    variant = catalog_from_file(path).by_id[4711]
+    assert ("Shirt", "S / Blue") == (variant.product_title, variant.title)
     path.write_bytes(csv_of(["SKU", "Variant ID", "Product ID"], ["A", "4.7E+3", "42"]))
     with pytest.raises(ImportFileError, match=r"line 2 of the catalog"):
         catalog_from_file(path)
