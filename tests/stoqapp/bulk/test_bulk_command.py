@@ -11,11 +11,8 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from listing import csv_of
@@ -370,47 +367,18 @@ def test_a_ledger_tells_and_is_purged(running: Service, capsys: pytest.CaptureFi
         assert "there is no ledger stoqapp.ledger" in capsys.readouterr().err
 
 
-PAGES = {"1": [[1], [2]], "2": [[3]]}
-
-
-class _Storefront(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        page = parse_qs(urlsplit(self.path).query)["page"][0]
-        products = [
-            {"id": 10 * ids[0], "title": "T", "variants": [{"id": one} for one in ids]}
-            for ids in PAGES.get(page, [])
-        ]
-        locked = self.path.startswith("/locked")
-        body = json.dumps({"products": products}).encode()
-        self.send_response(401 if locked else 200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Print nothing."""
-
-
-@pytest.fixture
-def storefront() -> Iterator[str]:
-    """The URL of a shop with two pages of products; below /locked it has a password."""
-    with HTTPServer(("127.0.0.1", 0), _Storefront) as server:
-        thread = Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
-
-
 def test_a_catalog_is_written_whole_or_not_at_all(
-    tmp_path: Path, storefront: str, capsys: pytest.CaptureFixture[str]
+    running: Service, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """`/products.json` is read page by page into a catalog; a password is told, with a remedy."""
-    path = tmp_path / "catalog.json"
-    words = ["catalog", "--shop", "demo", "-o", str(path), "--storefront-url"]
-    assert 1 == main([*words, f"{storefront}/locked"])
+    first, second, third = (
+        {"id": 10 * one, "title": "T", "variants": [{"id": one}]} for one in (1, 2, 3)
+    )
+    running.pages = {"1": [first, second], "2": [third]}
+    words = ["catalog", "--shop", "demo", "-o", "catalog.json", "--storefront-url"]
+    assert 1 == main([*words, f"{running.url}/locked"])
     assert "answered 401: the storefront has a password" in capsys.readouterr().err
-    assert not path.exists()
-    assert 0 == main([*words, storefront])
+    assert not Path("catalog.json").exists()
+    assert 0 == main([*words, running.url])
     assert "3 variants of 3 published products" in capsys.readouterr().out
-    assert {1, 2, 3} == set(catalog_from_file(path).by_id)
+    assert {1, 2, 3} == set(catalog_from_file(Path("catalog.json")).by_id)
