@@ -32,7 +32,8 @@ def _phases(**seconds: float) -> dict[str, Any]:
 
 # The one phase that is waited for in vain is short: for what never comes, for what comes in part.
 IMPATIENT, PARTLY = _phases(read=0.05), _phases(read=0.3)
-SLOW_CONNECT, NO_TURN = _phases(connect=0.1), _phases(pool=0.1)
+SLOW_CONNECT, SLOW_WRITE = _phases(connect=0.1), _phases(write=0.1)
+NO_TURN = _phases(pool=0.1)
 # For what comes too slowly, so that only the deadline of the whole call ends it.
 # Long enough for a busy machine to connect and send; see `side_by_side`.
 HURRIED = {"timeout": 20.0, "total_timeout": 2.0}
