@@ -107,7 +107,9 @@ class ColumnMapping:
         by_field: dict[str, str] = {}
         for column in columns:
             target = self.field_of(column)
-            if target is None or target == LEFT_OUT or _is_gone(target):
+            # A column of a field that the API no longer has is not used.
+            is_gone = target in INPUTS and SPEC.field(INPUTS[target].path) is None
+            if target is None or target == LEFT_OUT or is_gone:
                 continue
             if target in by_field:
                 raise ImportFileError(
@@ -233,12 +235,13 @@ def _mapping_from(table: Mapping[str, Any], name: str) -> ColumnMapping:
         raise ImportFileError(f"{name}: dates must be {' or '.join(DATES)}")
     for target in (*columns.values(), *values, *constants):
         _check_field(target, name)
-    for target, entries in [
-        *values.items(),
-        *((one, {"": said}) for one, said in constants.items()),
-    ]:
-        for value in entries.values():
-            _check_value(target, value, name)
+    said = [(target, value) for target, texts in values.items() for value in texts.values()]
+    for target, value in (*said, *constants.items()):
+        one_of = _ONE_OF.get(target)
+        if not isinstance(value, str | int):
+            raise ImportFileError(f"{name}: {target} must become a text, a number or true/false")
+        if one_of and value not in one_of:
+            raise ImportFileError(f"{name}: {target} must become {' or '.join(one_of)}")
     return ColumnMapping(
         name=name,
         columns={plain_name(column): target for column, target in columns.items()},
@@ -252,21 +255,9 @@ def _mapping_from(table: Mapping[str, Any], name: str) -> ColumnMapping:
     )
 
 
-def _is_gone(target: str) -> bool:
-    """Tell whether the API no longer has the field, so that its column is not used."""
-    return target in INPUTS and SPEC.field(INPUTS[target].path) is None
-
-
 def _check_field(given: object, name: str) -> None:
     fields = _shipped("own")["columns"]
     if not isinstance(given, str) or given not in fields:
         close = difflib.get_close_matches(str(given), fields, 1)
         hint = f"; did you mean {close[0]}?" if close else f"; the fields are {', '.join(fields)}"
         raise ImportFileError(f"{name}: {given!r} is not a field{hint}")
-
-
-def _check_value(target: str, value: object, name: str) -> None:
-    if not isinstance(value, str | int | bool):
-        raise ImportFileError(f"{name}: a value of {target} must be a text, a number or true/false")
-    if target in _ONE_OF and value not in _ONE_OF[target]:
-        raise ImportFileError(f"{name}: {target} must become {' or '.join(_ONE_OF[target])}")

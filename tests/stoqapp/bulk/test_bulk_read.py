@@ -220,7 +220,7 @@ ROWS = f"{HEAD}\n{ROW}\n".encode()
         (ROWS, {"mapping": "[colums]\nEmail = 'email'"}, "a mapping has the tables columns"),
         (ROWS, {"mapping": "values = 3"}, "a mapping has the tables columns"),
         (ROWS, {"mapping": "dates = 'ymd'"}, "dates must be day-first or month-first"),
-        (ROWS, {"mapping": "[constants]\nquantity = 1.5"}, "a value of quantity must be a text"),
+        (ROWS, {"mapping": "[constants]\nquantity = 1.5"}, "quantity must become a text"),
     ],
 )
 def test_what_cannot_be_used(
