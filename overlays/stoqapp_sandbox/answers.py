@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import cached_property
 from http import HTTPStatus
 from typing import Any, Final, Literal
 
@@ -16,11 +17,14 @@ PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
 # Raises TypeError or ValueError where a value has no form in JSON.
 json_text: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
+# As a constant it finds NaN and Infinity, which int refuses.
+_DECODER: Final = json.JSONDecoder(parse_constant=int)
+
 Sends = Literal["all", "half of the head", "half of the body", "nothing", "garbage"]
 Ends = Literal["open", "closed", "reset"]
 
 
-@frozen
+@frozen(slots=False)
 class Request:
     """An HTTP request, with names of headers in lower case.
 
@@ -36,7 +40,7 @@ class Request:
     generation: int | None = None
     reached_at: str = "localhost"
 
-    @property
+    @cached_property
     def shop(self) -> str:
         """The shop that it names, in lower case."""
         return self.headers.get(SHOP_HEADER.lower(), "").strip().lower()
@@ -63,8 +67,9 @@ class Answer:
 def json_from_bytes(raw: bytes) -> Any:
     """Read the JSON of a body; raises ValueError, which repeats nothing of it."""
     try:
-        value = json.loads(raw.decode())
-        json_text(value).encode()
+        value = _DECODER.decode(raw.decode())
+        if b"\\u" in raw:
+            json_text(value).encode()
     except UnicodeDecodeError as error:
         raise ValueError(f"body: must be UTF-8: byte {error.start} is not") from None
     except UnicodeEncodeError:

@@ -52,10 +52,11 @@ class Judge:
         Each as ``path: message``, without the value; empty when both fit. Raises ValueError for a
         body that is nested too deeply.
         """
-        media_type = headers.get("content-type", "").partition(";")[0].lower()
-        lowered = {**headers, "content-type": media_type}
-        given = {name: lowered.get(name.lower(), "").strip() for name in self._names}
-        given = {name: value for name, value in given.items() if value}
+        given = {}
+        for name in self._names:
+            if value := headers.get(name.lower(), "").strip():
+                is_type = name.lower() == "content-type"
+                given[name] = value.partition(";")[0].rstrip().lower() if is_type else value
         try:
             errors = self._request.iter_errors({"body": body, "headers": given})
         except ValueError:

@@ -25,9 +25,7 @@ class Options(TypedDict, total=False):
 
 def _faults(given: Any) -> list[Fault]:
     if isinstance(given, str) or not isinstance(given, Iterable):
-        raise UnusableOptionError(
-            "faults must be a list of texts, like ['reset-after-store:every=10']"
-        )
+        raise UnusableOptionError("faults must be a list of texts, like ['reset-after-store']")
     return [fault_from(text, lasting=True) for text in given]
 
 
@@ -37,8 +35,7 @@ def _origin(given: Any) -> str | None:
     origin = re.fullmatch(r"(https?://[^/?#\s]+)/?", str(given), re.IGNORECASE)
     if origin is None:
         raise UnusableOptionError(
-            "allow origin must be scheme, host and port as a browser sends them in Origin, like"
-            " http://localhost:3000"
+            "allow origin must be like http://localhost:3000: scheme, host and port alone"
         )
     return origin[1].lower()
 

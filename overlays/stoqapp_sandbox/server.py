@@ -86,8 +86,7 @@ class Sandbox:
     def __enter__(self) -> Self:
         """Listen and serve; return once connections are accepted.
 
-        Raises SandboxError where address or state file cannot be used, or are in use, also by this
-        sandbox.
+        Raises SandboxError where address or state file cannot be used, or are in use.
         """
         if self._thread is not None:
             raise SandboxError("this sandbox is running already: make another one")

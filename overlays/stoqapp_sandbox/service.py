@@ -179,7 +179,7 @@ class Service:
             return messages_answer(400, [str(error)]), None
         if faults:
             return messages_answer(int(assumed["refused_status"]), faults, assumed), None
-        if _faults_of_shop(shop) or not catalog.keys() & {shop, ""}:
+        if _faults_of_shop(shop) or (shop not in catalog and "" not in catalog):
             return error_answer(int(assumed["unknown_shop"]), NOT_FOUND, assumed), None
         wanted, customer = section(body, "intent"), section(body, "customer")
         variant, product = wanted.get("shopify_variant_id"), wanted.get("shopify_product_id")
