@@ -215,11 +215,8 @@ def serve(**options: Any) -> None:
     gc.freeze()
     with sandbox:
         if sandbox._is_open_to_network:
-            complain(
-                "stoqapp sandbox",
-                "open to the network: anyone who reaches it can read what was sent to it, and"
-                " change its answers",
-            )
+            risk = "open to the network: anyone who reaches it can read requests and change answers"
+            complain("stoqapp sandbox", risk)
         show(f"stoqapp sandbox on {sandbox.url} (base URL {sandbox.base_url})")
         ended.get()
 

@@ -107,11 +107,16 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_intents_customers_and_ids_survive(file: Path) -> None:
-    """After a restart the intents are there, the customer is known, and ids go on."""
+    """After a restart the intents are there, the customer is known, and ids go on.
+
+    After the end the state is one file, which can be copied, and others cannot read.
+    """
     with Sandbox(state=file) as first:
         send(first)
         stored = first.intents
     assert stored == first.intents
+    assert [file] == list(file.parent.iterdir())
+    assert file.stat().st_mode & 0o777 == 0o600
     other = body(customer__email="other@lovelace.org")
     with Sandbox(state=str(file)) as second:
         assert stored == second.intents
@@ -150,14 +155,6 @@ def test_the_next_may_start_while_the_one_before_ends(file: Path) -> None:
         assert starting.result(HANG_SECONDS) is second
     assert len(get(second, "/_sandbox/intents")) == 1
     second.__exit__(None, None, None)
-
-
-def test_a_clean_end_leaves_one_file(file: Path) -> None:
-    """After the end the state is one file, which can be copied, and others cannot read."""
-    with Sandbox(state=file) as sandbox:
-        send(sandbox)
-    assert [file] == list(file.parent.iterdir())
-    assert file.stat().st_mode & 0o777 == 0o600
 
 
 def test_two_sandboxes_on_one_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
