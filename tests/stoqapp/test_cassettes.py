@@ -12,11 +12,19 @@ from calling import Caller
 from vcr.cassette import Cassette
 from vcr.request import Request
 
-from record_cassettes import CASSETTES, COMMAND, SCENARIOS, Scenario, main, was_live
+from record_cassettes import (
+    CASSETTES,
+    COMMAND,
+    RATE_LIMIT,
+    SCENARIOS,
+    Scenario,
+    main,
+    was_live,
+)
 from stoq_public_api_client import Client
 from stoq_public_api_client.api.intents import create_intent
 from stoqapp import AnswerError, check
-from stoqapp.spec import INTENTS_PATH
+from stoqapp.spec import BASE_URL, INTENTS_PATH
 from stoqapp_sandbox import Sandbox
 from stoqapp_sandbox.cassettes import LEFT_OUT, SHOP, SHOWN_HEADERS, scrubbed_answer
 
@@ -48,9 +56,14 @@ def origin() -> str:
 
 
 @pytest.fixture
-def vcr_cassette_dir(origin: str, request: pytest.FixtureRequest) -> str:
-    """The folder of the cassettes."""
-    return str(request.getfixturevalue("live_cassettes") if origin == "live" else CASSETTES)
+def vcr_cassette_dir(origin: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The folder of the cassettes; an empty one for a test that records."""
+    if origin == "recorded":
+        yield str(tmp_path)
+        [path] = tmp_path.iterdir()
+        assert (CASSETTES / path.name).read_bytes() == path.read_bytes()
+    else:
+        yield str(request.getfixturevalue("live_cassettes") if origin == "live" else CASSETTES)
 
 
 @pytest.fixture
@@ -61,31 +74,44 @@ def default_cassette_name(scenario: Scenario) -> str:
     return scenario.name
 
 
-@pytest.fixture(scope="session")
-def record_mode() -> str:
-    """Only replay, whatever pytest is asked for: scripts/record_cassettes.py records."""
-    return "none"
+@pytest.fixture
+def recorded_sandbox(record_mode: str, request: pytest.FixtureRequest) -> Sandbox | None:
+    """The sandbox that answers while pytest records, so that it never asks the real service."""
+    if record_mode == "none" or not request.node.get_closest_marker("vcr"):
+        return None
+    sandbox: Sandbox = request.getfixturevalue("stoq_sandbox")
+    sandbox.configure(rate_limit=RATE_LIMIT)
+    request.getfixturevalue("scenario").set_up(sandbox)
+    return sandbox
 
 
-@pytest.fixture(scope="session")
-def vcr_config() -> dict[str, Any]:
-    """Compare what the spec asks for."""
+@pytest.fixture
+def vcr_config(recorded_sandbox: Sandbox | None) -> dict[str, Any]:
+    """Compare what the spec asks for, and keep what may be kept."""
 
     def shown(sent: Request) -> Request:
+        uri = sent.uri
+        if recorded_sandbox:
+            uri = uri.replace(recorded_sandbox.base_url, BASE_URL)
         headers = {name: sent.headers[name] for name in SHOWN_HEADERS if name in sent.headers}
-        return Request(sent.method, sent.uri, sent.body, headers)
+        return Request(sent.method, uri, sent.body, headers)
 
     return {
         "match_on": ["method", "uri", "body", "headers"],
         "before_record_request": shown,
+        "before_record_response": scrubbed_answer,
     }
 
 
 @pytest.fixture
-def service(vcr: Cassette) -> Iterator[str]:
-    """The base URL in the cassette; each answer of the cassette has to be asked for."""
-    yield vcr.requests[0].uri.removesuffix(INTENTS_PATH)
-    assert vcr.all_played, "the cassette holds an answer that was not asked for"
+def service(vcr: Cassette, recorded_sandbox: Sandbox | None) -> Iterator[str]:
+    """The base URL in the cassette, each answer of which has to be asked for; or the sandbox's."""
+    if recorded_sandbox:
+        vcr.get_metadata("recorded_from", "sandbox")
+        yield recorded_sandbox.base_url
+    else:
+        yield vcr.requests[0].uri.removesuffix(INTENTS_PATH)
+        assert vcr.all_played, "the cassette holds an answer that was not asked for"
 
 
 def statuses_from(client: str, base_url: str, scenario: Scenario) -> Iterator[int]:
@@ -109,6 +135,15 @@ def statuses_from(client: str, base_url: str, scenario: Scenario) -> Iterator[in
 def test_each_client_finds_its_answers(scenario: Scenario, client: str, service: str) -> None:
     """Every client sends the recorded URL, headers and body, and gets the recorded answers."""
     assert scenario.statuses == [*statuses_from(client, service, scenario)]
+
+
+@pytest.mark.vcr
+@pytest.mark.parametrize("record_mode", ["rewrite"])
+@pytest.mark.parametrize("origin", ["recorded"])
+@pytest.mark.parametrize("scenario", [SCENARIO["rate_limited"], SCENARIO["duplicate"]])
+def test_pytest_records_what_the_script_records(scenario: Scenario, service: str) -> None:
+    """--record-mode=rewrite writes the bytes that are committed."""
+    assert scenario.statuses == [*statuses_from("sync", service, scenario)]
 
 
 @pytest.mark.vcr
