@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from pipeline import corrections, package, spec
 from pipeline.exits import ROOT, Exit, command, parser
 
 
@@ -31,9 +32,6 @@ def main(arguments: Sequence[str] | None) -> Exit:
         options.error(
             f"{path.name} is a page or YAML, not .json; run scripts/update_spec.py with it"
         )
-    # Here, so that --help works and a missing tool is told.
-    from pipeline import corrections, package, spec
-
     output = Path(re.sub(r"\W", "_", path.stem)) if chosen.spec else package.OUTPUT
     page = spec.read_page(str(path))
     patches = [] if chosen.spec else corrections.load()

@@ -56,8 +56,6 @@ def command(run: Callable[[Sequence[str] | None], Exit]) -> Callable[..., int]:
             return run(arguments)
         except RunError as error:
             code, reason = error.code, str(error)
-        except ModuleNotFoundError as error:
-            code, reason = Exit.BAD_TOOL, f"{error.name} is not installed; run scripts/setup"
         except OSError as error:
             code, reason = Exit.CANNOT_WRITE, f"cannot read or write: {error}"
         except KeyboardInterrupt:

@@ -340,13 +340,14 @@ def test_another_release_is_refused(run: Runner, monkeypatch: pytest.MonkeyPatch
     assert (Exit.BAD_TOOL, told) == (code, said.strip().partition(": ")[2])
 
 
-def test_missing_tools_are_named() -> None:
-    """Without what setup installs, the run says what is missing and what to run."""
+@pytest.mark.parametrize("script", ["regenerate.py", "update_spec.py"])
+def test_missing_tools_are_named(script: str) -> None:
+    """Without what setup installs, the run says what to run."""
     # -S leaves out what is installed into the environment.
-    command = [sys.executable, "-S", str(ROOT / "scripts" / "regenerate.py"), "--check"]
+    command = [sys.executable, "-S", str(ROOT / "scripts" / script)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert Exit.BAD_TOOL == done.returncode
-    assert done.stderr.endswith("is not installed; run scripts/setup\n")
+    assert done.stderr.endswith(" lacks the tools; run scripts/setup, and use .venv\n")
 
 
 def test_a_page_is_not_a_spec(capfd: pytest.CaptureFixture[str]) -> None:
