@@ -18,6 +18,7 @@ import collections
 import csv
 import inspect
 import itertools
+import logging
 import os
 import re
 import statistics
@@ -132,6 +133,8 @@ def quick_app(_arguments: object) -> web.Application:
         await request.read()
         return web.Response(body=CREATED, status=201, content_type="application/json")
 
+    # aiohttp's command would write a line a request into the pipe, and wait once that is full.
+    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
     app = web.Application()
     app.router.add_post("/{path:.*}", answer)
     return app
