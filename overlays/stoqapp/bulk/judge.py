@@ -131,7 +131,7 @@ class Judge:
         self._statuses = self._values.pop("status", {})
         self._constants = {name: str(value) for name, value in mapping.constants.items()}
         self._international = self._constants.pop("phones", None) is not None
-        self.dates = choices.dates or mapping.dates
+        self.dates: str | None = choices.dates or mapping.dates
         # Without a choice both ways of reading a date count.
         self._orders = (self.dates.replace("-", "_"),) if self.dates else Moment._fields
         self._has_status = "status" in {*self.fields, *self._constants}
