@@ -41,6 +41,12 @@ _COLUMNS: Final = {
 _FIELD_OF_COLUMN: Final = {name: target for target, names in _COLUMNS.items() for name in names}
 _PAGE_SIZE: Final = 250
 _LARGEST_PAGE: Final = 50_000_000
+_LOCKED: Final = "the storefront has a password: take it off for a moment, or use another catalog"
+_REMEDIES: Final[dict[int | None, str]] = {
+    401: _LOCKED,
+    403: _LOCKED,
+    404: "is this a Shopify storefront?",
+}
 
 
 @frozen
@@ -345,11 +351,7 @@ def pages_of_shop(storefront: str) -> Iterator[list[dict[str, Any]]]:
             yield [dict(product, variants=list(product["variants"])) for product in products]
         except OSError as error:
             status = getattr(error, "code", None)
-            remedy = (
-                "the storefront has a password: take it off for a moment, or use another catalog"
-                if status in (401, 403)
-                else "try again later"
-            )
+            remedy = _REMEDIES.get(status, "try again later")
             reason = f"answered {status}" if status else getattr(error, "reason", error)
             raise NotSentError(f"page {number}: {reason}: {remedy}") from None
         except (ValueError, TypeError, KeyError):

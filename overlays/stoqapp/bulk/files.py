@@ -86,10 +86,10 @@ def open_private(path: Path) -> Any:
         ImportFileError: It cannot be written.
     """
     try:
-        file = path.open("w", encoding="utf-8", newline="")
+        path.touch(mode=0o600)
+        path.chmod(0o600)
+        return path.open("w", encoding="utf-8", newline="")
     except OSError as error:
         raise ImportFileError(
             f"{path} cannot be written ({error.strerror}): work in a folder that you may write to"
         ) from None
-    path.chmod(0o600)
-    return file

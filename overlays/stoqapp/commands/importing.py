@@ -29,6 +29,7 @@ TO_MEND: Final = 3
 INTERRUPTED: Final = 130
 LEDGER: Final = "stoqapp.ledger"
 SHARE: Final = 0.9
+EXTRA: Final = "Needs the extra: pip install 'stoqapp[bulk]'."
 _COMMAND: Final = "stoqapp import"
 _CONNECTIONS: Final = 100
 _EPILOG: Final = """\
@@ -119,7 +120,7 @@ def add_to(commands: Any) -> None:
     parser = commands.add_parser(
         "import",
         help=help_,
-        description=f"{help_.capitalize()}. Needs the extra: pip install 'stoqapp[bulk]'.",
+        description=f"{help_.capitalize()}. {EXTRA}",
         epilog=_EPILOG,
     )
     parser.set_defaults(run=_run)
@@ -151,10 +152,12 @@ def _import(arguments: argparse.Namespace, stack: ExitStack) -> int:
     from stoqapp.bulk.plan import plan
     from stoqapp.bulk.preview import preview
 
+    path = arguments.ledger or arguments.file.parent / LEDGER
     read = [getattr(arguments, name) for name in ("file", "mapping", "catalog", "exclude")]
     for option in ("rows", "template", "write_mapping", "ledger"):
         written = getattr(arguments, option)
-        if any(written and one and one.resolve() == written.resolve() for one in read):
+        kept = read if option == "ledger" else [*read, path]
+        if any(written and one and one.resolve() == written.resolve() for one in kept):
             name = option.replace("_", "-")
             raise ConfigurationError(f"--{name} would overwrite {written}: give another file")
     shop = arguments.shop or os.environ.get("STOQ_SHOP") or None
@@ -167,9 +170,11 @@ def _import(arguments: argparse.Namespace, stack: ExitStack) -> int:
     share = arguments.share
     if client.budget is not None or share is not None:
         share = SHARE if share is None else share
-        client = client.with_options(budget=Budget(share=share))
+        try:
+            client = client.with_options(budget=Budget(share=share))
+        except ConfigurationError as error:
+            raise ConfigurationError(f"--{error}") from None
     only_plan = arguments.plan or arguments.template is not None
-    path = arguments.ledger or arguments.file.parent / LEDGER
     ledger = None
     if not only_plan or path.exists():
         ledger = stack.enter_context(Ledger(path, read_only=only_plan))
@@ -207,7 +212,8 @@ def _import(arguments: argparse.Namespace, stack: ExitStack) -> int:
         return DONE
     shops = planned.left()
     where = next(iter(shops)) if len(shops) == 1 else f"{len(shops)} shops"
-    question = f"Send {said['send']} intents for {where} to {choices.target or 'STOQ'}?"
+    intents = f"{said['send']} intent{'s' * (said['send'] != 1)}"
+    question = f"Send {intents} for {where} to {choices.target or 'STOQ'}?"
     if shops and not arguments.yes and not agreed(_COMMAND, question):
         return USAGE
     return _send(arguments, planned, ledger, client, (said["send"], said["seconds"]))

@@ -87,5 +87,6 @@ def preview_text(said: Mapping[str, Any]) -> str:
     if said["in_stock_now"]:
         lines.append(f"{said['in_stock_now']} of the variants are in stock now")
     ends = datetime.now() + timedelta(seconds=said["seconds"])
-    lines.append(f"would send {said['send']} intents, until {ends:%Y-%m-%d %H:%M}")
+    intents = f"{said['send']} intent{'s' * (said['send'] != 1)}"
+    lines.append(f"would send {intents}, until {ends:%Y-%m-%d %H:%M}")
     return "\n".join([*lines, *said["notes"]])

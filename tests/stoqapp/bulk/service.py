@@ -26,8 +26,8 @@ class Service(ThreadingHTTPServer):
             anything, is answered instead.
         reset_every: Every Nth request that is stored gets no answer.
         latency: Seconds before each answer.
-        pages: The products of each page of ``/products.json``; a URL with "locked" in it has a
-            password.
+        pages: The products of each page of ``/products.json``; below ``/locked`` it has a
+            password, and below ``/absent`` there is nothing.
     """
 
     daemon_threads = True
@@ -84,7 +84,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         products = self.server.pages.get(parse_qs(urlsplit(self.path).query)["page"][0], [])
-        self._answer((401 if "locked" in self.path else 200, {"products": products}))
+        status = {"locked": 401, "absent": 404}.get(self.path.split("/")[1], 200)
+        self._answer((status, {"products": products}))
 
     def _answer(self, answer: tuple[int, Any] | None) -> None:
         if answer is None:

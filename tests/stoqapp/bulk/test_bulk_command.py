@@ -242,7 +242,8 @@ def test_the_same_command_goes_on_after_failures(
 def test_options_with_values(running: Service, capsys: pytest.CaptureFixture[str]) -> None:
     """--limit sends so many of the oldest rows; what can be read in two ways is refused."""
     write_rows(Path("list.csv"), range(10))
-    assert 0 == run_import("list.csv", running, "--limit", "4")
+    assert 0 == run_import("list.csv", running, "--limit", "4", "--rows", "rows.jsonl")
+    assert 6 == Path("rows.jsonl").read_text("utf-8").count('"skip", "reason": "limit"')
     assert "sent 4 + already there 0 + rejected 0 + skipped 0 + unknown 0 + left 6" in (
         capsys.readouterr().out
     )
@@ -254,6 +255,10 @@ def test_options_with_values(running: Service, capsys: pytest.CaptureFixture[str
     for option in ("--rows", "--template", "--write-mapping", "--ledger"):
         assert 2 == run_import("list.csv", running, option, "./list.csv")
         assert f"{option} would overwrite list.csv" in capsys.readouterr().err
+    assert 2 == run_import("list.csv", running, "--rows", "stoqapp.ledger")
+    assert "--rows would overwrite stoqapp.ledger" in capsys.readouterr().err
+    assert 2 == run_import("list.csv", running, "--share", "2")
+    assert "stoqapp import: --share must be" in capsys.readouterr().err
     assert 2 == run_import("list.csv", running, "--rows", "absent/rows.jsonl")
     assert "rows.jsonl cannot be written (No such file" in capsys.readouterr().err
 
@@ -345,6 +350,7 @@ def test_a_disk_that_is_full(running: Service, tmp_path: Path) -> None:
     assert "Traceback" not in ended.stderr
     came = running.received.total()
     assert 0 < came < 300
+    assert f"left {300 - came}\n" in ended.stdout
     assert 0 == run_import("list.csv", running)
     assert 300 == len(running.stored)
     assert sum(count > 1 for count in running.received.values()) <= 8
@@ -360,6 +366,9 @@ def test_a_ledger_tells_and_is_purged(running: Service, capsys: pytest.CaptureFi
     assert '{"refused": 1, "sent": 1}' in capsys.readouterr().out
     assert 0 == main(["ledger", "rejected"])
     assert ": demo.myshopify.com variant 4711: 404 NotFoundError" in capsys.readouterr().out
+    assert 2 == main(["ledger", "show", "--html", "stoqapp.ledger"])
+    assert "would overwrite stoqapp.ledger" in capsys.readouterr().err
+    assert [0, 0] == [main(["ledger", "show", "--html", "report.html"]) for _ in range(2)]
     assert 0 == main(["ledger", "purge", "--yes"])
     assert [] == list(Path().glob("stoqapp.ledger*"))
     for words in (["show"], ["purge", "--yes"]):
@@ -370,7 +379,7 @@ def test_a_ledger_tells_and_is_purged(running: Service, capsys: pytest.CaptureFi
 def test_a_catalog_is_written_whole_or_not_at_all(
     running: Service, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`/products.json` is read page by page into a catalog; a password is told, with a remedy."""
+    """`/products.json` is read page by page into a catalog; what went wrong has its remedy."""
     first, second, third = (
         {"id": 10 * one, "title": "T", "variants": [{"id": one}]} for one in (1, 2, 3)
     )
@@ -378,7 +387,13 @@ def test_a_catalog_is_written_whole_or_not_at_all(
     words = ["catalog", "--shop", "demo", "-o", "catalog.json", "--storefront-url"]
     assert 1 == main([*words, f"{running.url}/locked"])
     assert "answered 401: the storefront has a password" in capsys.readouterr().err
+    assert 1 == main([*words, f"{running.url}/absent"])
+    assert "answered 404: is this a Shopify storefront?" in capsys.readouterr().err
     assert not Path("catalog.json").exists()
-    assert 0 == main([*words, running.url])
+    Path("catalog.json").write_bytes(WAITING)
+    assert 2 == main([*words, running.url])
+    assert "would overwrite catalog.json" in capsys.readouterr().err
+    Path("catalog.json").unlink()
+    assert [0, 0] == [main([*words, running.url]) for _ in range(2)]
     assert "3 variants of 3 published products" in capsys.readouterr().out
     assert {1, 2, 3} == set(catalog_from_file(Path("catalog.json")).by_id)
