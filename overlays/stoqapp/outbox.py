@@ -146,8 +146,7 @@ class SqliteFile:
             yield
         except (sqlite3.Error, OSError) as error:
             raise OutboxError(
-                f"{self.path} cannot be used: {error}. Nothing is lost: correct that and run it"
-                " again"
+                f"{self.path} cannot be used: {error}. Nothing is lost: correct that first"
             ) from error
 
     def close(self) -> None:

@@ -130,7 +130,7 @@ class Ledger(SqliteFile):
 
     def claim(self, counts: Mapping[str, int]) -> list[Item]:
         """Do as `stoqapp.outbox.Outbox.claim`; the oldest rows first."""
-        found = self._loaded().take(counts)
+        found = self._loaded().oldest(counts)
         now = time.time()
         if found:
             with self.step() as database:
@@ -139,6 +139,7 @@ class Ledger(SqliteFile):
                     for one in found
                 )
                 database.executemany(_MARK, rows)
+            self._loaded().mark((one.row, "taken", None, "") for one in found)
         return [Item((one.row, one.key), str(one.shop), one.body) for one in found]
 
     def store(self, outcomes: Sequence[Outcome]) -> None:

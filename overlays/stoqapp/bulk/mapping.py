@@ -191,12 +191,11 @@ def mapping_for(
     for left, value in _parted(values, "--value", "FIELD:TEXT=VALUE, like country:Suisse=ch"):
         target, _, text = left.partition(":")
         meanings.setdefault(target.strip(), {})[text.strip()] = value
-    table = {
-        "columns": dict(_parted(maps, "--map", "COLUMN=FIELD")),
-        "values": meanings,
-        "constants": dict(_parted(constants, "--set", "FIELD=VALUE")),
-    }
-    options = _mapping_from(table, "the options")
+    columns = dict(_parted(maps, "--map", "COLUMN=FIELD"))
+    options = _mapping_from({"columns": columns}, "--map")
+    options = options.merged(_mapping_from({"values": meanings}, "--value"))
+    said = dict(_parted(constants, "--set", "FIELD=VALUE"))
+    options = options.merged(_mapping_from({"constants": said}, "--set"))
     base = None
     if given is not None:
         try:
@@ -256,8 +255,8 @@ def _mapping_from(table: Mapping[str, Any], name: str) -> ColumnMapping:
 
 
 def _check_field(given: object, name: str) -> None:
-    fields = _shipped("own")["columns"]
-    if not isinstance(given, str) or given not in fields:
+    fields = [one for one in _shipped("own")["columns"] if one != LEFT_OUT]
+    if given not in (LEFT_OUT, *fields):
         close = difflib.get_close_matches(str(given), fields, 1)
         hint = f"; did you mean {close[0]}?" if close else f"; the fields are {', '.join(fields)}"
         raise ImportFileError(f"{name}: {given!r} is not a field{hint}")

@@ -67,8 +67,8 @@ _SUMMARY: Final = {
     "taken": "unknown",
     "unknown": "unknown",
     "send": "left",
-    "later": "left",
 }
+_SUMMARY_OF_REASON: Final = {"sent_before": "already_there", "limit": "left"}
 
 
 def plan(
@@ -164,18 +164,17 @@ class Plan:
         """Yield what waits to be sent, oldest first."""
         return self.find(f"verdict = 'send' ORDER BY {_ORDER}")
 
-    def take(self, counts: Mapping[str, int]) -> list[Verdict]:
-        """Mark so many of the oldest intents of each shop as taken."""
+    def oldest(self, counts: Mapping[str, int]) -> list[Verdict]:
+        """Return so many of the oldest intents of each shop that wait to be sent."""
         query = f"verdict = 'send' AND shop = ? ORDER BY {_ORDER} LIMIT ?"
-        found = [one for counted in counts.items() for one in self.find(query, *counted)]
-        self.mark((one.row, "taken", None, "") for one in found)
-        return found
+        return [one for counted in counts.items() for one in self.find(query, *counted)]
 
     def keep_oldest(self, count: int) -> None:
         """Leave all but the oldest *count* intents for another time."""
         oldest = f"SELECT row FROM rows WHERE verdict = 'send' ORDER BY {_ORDER} LIMIT ?"
         self._rows.execute(
-            f"UPDATE rows SET verdict = 'later' WHERE verdict = 'send' AND row NOT IN ({oldest})",
+            "UPDATE rows SET verdict = 'skip', reason = 'limit'"
+            f" WHERE verdict = 'send' AND row NOT IN ({oldest})",
             (count,),
         )
 
@@ -209,7 +208,7 @@ class Plan:
         """Return what became of every verdict; the numbers add up to ``read``."""
         summary = {"read": 0} | dict.fromkeys(_SUMMARY.values(), 0)
         for (verdict, reason), count in self.counts().items():
-            name = "already_there" if reason == "sent_before" else _SUMMARY[verdict]
+            name = _SUMMARY_OF_REASON.get(reason or "", _SUMMARY[verdict])
             summary["read"] += count
             summary[name] += count
         return summary
