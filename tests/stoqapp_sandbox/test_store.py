@@ -20,6 +20,7 @@ from sending import (
     body,
     get,
     head_of,
+    received,
     send,
     send_many,
     sent_raw,
@@ -57,6 +58,14 @@ def test_requests_can_be_followed(sandbox: Sandbox) -> None:
         assert send(sandbox, b"", "GET", f"{REQUESTS}?{query}").status_code == 400
 
 
+def test_a_request_without_headers(sandbox: Sandbox) -> None:
+    """HTTP/1.0 asks for none; the request can be repeated all the same."""
+    received(sandbox, f"GET {PATH} HTTP/1.0\r\n\r\n".encode())
+    [request] = get(sandbox, REQUESTS)
+    assert ({}, "curl -i -X GET") == (request["headers"], request["curl"][:14])
+    assert "httpx.request(" in request["python"]
+
+
 def test_what_a_browser_asks_by_itself_is_not_kept(sandbox: Sandbox) -> None:
     """A read outside of the API is answered and not listed; anything else is listed."""
     for method, path in (("GET", "/favicon.ico"), ("GET", PATH), ("POST", "/favicon.ico")):
@@ -74,7 +83,7 @@ def test_old_refused_requests_keep_only_their_line(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize(
-    "begin_anew",
+    "start_over",
     [
         lambda sandbox: sandbox.configure(assume={"refused_status": "422"}),
         Sandbox.reset,
@@ -83,7 +92,7 @@ def test_old_refused_requests_keep_only_their_line(sandbox: Sandbox) -> None:
     ids=["configure", "reset", "reset-by-http"],
 )
 def test_a_request_that_crosses_a_reset(
-    sandbox: Sandbox, begin_anew: Callable[[Sandbox], object]
+    sandbox: Sandbox, start_over: Callable[[Sandbox], object]
 ) -> None:
     """It is answered 503, leaves nothing behind, and meets no fault."""
     send(sandbox)
@@ -91,7 +100,7 @@ def test_a_request_that_crosses_a_reset(
     with sent_raw(sandbox, head) as crossing, crossing.makefile("rb") as answer:
         # Said once the sandbox waits for the body.
         assert answer.readline() == b"HTTP/1.1 100 Continue\r\n"
-        begin_anew(sandbox)
+        start_over(sandbox)
         sandbox.fail_next(418)
         crossing.sendall(VALID)
         assert b" 503 " in answer.read()

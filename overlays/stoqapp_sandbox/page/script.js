@@ -41,7 +41,7 @@ function showList(requests, isFirst) {
   const list = byId("requests");
   const there = new Map([...list.children].map((item) => [item.dataset.key, item]));
   const wanted = requests.map((request) => {
-    // The whole of it: a sandbox that begins anew gives the same numbers again.
+    // The whole of it: a sandbox that starts over gives the same numbers again.
     const key = JSON.stringify(request);
     if (there.has(key)) return there.get(key);
     const item = line(request);

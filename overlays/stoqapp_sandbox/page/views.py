@@ -110,8 +110,8 @@ def detail(row: sqlite3.Row, base_url: str) -> dict[str, Any]:
         **_body("body", row["body"]),
         "answer_headers": answer_headers,
         **_body("answer", row["answer"]),
-        "curl": headers and _curl(*repeat),
-        "python": headers and _python(*repeat),
+        "curl": None if headers is None else _curl(*repeat),
+        "python": None if headers is None else _python(*repeat),
     }
 
 
