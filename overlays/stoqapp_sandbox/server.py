@@ -115,7 +115,7 @@ class Sandbox:
 
     async def _serve(self, listening: socket.socket, is_ready: threading.Event) -> None:
         self._loop, self._is_ending = asyncio.get_running_loop(), asyncio.Event()
-        # asyncio's backlog is also how often in a row it accepts, and complains where it cannot.
+        # asyncio tries to accept as many in a row as its backlog says, and logs each that fails.
         server = await asyncio.start_server(
             lambda *streams: self._connect(*streams).converse(), sock=listening, backlog=1
         )
@@ -226,9 +226,11 @@ def _bound(host: str, port: int) -> socket.socket:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listening = socket.create_server(address[:2], family=family)
     except OSError as error:
+        # Python repeats the address in brackets.
+        reason = str(error.strerror).partition(" (")[0]
         raise SandboxError(
-            f"cannot listen on {host}, port {port} ({error.strerror}): give another address or"
-            " port; port 0 takes any free one"
+            f"cannot listen on {host}, port {port} ({reason}): give another address or port; port 0"
+            " takes any free one"
         ) from None
     except ValueError:
         # So Python's codec for host names refuses what cannot be one.
