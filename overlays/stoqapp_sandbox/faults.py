@@ -65,10 +65,15 @@ SHAPES: Final[Mapping[str, tuple[str, bytes]]] = {
 class FaultOptions(TypedDict, total=False):
     """The options of a fault; None stands for not given.
 
-    Which requests fail: at most this many ``times``, ``after`` this many that pass, ``every`` Nth
-    of those that follow, each with a ``probability`` above 0, at most 1. What a status is answered
-    with: seconds to ``retry_after``, more ``headers``, and a ``body``, a str or bytes as it is,
-    anything else as JSON.
+    Attributes:
+        times: How many requests fail, then it is over; 1 unless this, ``every`` or
+            ``probability`` is given.
+        after: How many requests pass first.
+        every: Of those that follow, every Nth fails.
+        probability: The probability of each failure, above 0, at most 1.
+        retry_after: For a status, the seconds in the header Retry-After.
+        headers: For a status, more headers; they win over the usual ones.
+        body: For a status, a str or bytes that is sent as it is, or anything else as JSON.
     """
 
     times: int | None
