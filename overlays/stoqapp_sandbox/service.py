@@ -69,7 +69,7 @@ class Service:
 
     def _begin(self, settings: Settings) -> None:
         self.settings = settings
-        # Copies begin to count anew.
+        # Copies count from 0.
         self.faults: Faults = Faults(map(evolve, settings.faults))
         self._budget = Budget(settings.assumptions, self._clock)
 

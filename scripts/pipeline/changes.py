@@ -81,7 +81,7 @@ def _severity(part: str, field: str, keyword: str, old: Any, new: Any) -> Class:
         "media": (gone, False),
         "server": (True, True),
     }
-    # The others are bounds, patterns, servers and credentials.
+    # The others are bounds, patterns and credentials.
     return "breaking" if table.get(word, (not gone, False))[is_answer] else "compatible"
 
 

@@ -1,4 +1,4 @@
-"""What the sandbox takes for granted can be switched, and each choice shows in its answers."""
+"""Each choice of what the sandbox assumes shows in its answers."""
 
 from collections.abc import Callable
 from typing import Any

@@ -259,7 +259,7 @@ def test_send_by_keyboard(visit: Visit, sandbox: Sandbox) -> None:
 def test_the_forms(visit: Visit, sandbox: Sandbox) -> None:
     """What cannot be sent is told; each kind of fault is offered, waits, and can be cleared.
 
-    Reset asks first; the keyboard can say no; then the page begins anew.
+    Reset asks first; the keyboard can say no; then the page starts over.
     """
     page = visit("/#send")
     page.locator("#shop").fill("shop\u0131")
