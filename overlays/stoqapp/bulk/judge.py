@@ -254,7 +254,9 @@ class Judge:
             return Moment(None, None) if is_yes else cells.moment(text)
         except UnusableCell:
             self._count(name, row)
-            raise
+            raise UnusableCell(
+                name, f"{name}: neither yes, no nor a date; say what it means with --value"
+            ) from None
 
     def _channels(self, row: dict[str, str], contacts: dict[str, str]) -> tuple[str, ...]:
         if "channel" in row:

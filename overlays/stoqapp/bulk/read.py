@@ -135,7 +135,7 @@ def open_source(path: Path, known: Known, *, encoding: str | None = None) -> Sou
     """
     with _reading(path):
         if path.exists() and not path.is_file():
-            raise ImportFileError(f"{path} is not a file that can be read again: give a copy of it")
+            raise ImportFileError(f"{path} is a folder, a pipe or a device: give a file")
         with path.open("rb") as file:
             head = file.read(4096)
         if not head.strip():

@@ -49,9 +49,10 @@ exit codes:
 
 def _date(text: str) -> float:
     try:
-        return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
+        found = datetime.fromisoformat(text)
     except ValueError:
         raise argparse.ArgumentTypeError("must be a date like 2026-01-31") from None
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
 
 
 def _count(text: str) -> int:

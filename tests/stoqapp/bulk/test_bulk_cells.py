@@ -185,7 +185,7 @@ def test_both_contacts(channel: str, sent: list[str], tmp_path: Path) -> None:
             "",
             ("send", None),
         ),
-        ({"Notified": "3"}, "", ("reject", "date")),
+        ({"Notified": "3"}, "", ("reject", "notified")),
         ({"Email": "", "Variant ID": ""}, "", ("skip", "empty")),
         ({"Email": "Email", "Variant ID": "Variant ID"}, "", ("skip", "header")),
         ({"Email": "Total: 8", "Variant ID": "", "Quantity": "8"}, "", ("skip", "totals")),

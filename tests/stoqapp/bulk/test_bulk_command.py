@@ -261,6 +261,10 @@ def test_options_with_values(running: Service, capsys: pytest.CaptureFixture[str
     assert "stoqapp import: --share must be" in capsys.readouterr().err
     assert 2 == run_import("list.csv", running, "--rows", "absent/rows.jsonl")
     assert "rows.jsonl cannot be written (No such file" in capsys.readouterr().err
+    row = ["ada@example.com", "4711", "42", "2026-01-31 02:00"]
+    Path("list.csv").write_bytes(csv_of(["Email", "Variant ID", "Product ID", "Date"], row))
+    assert 0 == run_import("list.csv", running, "--plan", "--since", "2026-01-31T01:00-05:00")
+    assert "skip 1: before_since" in capsys.readouterr().out
 
 
 def test_nothing_is_sent_unasked(running: Service, capsys: pytest.CaptureFixture[str]) -> None:

@@ -239,7 +239,7 @@ def test_what_cannot_be_used(
 
 def test_files_that_cannot_be_opened(tmp_path: Path) -> None:
     """What is not there, and what can be read once at most, is refused."""
-    for place, told in (("absent.csv", "cannot be read: No such"), ("", "not a file that can be")):
+    for place, told in (("absent.csv", "cannot be read: No such"), ("", "is a folder, a pipe")):
         with pytest.raises(ImportFileError, match=told):
             open_source(tmp_path / place, ColumnMapping().known)
 
