@@ -84,7 +84,7 @@ async def result_of(run: Callable[[], Any]) -> Any:
 
 
 async def per_call(run: Callable[[], Any], in_flight: int, count: int = 300) -> float:
-    """Return the processor time of a call, with so many in flight."""
+    """Return the processor time of a call, with that many in flight."""
     left, began = iter(range(count)), time.process_time()
 
     async def work() -> None:

@@ -193,7 +193,7 @@ def test_a_status_with_everything(sandbox: Sandbox) -> None:
 
 
 def met(sandbox: Sandbox, requests: int) -> list[str]:
-    """Return what strikes each of so many requests."""
+    """Send that many requests; return the fault that struck each, or an empty text."""
     send_many(sandbox, [VALID] * requests)
     return [request["fault"] or "" for request in get(sandbox, REQUESTS)]
 

@@ -185,7 +185,7 @@ def test_unusable_arguments_send_nothing(
 def test_what_ends_a_run(
     faults: Any, expected: tuple[int, int, int], reason: str, service: Sandbox, reported: Any
 ) -> None:
-    """A run ends where going on helps nobody. An answer that is lost differs in nothing."""
+    """A run ends where going on would tell nothing. A lost answer counts as no difference."""
     for kind, options in faults:
         service.fail_next(kind, **options)
     code, report = reported()
