@@ -33,7 +33,7 @@ def step() -> Iterator[models.QuerySet[WaitingIntent]]:
 
 
 class ModelOutbox:
-    """See `stoqapp.outbox`. One at a time."""
+    """The table as an outbox, for one drain at a time; see `stoqapp.outbox`."""
 
     def __init__(self) -> None:
         with step() as rows:
