@@ -46,7 +46,7 @@ from stoqapp.rules import Violation
 # Why it is safe to send an intent again: the vendor's word, in the operation's description.
 UNIQUE: Final = "STOQ keeps one intent per customer, variant and market"
 # The end of the text of a refusal.
-WORDS: Final = " .messages holds what STOQ said."
+WORDS: Final = " .messages holds what the answer said."
 
 # What an error carries in ``args``.
 _STATE: Final = (
