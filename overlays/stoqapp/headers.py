@@ -71,11 +71,13 @@ def _up_to(most: Value, value: Value | None) -> Value | None:
 
 @lru_cache(maxsize=8)  # Many answers come in one second.
 def moment_from(text: str) -> datetime | None:
-    """Return the date and time in *text*, with its zone (else UTC); None where it is no date.
+    """Return the date and time in *text*, with its zone (else UTC); None if either is missing.
 
     Reads the three forms of RFC 9110, and ISO 8601, which some servers send; also as Ruby writes
     it, with a space before the zone.
     """
+    if ":" not in text:
+        return None
     in_iso = text.replace(" UTC", "Z").replace(" +", "+").replace(" -", "-")
     for parse, form in ((parsedate_to_datetime, text), (datetime.fromisoformat, in_iso)):
         try:

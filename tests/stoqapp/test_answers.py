@@ -189,6 +189,7 @@ SEPTEMBER = datetime(2026, 9, 1, 10, 0, tzinfo=UTC)
         ("Tue, 01 Sep 2026 10:00:00 CEST", None),
         ("2026-02-30T10:00:00Z", None),
         ("2026-09", None),
+        ("2026-09-01", None),
         ("10", None),
         ("9" * 400, None),
         (1788256800, None),
