@@ -38,7 +38,7 @@ exit codes:
   0    created: the intent is on the list
   1    the command itself failed
   2    usage, or a broken rule: nothing was sent
-  3    refused by the service (200 with errors, 4xx): not on the list
+  3    refused by the service (200 with errors, 4xx): nothing was created
   4    not sent: no connection was made, or the rate budget had no room in time
   5    outcome unknown: no answer, or a status that leaves it open (5xx, any other)
   6    refused for now (429, or 503 with Retry-After): not on the list; send again later
