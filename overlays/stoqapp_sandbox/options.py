@@ -59,8 +59,11 @@ class Settings:
         try:
             points, seconds = self.rate_limit
             limits = {"rate_points": points, "rate_window": seconds, "rate_enforced": "yes"}
-            return Assumptions.of(assumptions | limits)
+            limited = Assumptions.of(assumptions | limits)
         except (TypeError, ValueError):
             raise UnusableOptionError(
                 "rate limit must be whole points, at least 1, and seconds, like 360 and 60"
             ) from None
+        if twice := limits.keys() & (self.assume or {}).keys():
+            raise UnusableOptionError(f"rate limit decides {', '.join(sorted(twice))}, too")
+        return limited

@@ -67,6 +67,7 @@ def test_the_same_options_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
         {"catalog": 7},
         *({"rate_limit": limit} for limit in ((0, 60), (1.5, 60), (360, 0), (360,), 360)),
         *({"rate_limit": limit} for limit in ("360/60", (360, float("nan")))),
+        {"rate_limit": (360, 60), "assume": {"rate_points": 90}},
         *({"allow_origin": origin} for origin in ("localhost:3000", "http://a/b", "*", 5)),
     ],
     ids=str,
@@ -75,7 +76,7 @@ def test_what_no_option_can_be(options: dict[str, Any]) -> None:
     """Each is an error of one kind that names the option."""
     with pytest.raises(UnusableOptionError) as caught, Sandbox(**options):
         pass
-    [name] = options
+    name = next(iter(options))
     assert name.replace("_", " ").removesuffix("s") in str(caught.value)
 
 

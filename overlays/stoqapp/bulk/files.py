@@ -27,11 +27,11 @@ def write_verdicts(path: Path, plan: Plan) -> None:
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
-def write_rejected(file: Path, plan: Plan, *, begins: bool = False) -> None:
+def write_rejected(file: Path, plan: Plan, *, begins: bool = False) -> Path | None:
     """Write the rows of *file* to mend beside it: their cells as they were, line and reason.
 
     When a run *begins*, what is there from an earlier one, and may be mended by now, is kept with
-    ``.bak`` at its end.
+    ``.bak`` at its end; return where.
     """
     path = file.with_name(f"{file.name}.rejected.csv")
     new = Path(f"{path}.new")
@@ -40,12 +40,14 @@ def write_rejected(file: Path, plan: Plan, *, begins: bool = False) -> None:
     if first:
         head = [*plan.columns, "stoqapp line", "stoqapp reason"]
         _write_lines(new, chain([head, first], rows))
+    kept = None
     if begins and path.exists() and not (first and cmp(path, new, shallow=False)):
-        path.replace(f"{path}.bak")
+        kept = path.replace(f"{path}.bak")
     if first:
         new.replace(path)
     else:
         path.unlink(missing_ok=True)
+    return kept
 
 
 def write_template(path: Path, plan: Plan) -> None:

@@ -203,7 +203,8 @@ def _import(arguments: argparse.Namespace, stack: ExitStack) -> int:
             file.write(mapping.to_toml(source.columns))
     if arguments.rows is not None:
         write_verdicts(arguments.rows, planned)
-    write_rejected(arguments.file, planned, begins=True)
+    if earlier := write_rejected(arguments.file, planned, begins=True):
+        mention(f"kept the rejects of an earlier run: {earlier}")
     said = preview(planned, source, mapping, share)
     show(json.dumps({"event": "preview", **said}) if arguments.json else preview_text(said))
     if arguments.template is not None:

@@ -152,7 +152,9 @@ def test_only_what_is_new_leaves(running: Service, capsys: pytest.CaptureFixture
     rejected.write_text(mended, "utf-8")
     assert 0 == run_import("list.csv", running, *MEANING, "--plan")
     assert mended == Path("list.csv.rejected.csv.bak").rename(rejected).read_text("utf-8")
-    capsys.readouterr()
+    assert (
+        "kept the rejects of an earlier run: list.csv.rejected.csv.bak" in capsys.readouterr().err
+    )
     assert 3 == run_import(rejected.name, running, *MEANING)
     assert "read 2 = sent 1 + already there 0 + rejected 1" in capsys.readouterr().out
     assert {1} == set(running.received.values())
