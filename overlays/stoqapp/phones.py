@@ -143,7 +143,8 @@ def _meant(text: str, readings: dict[str, PhoneNumber], region: str | None) -> l
             return [digits]
     found = [digits for digits, number in readings.items() if phonenumbers.is_valid_number(number)]
     if len(found) > 1 and region:
-        return _surest_at_home({digits: readings[digits] for digits in found}, region)
+        full = [digits for digits in found if _is_full_form(text, digits, region)]
+        return full or _surest_at_home({digits: readings[digits] for digits in found}, region)
     # Numbers that are reserved for fiction are valid nowhere: they have to be written in full.
     return found or [
         digits
@@ -165,6 +166,19 @@ def _surest_at_home(found: dict[str, PhoneNumber], region: str) -> list[str]:
         if alike:
             return alike if len(alike) == 1 and found[alike[0]].country_code == home else []
     return []
+
+
+def _is_full_form(text: str, digits: str, region: str) -> bool:
+    """Whether *text* is the API's own form of a number of *region*.
+
+    Where national numbers are written with a trunk prefix, digits without it that begin with the
+    country's own code are not a national number.
+    """
+    return (
+        bool(phonenumbers.ndd_prefix_for_region(region, True))
+        and re.sub("[^0-9]", "", text) == digits
+        and digits.startswith(str(phonenumbers.country_code_for_region(region)))
+    )
 
 
 def _is_written_in_full(text: str, digits: str, region: str | None) -> bool:
