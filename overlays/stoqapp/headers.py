@@ -71,23 +71,16 @@ def _up_to(most: Value, value: Value | None) -> Value | None:
 
 @lru_cache(maxsize=8)  # Many answers come in one second.
 def moment_from(text: str) -> datetime | None:
-    """Return the date and time in *text*, with its zone (else UTC); None if either is missing.
+    """Return the date in a header, with its zone (else UTC); None where it is not a date.
 
-    Reads the three forms of RFC 9110, and ISO 8601, which some servers send; also as Ruby writes
-    it, with a space before the zone.
+    Reads the three forms of RFC 9110, and ISO 8601, which some servers send.
     """
-    if ":" not in text:
-        return None
-    in_iso = text.replace(" UTC", "Z").replace(" +", "+").replace(" -", "-")
-    for parse, form in ((parsedate_to_datetime, text), (datetime.fromisoformat, in_iso)):
+    for parse in (parsedate_to_datetime, datetime.fromisoformat):
         try:
-            moment = parse(form)
+            moment = parse(text)
         except (ValueError, TypeError, OverflowError, IndexError):
             continue
-        if moment.tzinfo:
-            return moment
-        # The name of a zone that is not known can mean several.
-        return None if text[-1:].isalpha() else moment.replace(tzinfo=UTC)
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return None
 
 

@@ -185,6 +185,7 @@ SEPTEMBER = datetime(2026, 9, 1, 10, 0, tzinfo=UTC)
         ("2026-09-01T10:00:00", SEPTEMBER),
         ("Tue, 01 Sep 2026 10:00:00 GMT", SEPTEMBER),
         ("2026-09-01T12:00:00+02:00", SEPTEMBER.astimezone(timezone(timedelta(hours=2)))),
+        ("Sep 1, 2026 10:00 AM", SEPTEMBER),
         ("2026-09-01 10:00:00 EST", None),
         ("Tue, 01 Sep 2026 10:00:00 CEST", None),
         ("2026-02-30T10:00:00Z", None),
