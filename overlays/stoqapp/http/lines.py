@@ -270,13 +270,17 @@ class FreeLines:
         return self._make()
 
     def _keep(self, line: Any) -> None:
-        # IndexError: there is no other; ValueError: another thread has just taken it.
+        self._lines.append(line)
+        # IndexError: none is free any more; ValueError: another thread has just taken this one.
         with suppress(IndexError, ValueError):
             oldest = self._lines[0]
-            if not _is_fit(oldest):
+            if oldest is not line and not _is_fit(oldest):
                 self._lines.remove(oldest)
-                oldest.wire.close()
-        self._lines.append(line)
+                # Another thread may have used it while it was looked at.
+                if _is_fit(oldest):
+                    self._lines.appendleft(oldest)
+                else:
+                    oldest.wire.close()
         if self._closed:
             self.close()
 
